@@ -1,0 +1,152 @@
+"""Turning any JSON file into lines that an engine can read.
+
+Belongs here: telling whether a file already is such lines, and rewriting one that is not: objects that span lines,
+a line too long to hold in memory, or text that is not UTF-8 (an engine would stop at it).
+Does not belong here: what is in the objects. Nothing is dropped: text between objects becomes lines of its own.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import os
+import re
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO, cast
+
+CHUNK = 1 << 20
+LONGEST_OBJECT = 1 << 20  # characters: beyond it, an object that does not end is taken for a broken one
+_BLANK = b" \t\r\n\xef\xbb\xbf"
+_SEPARATORS = "[], \t\r\n\ufeff"
+# Strings are passed over whole, so that a brace in one does not count. JSON strings never span lines.
+_TOKEN = re.compile(r'"(?:[^"\\\n]|\\[^\n])*"?|[{}]')
+
+
+class FileShape(StrEnum):
+    """How a file can be read."""
+
+    LINES = "lines"  # as it is
+    SPANNING = "spanning"  # objects span lines, or a line is very long: rewritten, one object a line
+    NOT_UTF8 = "not utf-8"  # rewritten line by line, with U+FFFD for what is no text
+    EMPTY = "empty"
+
+    @property
+    def needs_rewriting(self) -> bool:
+        """Whether an engine reads a rewritten copy instead of the file."""
+        return self in (FileShape.SPANNING, FileShape.NOT_UTF8)
+
+
+class Sniffer:
+    """Looks at a file's bytes as they pass by, and tells its shape."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._valid = True
+        self._head = b""
+
+    def feed(self, chunk: bytes, *, final: bool = False) -> None:
+        """Take the next bytes; `final` says that no more will come."""
+        if len(self._head) < CHUNK:
+            self._head = (self._head + chunk).lstrip(_BLANK)[:CHUNK]
+        if self._valid:
+            try:
+                self._decoder.decode(chunk, final)
+            except UnicodeDecodeError:
+                self._valid = False
+
+    @property
+    def shape(self) -> FileShape:
+        """The shape of the file that was fed."""
+        if not self._head:
+            return FileShape.EMPTY
+        first = self._head.lstrip(_BLANK + b"[")
+        first_line, newline, _ = first.partition(b"\n")
+        opened = first_line.startswith(b"{") and b"}" not in first_line and bool(newline)
+        # A truncated first object on a line of its own is followed by a line that starts with the next object.
+        continues = opened and not first[len(first_line) :].lstrip(_BLANK).startswith(b"{")
+        if continues or len(first_line) >= CHUNK - len(_BLANK):
+            return FileShape.SPANNING
+        return FileShape.LINES if self._valid else FileShape.NOT_UTF8
+
+
+def inspect(chunks: Iterable[bytes]) -> FileShape:
+    """The shape of a file, from its decompressed bytes."""
+    sniffer = Sniffer()
+    for chunk in chunks:
+        sniffer.feed(chunk)
+    sniffer.feed(b"", final=True)
+    return sniffer.shape
+
+
+def open_raw(path: Path) -> BinaryIO:
+    """The file's bytes, decompressed where its name says that it is compressed."""
+    return cast(BinaryIO, gzip.open(path, "rb")) if path.name.endswith(".gz") else path.open("rb")
+
+
+def rewrite(source: Path, target: Path, shape: FileShape) -> None:
+    """Rewrite `source` as lines into `target`; bytes that are no UTF-8 become U+FFFD."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{target.name}.part")
+    try:
+        with open_raw(source) as raw, beside.open("w", encoding="utf-8", newline="\n") as out:
+            reader = codecs.getreader("utf-8")(raw, errors="replace")
+            chunks = iter(lambda: reader.read(CHUNK), "")
+            if shape is FileShape.SPANNING:
+                out.writelines(f"{line}\n" for line in object_lines(chunks))
+            else:
+                out.writelines(chunks)
+        os.replace(beside, target)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def object_lines(chunks: Iterable[str]) -> Iterator[str]:
+    """Each top-level object of the text as one line, and each text between objects that is no separator."""
+    text = ""
+    for chunk in chain(chunks, [None]):
+        text += chunk or ""
+        position = 0
+        for start, end in _pieces(text, final=chunk is None):
+            if line := re.sub(r"[\r\n]+", " ", text[start:end]).strip(_SEPARATORS):
+                yield line
+            position = end
+        text = text[position:]
+
+
+def _pieces(text: str, *, final: bool) -> Iterator[tuple[int, int]]:
+    """Where the objects and the texts between them begin and end; without `final`, only what is complete."""
+    position = 0
+    while position < len(text):
+        start = text.find("{", position)
+        if start == -1:
+            if final:
+                yield position, len(text)
+            return
+        yield position, start
+        end = _object_end(text, start, final=final)
+        if end is None:
+            if not final and len(text) - start < LONGEST_OBJECT:
+                return
+            # The object never ends. It must not hide those behind it: cut it off where the next one opens.
+            following = text.find("{", start + 1)
+            end = len(text) if following == -1 else following
+        yield start, end
+        position = end
+
+
+def _object_end(text: str, start: int, *, final: bool) -> int | None:
+    depth = 0
+    for token in _TOKEN.finditer(text, start):
+        symbol = token.group()
+        if symbol == "{":
+            depth += 1
+        elif symbol == "}":
+            depth -= 1
+            if depth == 0:
+                return token.end()
+        elif token.end() == len(text) and not final:
+            return None  # the string may go on in the next chunk
+    return None

@@ -1,0 +1,50 @@
+"""SQL for people: a query in, named columns and rows out.
+
+Belongs here: running one read-only statement over published tables. Tables are named without their database, as
+in Athena, so the files in `sql/queries/` run alike everywhere.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A query's result: column names, rows, and how long it took."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+    seconds: float
+
+
+class Query(dg.ConfigurableResource[Any], ABC):
+    """Answers SQL over the lakehouse's tables."""
+
+    @abstractmethod
+    def run(self, sql: str, views: Mapping[str, Callable[[], DataFrame]]) -> Answer:
+        """Run the statement. `views` says how to read each table that it names, where no catalog knows them."""
+
+
+class EngineQuery(Query):
+    """SQL through the run's own engine, over views of the published tables."""
+
+    def run(self, sql: str, views: Mapping[str, Callable[[], DataFrame]]) -> Answer:
+        """Define the views in the session that their frames belong to, and run the statement there."""
+        frames = {name: read() for name, read in views.items()}
+        for name, frame in frames.items():
+            frame.createOrReplaceTempView(name)
+        session = next(iter(frames.values())).sparkSession
+        started = time.perf_counter()
+        answer = session.sql(sql)
+        rows = [tuple(row) for row in answer.collect()]
+        return Answer(answer.columns, rows, time.perf_counter() - started)

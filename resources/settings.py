@@ -1,0 +1,116 @@
+"""Every environment variable of the project, read and validated once.
+
+Belongs here: names, defaults, allowed values, and the sentence a user reads when a value is wrong.
+Does not belong here: opening anything. Reading the settings touches no disk, no network and no engine.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+
+class Consent(StrEnum):
+    """Which readings a consenting customer shares."""
+
+    CUSTOMER = "customer"  # all of them
+    AS_OF_DATE = "as-of-date"  # those taken at or after the moment of consent
+
+
+class SettingsError(click.ClickException):
+    """A setting has a value that cannot work. The command line prints the sentence, without a traceback."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment asks for; see README «Settings» for the meaning of each field."""
+
+    source: str
+    lakehouse: str
+    spark: str
+    consent: Consent
+    database: str
+    quarantine_limit: float
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """Read the settings; SettingsError names the variable, its value and what is allowed."""
+        env = os.environ if environment is None else environment
+        return cls(
+            source=_source(env),
+            lakehouse=_lakehouse(env),
+            spark=_engine(env),
+            consent=Consent(_choice(env, "STEDI_CONSENT", tuple(Consent))),
+            database=_database(env),
+            quarantine_limit=_share(env, "STEDI_QUARANTINE_LIMIT", "0.05"),
+        )
+
+
+def _get(env: Mapping[str, str], name: str, default: str) -> str:
+    # An empty value is how shells and .env files say «not set».
+    return env.get(name, "").strip() or default
+
+
+def _reject(name: str, value: str, expected: str) -> NoReturn:
+    raise SettingsError(f"{name}={value!r} is not usable: {expected}.")
+
+
+def _choice(env: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str:
+    value = _get(env, name, allowed[0])
+    if value not in allowed:
+        _reject(name, value, f"set it to {' or '.join(map(repr, map(str, allowed)))}")
+    return value
+
+
+def _source(env: Mapping[str, str]) -> str:
+    value = _get(env, "STEDI_SOURCE", "sample")
+    if value == "sample":
+        return value
+    if value.startswith("s3://"):
+        _reject("STEDI_SOURCE", value, "feeds in S3 are not available yet, set it to 'sample' or a folder")
+    folder = Path(value).expanduser().absolute()
+    if not folder.is_dir():
+        _reject("STEDI_SOURCE", value, "set it to 'sample' or to a folder that exists")
+    return str(folder)
+
+
+def _lakehouse(env: Mapping[str, str]) -> str:
+    value = _get(env, "STEDI_LAKEHOUSE", "lakehouse")
+    if "://" in value:
+        _reject("STEDI_LAKEHOUSE", value, "a lakehouse in S3 is not available yet, set it to a folder")
+    folder = Path(value).expanduser().absolute()
+    if folder.exists() and not folder.is_dir():
+        _reject("STEDI_LAKEHOUSE", value, "that is a file, set it to a folder")
+    return str(folder)
+
+
+def _engine(env: Mapping[str, str]) -> str:
+    value = _choice(env, "STEDI_SPARK", ("embedded", "local", "emr-serverless"))
+    if value != "embedded":
+        _reject("STEDI_SPARK", value, "this engine is not available yet, set it to 'embedded'")
+    return value
+
+
+def _database(env: Mapping[str, str]) -> str:
+    value = _get(env, "STEDI_DATABASE", "stedi")
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", value):
+        _reject("STEDI_DATABASE", value, "use lower-case letters, digits and _, starting with a letter")
+    return value
+
+
+def _share(env: Mapping[str, str], name: str, default: str) -> float:
+    value = _get(env, name, default)
+    try:
+        share = float(value)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        _reject(name, value, "set it to a share between 0 and 1, such as 0.05 for 5 %")
+    return share

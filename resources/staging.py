@@ -1,0 +1,84 @@
+"""Folders for files that are written and not yet published.
+
+Belongs here: making a run's folder, knowing whether its writer still lives, and removing what nobody will publish.
+A lock that the operating system releases when a process dies tells a crashed writer from a slow one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import uuid
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+
+class StagingArea:
+    """One table's data folder; `open` makes the run's own folder inside of it."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._lock: int | None = None
+        self.name = ""
+
+    def open(self, run_id: str) -> Path:
+        """Make the run's folder, and hold its lock until it is closed or discarded."""
+        self._data.mkdir(parents=True, exist_ok=True)
+        while self._lock is None:  # a cleaner may have caught the lock file before it was locked
+            self.name = f"{run_id[:8]}-{uuid.uuid4().hex[:12]}"
+            self._lock = _try_lock(self._lock_file(self.name))
+        return self._data / self.name
+
+    def data_files(self) -> Iterator[Path]:
+        """The Parquet files that the engine wrote."""
+        return (
+            path
+            for path in sorted((self._data / self.name).glob("*.parquet"))
+            if not path.name.startswith((".", "_"))
+        )
+
+    def close(self) -> None:
+        """The files are published, or may be: let go of them. The next run removes them if no version has them."""
+        if self._lock is not None:
+            self._lock_file(self.name).unlink(missing_ok=True)
+            os.close(self._lock)
+            self._lock = None
+
+    def discard(self) -> None:
+        """The files will not be published: remove them. Does nothing once the area is closed."""
+        if self._lock is not None:
+            shutil.rmtree(self._data / self.name, ignore_errors=True)
+            self.close()
+
+    def remove_leftovers(self, keep: Collection[str]) -> None:
+        """Remove folders that no version is made of and whose writer has died."""
+        if not self._data.is_dir():
+            return
+        for path in list(self._data.iterdir()):
+            name = path.name.removeprefix(".").removesuffix(".lock")
+            if name in keep and path.is_dir():
+                continue
+            lock = _try_lock(self._lock_file(name))
+            if lock is None:
+                continue  # its writer is at work
+            if name not in keep:
+                shutil.rmtree(self._data / name, ignore_errors=True)
+            self._lock_file(name).unlink(missing_ok=True)
+            os.close(lock)
+
+    def _lock_file(self, name: str) -> Path:
+        return self._data / f".{name}.lock"
+
+
+def _try_lock(path: Path) -> int | None:
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    if not path.exists():  # removed between opening and locking: the lock guards nothing
+        os.close(descriptor)
+        return None
+    return descriptor

@@ -1,0 +1,15 @@
+"""STEDI's lakehouse: what its tables mean, as Dagster assets.
+
+Read `landing.py`, `trusted.py`, `curated.py`, in this order. `defs` is what `dagster -m stedi_assets` loads.
+"""
+
+import dagster as dg
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The code location, for the settings in the environment."""
+    from resources.settings import Settings
+    from stedi_assets.definitions import build_definitions
+
+    return build_definitions(Settings.from_environment())

@@ -1,0 +1,75 @@
+"""The code location: which assets there are, and the resources they run with.
+
+Belongs here: putting the pieces together for given settings. Loading it opens no connection, starts no engine and
+touches no file of the lakehouse. Does not belong here: an asset or a resource itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from resources.lakehouse import Lakehouse
+from resources.landing_zone import LandingZone
+from resources.query import EngineQuery
+from resources.settings import Settings
+from resources.spark import EmbeddedSpark
+from stedi_assets import curated, landing, trusted
+from stedi_assets.contracts import FEEDS
+from stedi_assets.evidence import query_evidence
+from stedi_assets.sample_zone import SampleZone
+from stedi_assets.table import LakehouseTable
+
+LAKEHOUSE_TABLES: tuple[LakehouseTable, ...] = (
+    landing.customer_quarantine,
+    landing.accelerometer_quarantine,
+    landing.step_trainer_quarantine,
+    trusted.customer_trusted,
+    trusted.accelerometer_trusted,
+    curated.customers_curated,
+    trusted.step_trainer_trusted,
+    curated.machine_learning_curated,
+)
+JOB = "stedi_lakehouse"
+
+
+def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """The code location for these settings. `resources` replaces some: how tests and deployments swap a part."""
+    built = {**build_resources(settings), **(resources or {})}
+    lakehouse, zone = built["lakehouse"], built["landing_zone"]
+    return dg.Definitions(
+        assets=[
+            *(landing.landing_asset(feed, settings, lakehouse, zone) for feed in FEEDS),
+            *(table.asset(settings.consent, lakehouse) for table in LAKEHOUSE_TABLES),
+            query_evidence,
+        ],
+        resources=built,
+        jobs=[
+            dg.define_asset_job(
+                JOB,
+                selection=dg.AssetSelection.all(),
+                description="Bring the feeds and make every table of the lakehouse from them.",
+            )
+        ],
+        # One process and one engine session for a whole run: starting an engine takes longer than most tables.
+        executor=dg.in_process_executor,
+    )
+
+
+def build_resources(settings: Settings) -> dict[str, Any]:
+    """The resources that the settings ask for."""
+    return {
+        "spark": EmbeddedSpark(),
+        "lakehouse": Lakehouse(root=settings.lakehouse, namespace=settings.database),
+        "landing_zone": _landing_zone(settings),
+        "query": EngineQuery(),
+    }
+
+
+def _landing_zone(settings: Settings) -> LandingZone:
+    if settings.source == "sample":
+        return SampleZone(root=settings.lakehouse, source=str(Path(settings.lakehouse) / "sample"))
+    return LandingZone(root=settings.lakehouse, source=settings.source)

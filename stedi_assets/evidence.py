@@ -1,0 +1,120 @@
+"""Evidence for people who want to look: the queries in `sql/queries/`, run and rendered as pictures.
+
+Belongs here: the one asset that does it. The pictures of landing tables show raw records, as the mission asks for;
+in all others, personal fields are masked.
+"""
+
+# No `from __future__ import annotations` here: Dagster reads the annotation of `context` as it stands.
+import base64
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from resources.lakehouse import Lakehouse
+from resources.query import Answer, Query
+from resources.settings import Consent
+from resources.spark import SparkEngine
+from stedi_assets import report
+from stedi_assets.contracts import TABLES, Zone
+from stedi_assets.publishing import Tables
+from stedi_assets.table import OWNER
+
+QUERIES = Path(__file__).parents[1] / "sql" / "queries"
+PICTURED = ("customer_landing", "accelerometer_landing", "customer_trusted")
+
+
+def tables_in(sql: str) -> list[str]:
+    """The lakehouse tables that a query reads."""
+    return [name for name in TABLES if re.search(rf"\bFROM\s+{name}\b", sql, re.IGNORECASE)]
+
+
+def queries() -> dict[str, str]:
+    """The verification queries, by name."""
+    return {path.stem: path.read_text() for path in sorted(QUERIES.glob("*.sql"))}
+
+
+@dg.asset(
+    group_name="evidence",
+    deps=sorted({table for sql in queries().values() for table in tables_in(sql)}),
+    kinds={"sql", "png"},
+    owners=[OWNER],
+    tags={"zone": "evidence", "contains_pii": "yes"},
+    description="The queries in sql/queries/, run on the published tables. Their results are saved as pictures "
+    "under <lakehouse>/evidence/ and shown here: what landed, what is trusted, and the proof of consent.",
+    code_version="1",
+)
+def query_evidence(
+    context: dg.AssetExecutionContext, query: Query, spark: SparkEngine, lakehouse: Lakehouse
+) -> Iterator[Any]:
+    """Run every verification query; picture the three that the mission asks for, list the others."""
+    tables = Tables(spark, lakehouse, Consent.CUSTOMER)
+    folder = Path(lakehouse.root) / "evidence"
+    folder.mkdir(parents=True, exist_ok=True)
+    metadata: dict[str, Any] = {}
+    for name, sql in queries().items():
+        answer = query.run(sql, {table: partial(tables.frame, table) for table in tables_in(sql)})
+        context.log.info(f"{name}: {len(answer.rows)} rows in {answer.seconds:.2f} s")
+        if name in PICTURED:
+            picture = picture_of(name, sql, answer, tables.rows(name))
+            (folder / f"{name}.png").write_bytes(picture)
+            encoded = base64.b64encode(picture).decode()
+            metadata[f"{name}.png"] = dg.MetadataValue.md(f"![{name}](data:image/png;base64,{encoded})")
+        else:
+            metadata[name] = dg.MetadataValue.md(_markdown(answer))
+    metadata["folder"] = dg.MetadataValue.path(str(folder))
+    yield dg.MaterializeResult(metadata=metadata)
+
+
+def picture_of(table: str, sql: str, answer: Answer, rows: int) -> bytes:
+    """The answer as a PNG: the query, the result, how many rows the table has, and how long the query took."""
+    from matplotlib.figure import Figure
+
+    statement = "\n".join(line for line in sql.strip().splitlines() if not line.startswith("--"))
+    result = _as_text(table, answer)
+    footer = (
+        f"{len(answer.rows)} rows shown of {rows:,} in {table}. The query took {answer.seconds:.2f} s "
+        f"on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
+    )
+    lines = [*statement.splitlines(), "", *result.splitlines(), "", footer]
+    height = 0.2 * len(lines) + 0.4
+    figure = Figure(figsize=(0.083 * max(map(len, lines)) + 0.6, height))
+    for number, line in enumerate(lines):
+        in_query = number < statement.count("\n") + 1
+        figure.text(
+            0.3 / figure.get_figwidth(),
+            1 - (0.3 + 0.2 * number) / height,
+            line,
+            family="monospace",
+            fontsize=9.5,
+            verticalalignment="center",
+            color="#1f4e79" if in_query else "#222222",
+            weight="bold" if number == statement.count("\n") + 2 else "normal",
+            parse_math=False,
+        )
+    return report.png(figure)
+
+
+def _as_text(table: str, answer: Answer) -> str:
+    import pandas as pd
+
+    contract = TABLES[table]
+    shown_raw = contract.zone is Zone.LANDING
+    rows = [
+        [
+            "" if value is None else str(value if shown_raw else report.mask(value, contract[column].pii))
+            for column, value in zip(answer.columns, row, strict=True)
+        ]
+        for row in answer.rows
+    ]
+    return pd.DataFrame(rows, columns=answer.columns).to_string(index=False)
+
+
+def _markdown(answer: Answer) -> str:
+    """A small answer for the UI. These queries count; none of them selects a personal field."""
+    head = [answer.columns, ["---"] * len(answer.columns)]
+    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in (*head, *answer.rows))

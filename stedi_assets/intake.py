@@ -1,0 +1,125 @@
+"""Taking a delivery: bring the files, read their records once, judge them, publish them or not.
+
+Belongs here: the order of these steps for one feed in one run. Does not belong here: each step itself
+(`resources/landing_zone.py`, `reader.py`, `delivery.py`, `publishing.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from resources.landing_zone import Landing, LandingZone
+from resources.settings import Settings
+from stedi_assets import delivery, reader, report
+from stedi_assets.contracts import Feed
+from stedi_assets.delivery import Delivery
+from stedi_assets.publishing import ACCEPTED, Outcome, Stopwatch, Tables, provenance, publish_or_discard
+
+FILES = "stedi.files"
+DELIVERY = "stedi.delivery"
+CODE = "stedi.code-version"
+
+
+@dataclass
+class Intake:
+    """One feed's delivery in one step."""
+
+    feed: Feed
+    settings: Settings
+    code_version: str
+    tables: Tables
+    zone: LandingZone
+
+    def take_delivery(self, context: dg.AssetExecutionContext) -> Iterator[Any]:
+        """Publish what is new; files that the same code has read before are not read again."""
+        watch = Stopwatch()
+        landing = self.zone.bring(self.feed.name)
+        for remark in (*landing.duplicates, *landing.unreadable, *landing.replaced):
+            context.log.info(f"{self.feed.landing.name}: look at {remark}")
+        watch.lap("landing")
+        delivered = self._read_before(landing)
+        if delivered is None:
+            delivered = yield from self._read_and_publish(context, landing, watch)
+        else:
+            yield from self._judge(landing, delivered).for_dagster(context)
+        rows = self.tables.frame(self.feed.landing.name)
+        shown: dict[str, Any] = {"preview": report.preview(self.feed.landing, rows)}
+        if (picture := report.readings_picture(self.feed.landing, rows)) is not None:
+            shown["readings"] = picture
+        watch.lap("report")
+        yield dg.MaterializeResult(
+            asset_key=self.feed.landing.name,
+            data_version=dg.DataVersion(landing.fingerprint),
+            metadata={**self._numbers(landing, delivered), **shown, **watch.seconds},
+        )
+
+    def audit_published(self) -> Outcome:
+        """Audit the landing zone as it is, and the records that downstream tables read."""
+        landing = self.zone.landed(self.feed.name)
+        records = self.tables.frame(self.feed.records.name)
+        return self._judge(landing, delivery.count(self.feed, records, self._found(landing)))
+
+    def _read_before(self, landing: Landing) -> Delivery | None:
+        version = self.tables.lakehouse.version(self.feed.records.name)
+        if version is None:
+            return None
+        same = (version.properties.get(FILES), version.properties.get(CODE)) == (landing.fingerprint, self.code_version)
+        return Delivery.load(version.properties[DELIVERY]) if same else None
+
+    def _read_and_publish(
+        self, context: dg.AssetExecutionContext, landing: Landing, watch: Stopwatch
+    ) -> Iterator[Any]:
+        lakehouse, session = self.tables.lakehouse, self.tables.spark.spark_session
+        lines = reader.read_text(session, self.zone.readable(self.feed.name, landing))
+        records = reader.type_records(reader.cut_records(lines), self.feed, context.run_id)
+        staged = lakehouse.stage(records, self.feed.records, context.run_id)
+        try:
+            watch.lap("compute")
+            delivered = delivery.count(self.feed, lakehouse.read_staged(session, staged), self._found(landing))
+            outcome = self._judge(landing, delivered)
+            watch.lap("audit")
+            yield from outcome.for_dagster(context)
+            origin = provenance(context.run_id, self.code_version, self.settings.consent, {})
+            facts = {FILES: landing.fingerprint, ACCEPTED: str(delivered.accepted), DELIVERY: delivered.dump()}
+            publish_or_discard(lakehouse, staged, outcome, self.feed.landing.name, {**origin, **facts})
+            watch.lap("publish")
+        finally:
+            staged.area.discard()
+        return delivered
+
+    def _found(self, landing: Landing) -> int:
+        lines = reader.read_text(self.tables.spark.spark_session, self.zone.readable(self.feed.name, landing))
+        return reader.cut_records(lines).count()
+
+    def _judge(self, landing: Landing, delivered: Delivery) -> Outcome:
+        outcome, asset = Outcome(), self.feed.landing.name
+        outcome.add(delivery.RECORDS_BALANCE, asset, delivery.judge_balance(delivered))
+        limit = delivery.judge_limit(delivered, self.settings.quarantine_limit)
+        outcome.add(delivery.QUARANTINE_WITHIN_LIMIT, asset, limit)
+        outcome.add(delivery.FILES_AS_EXPECTED, asset, delivery.judge_files(landing))
+        return outcome
+
+    def _numbers(self, landing: Landing, delivered: Delivery) -> dict[str, Any]:
+        times = {"first reading": delivered.first, "last reading": delivered.last}
+        return {
+            "dagster/row_count": delivered.accepted,
+            "files": len(landing.files),
+            "size (bytes)": landing.size,
+            "files new": len(landing.new),
+            "files unchanged": len(landing.unchanged),
+            "files replaced": len(landing.replaced),
+            "files delivered twice": len(landing.duplicates),
+            "records found": delivered.found,
+            "records quarantined": delivered.quarantined,
+            "engine": self.tables.spark.engine,
+            **{
+                name: dg.MetadataValue.timestamp(datetime.fromtimestamp(at / 1000, UTC))
+                for name, at in times.items()
+                if at is not None
+            },
+        }

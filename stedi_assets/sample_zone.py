@@ -1,0 +1,18 @@
+"""The landing zone whose source is the sample: the feeds are generated the first time somebody asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from resources.landing_zone import LandingZone
+from stedi_assets.sample import ensure_feeds
+
+
+class SampleZone(LandingZone):
+    """Brings the sample feeds, generated into `source`."""
+
+    def source_files(self, feed: str) -> Iterator[tuple[str, Path]]:
+        """The generated files."""
+        ensure_feeds(Path(self.source))
+        return super().source_files(feed)

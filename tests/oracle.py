@@ -1,0 +1,131 @@
+"""The rules of the trusted and curated tables, said once more in plain Python: slow, obvious, and independent.
+
+Belongs here: a reading of the tables' definitions over lists of dicts, to hold every other implementation against.
+Does not belong here: reading files, or anything imported from the code under test.
+
+The dicts are accepted records by lower-case column name (`email`, `sharewithresearchasofdate`, `sensorreadingtime`);
+a column that is missing counts as null. Rows come back as tuples in the tables' column order, in no promised order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Record = Mapping[str, Any]
+Rows = list[tuple[Any, ...]]
+
+CUSTOMER = (
+    "customername",
+    "email",
+    "phone",
+    "birthday",
+    "serialnumber",
+    "registrationdate",
+    "lastupdatedate",
+    "sharewithresearchasofdate",
+    "sharewithpublicasofdate",
+    "sharewithfriendsasofdate",
+)
+ACCELEROMETER = ("user", "timestamp", "x", "y", "z")
+STEP_TRAINER = ("sensorreadingtime", "serialnumber", "distancefromobject")
+
+
+def person(email: str) -> str:
+    """Who an e-mail address means: blanks around it and letter case make no other person."""
+    return email.strip(" ").lower()
+
+
+def consented(record: Record) -> bool:
+    """Whether the record agrees to share for research: zero or less is a withdrawal."""
+    since = record.get("sharewithresearchasofdate")
+    return since is not None and since > 0
+
+
+def decides(record: Record) -> tuple[Any, ...]:
+    """How much say a record has about its customer: the greatest decides.
+
+    The latest one. Among equally late ones the one without consent, then the later consent date, then the greatest
+    serial number, then whatever tells them apart: the other columns from last to first, null the least.
+    """
+
+    def null_least(column: str) -> tuple[bool, Any]:
+        value = record.get(column)
+        return (value is not None, value)
+
+    return (
+        record["lastupdatedate"],
+        not consented(record),
+        null_least("sharewithresearchasofdate"),
+        record["serialnumber"],
+        *(null_least(column) for column in reversed(CUSTOMER)),
+    )
+
+
+def latest_records(customers: Sequence[Record]) -> dict[str, Record]:
+    """The record that decides about each person."""
+    latest: dict[str, Record] = {}
+    for record in customers:
+        rival = latest.get(person(record["email"]))
+        if rival is None or decides(record) > decides(rival):
+            latest[person(record["email"])] = record
+    return latest
+
+
+def expected_tables(
+    customers: Sequence[Record],
+    accelerometer: Sequence[Record],
+    step_trainer: Sequence[Record],
+    consent: str,
+) -> dict[str, Rows]:
+    """The rows of the five trusted and curated tables under the consent rule `customer` or `as-of-date`."""
+    latest = latest_records(customers)
+    trusted = {who: record for who, record in latest.items() if consented(record)}
+
+    def shares(who: str, ms: int) -> bool:
+        """Whether the person shares a reading taken at that time."""
+        if who not in trusted:
+            return False
+        return consent == "customer" or bool(ms >= trusted[who]["sharewithresearchasofdate"])
+
+    motion = [reading for reading in accelerometer if shares(person(reading["user"]), reading["timestamp"])]
+
+    moving = {person(reading["user"]) for reading in motion}
+    curated = {who: record for who, record in trusted.items() if who in moving}
+
+    holders: dict[str, list[str]] = {}
+    for who, record in latest.items():
+        holders.setdefault(record["serialnumber"], []).append(who)
+
+    def usable(reading: Record) -> bool:
+        """Whether a curated customer holds the device, and every holder shares this reading."""
+        who_holds = holders.get(reading["serialnumber"], [])
+        return any(who in curated for who in who_holds) and all(
+            shares(who, reading["sensorreadingtime"]) for who in who_holds
+        )
+
+    distances = [reading for reading in step_trainer if usable(reading)]
+
+    motion_of: dict[tuple[str, int], list[Record]] = {}
+    for reading in motion:
+        motion_of.setdefault((person(reading["user"]), reading["timestamp"]), []).append(reading)
+    # A device with several holders belongs to nobody in particular, so its steps go with nobody's motion.
+    pairs = [
+        (*_row(distance, STEP_TRAINER), reading["x"], reading["y"], reading["z"])
+        for distance in distances
+        if len(holders[distance["serialnumber"]]) == 1
+        for reading in motion_of.get(
+            (holders[distance["serialnumber"]][0], distance["sensorreadingtime"]), []
+        )
+    ]
+    return {
+        "customer_trusted": [_row(record, CUSTOMER) for record in trusted.values()],
+        "accelerometer_trusted": [_row(reading, ACCELEROMETER) for reading in motion],
+        "customers_curated": [_row(record, CUSTOMER) for record in curated.values()],
+        "step_trainer_trusted": [_row(reading, STEP_TRAINER) for reading in distances],
+        "machine_learning_curated": pairs,
+    }
+
+
+def _row(record: Record, columns: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(record.get(column) for column in columns)
