@@ -12,7 +12,7 @@ from hashlib import file_digest
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession, Window
-from pyspark.sql import functions as F  # noqa: N812 (the name that PySpark's users know it by)
+from pyspark.sql import functions as F
 
 CUSTOMER = """
     customerName STRING, email STRING, phone STRING, birthDay STRING, serialNumber STRING,
@@ -111,9 +111,7 @@ def main(source: Path, output: Path) -> None:
         steps.join(devices, "serialnumber")
         .withColumnRenamed("sensorreadingtime", "timestamp")
         .join(motions, ["user", "timestamp"])
-        .select(
-            F.col("timestamp").alias("sensorreadingtime"), "serialnumber", "distancefromobject", "x", "y", "z"
-        )
+        .select(F.col("timestamp").alias("sensorreadingtime"), "serialnumber", "distancefromobject", "x", "y", "z")
     )
     write(learning, output, "machine_learning_curated")
     spark.stop()

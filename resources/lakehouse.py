@@ -62,10 +62,14 @@ class LakehouseError(dg.Failure):
 
 @dataclass(frozen=True)
 class Staged:
-    """A version of a table that is written and not published: its folder, data files and their footers' facts."""
+    """A version of a table that is written and not published: its folder, data files and their footers' facts.
+
+    `base` is the published table that it will replace: if somebody publishes meanwhile, the commit is refused.
+    """
 
     table: TableSpec
     area: StagingArea
+    base: IcebergTable | None
     files: tuple[str, ...]
     rows: int
     schema: pa.Schema | None
@@ -140,12 +144,9 @@ class Lakehouse(dg.ConfigurableResource[Any]):
 
     def history(self, table: str) -> list[Version]:
         """Every version of the table that its metadata knows, oldest first."""
-        loaded = self.load(table)
-        return [_version(snapshot) for snapshot in loaded.metadata.snapshots] if loaded else []
+        return _versions(self.load(table))
 
-    def read(
-        self, spark: SparkSession, table: TableSpec, snapshot_id: int | None = None
-    ) -> tuple[DataFrame, Version]:
+    def read(self, spark: SparkSession, table: TableSpec, snapshot_id: int | None = None) -> tuple[DataFrame, Version]:
         """The published rows (of that snapshot, or the newest), and the version they belong to."""
         loaded = self.load(table.name)
         snapshot = loaded.snapshot_by_id(snapshot_id) if loaded and snapshot_id else None
@@ -168,11 +169,12 @@ class Lakehouse(dg.ConfigurableResource[Any]):
     def stage(self, frame: DataFrame, table: TableSpec, run_id: str) -> Staged:
         """Compute the frame and write it where no reader looks. First remove what crashed runs left behind."""
         area = StagingArea(self.location(table.name) / "data")
-        area.remove_leftovers(keep={version.properties.get(STAGED_IN, "") for version in self.history(table.name)})
+        base = self.load(table.name)
+        area.remove_leftovers(keep={version.properties.get(STAGED_IN, "") for version in _versions(base)})
         folder = area.open(run_id)
         try:
             frame.write.parquet(str(folder))
-            return _staged(table, area)
+            return _staged(table, area, base)
         except BaseException:
             area.discard()
             raise
@@ -186,9 +188,8 @@ class Lakehouse(dg.ConfigurableResource[Any]):
         from pyiceberg.exceptions import CommitFailedException
 
         try:
-            loaded = self.load(staged.table.name)
-            transaction = self._transaction(loaded, staged.table)
-            self._replace_files(transaction, loaded, staged, {**properties, STAGED_IN: staged.area.name})
+            transaction = self._transaction(staged.base, staged.table)
+            self._replace_files(transaction, staged, {**properties, STAGED_IN: staged.area.name})
             snapshot = transaction.commit_transaction().current_snapshot()
         except CommitFailedException as error:
             staged.area.discard()
@@ -201,12 +202,12 @@ class Lakehouse(dg.ConfigurableResource[Any]):
         assert snapshot is not None
         return _version(snapshot)
 
-    def _transaction(self, loaded: IcebergTable | None, table: TableSpec) -> Transaction:
+    def _transaction(self, base: IcebergTable | None, table: TableSpec) -> Transaction:
         from resources.iceberg_schema import NAME_MAPPING, evolve, iceberg_schema, name_mapping
 
-        if loaded is not None:
-            transaction = loaded.transaction()
-            evolve(transaction, loaded.schema(), table.columns)
+        if base is not None:
+            transaction = base.transaction()
+            evolve(transaction, base.schema(), table.columns)
             return transaction
         schema = iceberg_schema(table.columns)
         return self.catalog.create_table_transaction(
@@ -216,16 +217,16 @@ class Lakehouse(dg.ConfigurableResource[Any]):
             properties={"format-version": "2", NAME_MAPPING: name_mapping(schema)},
         )
 
-    def _replace_files(
-        self, transaction: Transaction, loaded: IcebergTable | None, staged: Staged, properties: dict[str, str]
-    ) -> None:
+    def _replace_files(self, transaction: Transaction, staged: Staged, properties: dict[str, str]) -> None:
         from pyiceberg.io.pyarrow import parquet_files_to_data_files
 
         new = parquet_files_to_data_files(
-            transaction._table.io, transaction.table_metadata, iter([Path(file).as_uri() for file in staged.files])
+            transaction._table.io,
+            transaction.table_metadata,
+            iter([Path(file).as_uri() for file in staged.files]),
         )
         with transaction.update_snapshot(snapshot_properties=properties).overwrite() as overwrite:
-            for task in loaded.scan().plan_files() if loaded is not None else ():
+            for task in staged.base.scan().plan_files() if staged.base is not None else ():
                 overwrite.delete_data_file(task.file)
             for file in new:
                 overwrite.append_data_file(file)
@@ -238,13 +239,17 @@ def read_files(spark: SparkSession, table: TableSpec, paths: Iterable[str]) -> D
     return spark.read.schema(ddl).parquet(*paths) if paths else spark.createDataFrame([], ddl)
 
 
-def _staged(table: TableSpec, area: StagingArea) -> Staged:
+def _staged(table: TableSpec, area: StagingArea, base: IcebergTable | None) -> Staged:
     import pyarrow.parquet as pq
 
     footers = {str(path): pq.ParquetFile(path) for path in area.data_files()}
     full = {path: footer for path, footer in footers.items() if footer.metadata.num_rows}
     schema = next((footer.schema_arrow for footer in footers.values()), None)
-    return Staged(table, area, tuple(full), sum(footer.metadata.num_rows for footer in full.values()), schema)
+    return Staged(table, area, base, tuple(full), sum(footer.metadata.num_rows for footer in full.values()), schema)
+
+
+def _versions(table: IcebergTable | None) -> list[Version]:
+    return [_version(snapshot) for snapshot in table.metadata.snapshots] if table else []
 
 
 def _version(snapshot: Snapshot) -> Version:

@@ -92,7 +92,7 @@ def rewrite(source: Path, target: Path, shape: FileShape) -> None:
     beside = target.with_name(f".{target.name}.part")
     try:
         with open_raw(source) as raw, beside.open("w", encoding="utf-8", newline="\n") as out:
-            reader = codecs.getreader("utf-8")(raw, errors="replace")
+            reader = codecs.getreader("utf-8")(raw, "replace")
             chunks = iter(lambda: reader.read(CHUNK), "")
             if shape is FileShape.SPANNING:
                 out.writelines(f"{line}\n" for line in object_lines(chunks))

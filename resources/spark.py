@@ -83,7 +83,7 @@ class EmbeddedSpark(SparkEngine):
         self._server = SparkConnectServer("127.0.0.1", 0)
         self._server.start(background=True)
         _, port = self._server.listening_address
-        session: SparkSession = SparkSession.builder.remote(f"sc://127.0.0.1:{port}").create()  # type: ignore[attr-defined]
+        session: SparkSession = SparkSession.builder.remote(f"sc://127.0.0.1:{port}").create()
         return session
 
     def stop(self) -> None:

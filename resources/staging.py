@@ -33,9 +33,7 @@ class StagingArea:
     def data_files(self) -> Iterator[Path]:
         """The Parquet files that the engine wrote."""
         return (
-            path
-            for path in sorted((self._data / self.name).glob("*.parquet"))
-            if not path.name.startswith((".", "_"))
+            path for path in sorted((self._data / self.name).glob("*.parquet")) if not path.name.startswith((".", "_"))
         )
 
     def close(self) -> None:

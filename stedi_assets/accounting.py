@@ -42,9 +42,7 @@ def customer_trusted(customer_landing: DataFrame) -> DataFrame:
     return replaced.where("rows > 0").unionByName(latest)
 
 
-def accelerometer_trusted(
-    accelerometer_landing: DataFrame, customer_landing: DataFrame, consent: Consent
-) -> DataFrame:
+def accelerometer_trusted(accelerometer_landing: DataFrame, customer_landing: DataFrame, consent: Consent) -> DataFrame:
     """Readings of strangers, of customers without consent, and from before the consent."""
     readings = accelerometer_landing.select(person("user").alias("person"), "timestamp")
     rule = (

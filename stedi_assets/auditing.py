@@ -101,9 +101,7 @@ def measure_all(audits: Iterable[Audit], bind: Callable[[Audit], DataFrame]) -> 
     measured: list[dict[str, float]] = [{} for _ in frames]
     for row in reduce(lambda one, other: one.unionAll(other), frames).collect():
         measured[row["query"]][row["measure"]] = float(row["value"] or 0)
-    return {
-        audit.name: measured[number] for number, group in enumerate(by_query.values()) for audit in group
-    }
+    return {audit.name: measured[number] for number, group in enumerate(by_query.values()) for audit in group}
 
 
 def count_rows(frame: DataFrame) -> DataFrame:
@@ -113,7 +111,9 @@ def count_rows(frame: DataFrame) -> DataFrame:
 
 def each_column(frame: DataFrame) -> DataFrame:
     """A one-row frame's columns as measures."""
-    pairs = [F.struct(F.lit(name).alias("measure"), F.col(name).cast("double").alias("value")) for name in frame.columns]
+    pairs = [
+        F.struct(F.lit(name).alias("measure"), F.col(name).cast("double").alias("value")) for name in frame.columns
+    ]
     return frame.select(F.explode(F.array(*pairs)).alias("pair")).select("pair.measure", "pair.value")
 
 
@@ -139,9 +139,7 @@ def caution(what: str) -> Callable[[Query], Audit]:
             found = int(numbers.get(BROKEN, 0))
             return Verdict(not found, False, f"{found:,} {what}.", {what: found})
 
-        return Audit(
-            function.__name__, _doc(function), blocking=False, query=function, measure=count_rows, judge=judge
-        )
+        return Audit(function.__name__, _doc(function), blocking=False, query=function, measure=count_rows, judge=judge)
 
     return decorate
 

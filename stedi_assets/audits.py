@@ -45,9 +45,7 @@ def only_consenting_customers(rows: DataFrame, customer_landing: DataFrame) -> D
 
 
 @promise
-def only_readings_of_consenting_customers(
-    rows: DataFrame, customer_landing: DataFrame, consent: Consent
-) -> DataFrame:
+def only_readings_of_consenting_customers(rows: DataFrame, customer_landing: DataFrame, consent: Consent) -> DataFrame:
     """No reading is here whose user is not a consenting customer, or that the consent rule does not cover."""
     agreed = verdicts(customer_landing).where("agreed").select("person", SINCE)
     readings = rows.select(person("user").alias("person"), "timestamp").join(agreed, "person", "left")
@@ -55,9 +53,7 @@ def only_readings_of_consenting_customers(
 
 
 @promise
-def only_readings_of_consenting_holders(
-    rows: DataFrame, customer_landing: DataFrame, consent: Consent
-) -> DataFrame:
+def only_readings_of_consenting_holders(rows: DataFrame, customer_landing: DataFrame, consent: Consent) -> DataFrame:
     """No distance reading is here whose serial number anybody without consent holds, or nobody at all."""
     agreed = serial_verdicts(customer_landing).where("all_agreed").select("serialnumber", SINCE)
     readings = rows.select("serialnumber", "sensorreadingtime").join(agreed, "serialnumber", "left")

@@ -138,9 +138,7 @@ def _axis(name: str) -> Column:
 
 
 EMAIL = _text("email", "email", "The customer's e-mail address, which identifies them", Pii.DIRECT, required=True)
-SERIAL = _text(
-    "serialnumber", "serialNumber", "Serial number of the Step Trainer", Pii.DEVICE, required=True
-)
+SERIAL = _text("serialnumber", "serialNumber", "Serial number of the Step Trainer", Pii.DEVICE, required=True)
 CONSENT = _consent("sharewithresearchasofdate", "shareWithResearchAsOfDate", "research")
 USER = _text("user", "user", "E-mail address of the phone's owner", Pii.DIRECT, required=True)
 TIMESTAMP = replace(
@@ -148,9 +146,7 @@ TIMESTAMP = replace(
     feed_names=("timestamp", "timeStamp"),
 )
 AXES = tuple(_axis(axis) for axis in "xyz")
-SENSOR_TIME = _epoch_ms(
-    "sensorreadingtime", "sensorReadingTime", "When the Step Trainer measured", required=True
-)
+SENSOR_TIME = _epoch_ms("sensorreadingtime", "sensorReadingTime", "When the Step Trainer measured", required=True)
 DISTANCE = Column(
     "distancefromobject",
     "bigint",
@@ -177,9 +173,7 @@ CUSTOMER_COLUMNS = (
 ACCELEROMETER_COLUMNS = (USER, TIMESTAMP, *AXES)
 STEP_TRAINER_COLUMNS = (SENSOR_TIME, SERIAL, DISTANCE)
 
-QUARANTINE_REASON = Column(
-    "quarantine_reason", "string", "Why the record was not accepted; null: it was accepted"
-)
+QUARANTINE_REASON = Column("quarantine_reason", "string", "Why the record was not accepted; null: it was accepted")
 QUARANTINE_TEXT = Column("quarantine_text", "string", "The record exactly as it was delivered", pii=Pii.DIRECT)
 RUN = Column("run", "string", "The Dagster run that read the record")
 
@@ -208,7 +202,11 @@ ACCELEROMETER = _feed(
     "accelerometer", ACCELEROMETER_COLUMNS, "one accelerometer reading of a phone", TIMESTAMP.name, USER.name
 )
 STEP_TRAINER = _feed(
-    "step_trainer", STEP_TRAINER_COLUMNS, "one distance reading of a Step Trainer", SENSOR_TIME.name, SERIAL.name
+    "step_trainer",
+    STEP_TRAINER_COLUMNS,
+    "one distance reading of a Step Trainer",
+    SENSOR_TIME.name,
+    SERIAL.name,
 )
 FEEDS = (CUSTOMER, ACCELEROMETER, STEP_TRAINER)
 

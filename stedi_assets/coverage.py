@@ -121,9 +121,7 @@ curated_customers_with_distances = coverage(
 )
 
 
-def _accelerometer_matches(
-    rows: DataFrame, accelerometer_trusted: DataFrame, customer_trusted: DataFrame
-) -> DataFrame:
+def _accelerometer_matches(rows: DataFrame, accelerometer_trusted: DataFrame, customer_trusted: DataFrame) -> DataFrame:
     holders = customer_trusted.select(person("email").alias("person"), "serialnumber")
     moments = rows.select("serialnumber", F.col("sensorreadingtime").alias("timestamp")).distinct()
     matched = moments.join(holders, "serialnumber").select("person", "timestamp").distinct()

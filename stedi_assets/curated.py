@@ -54,7 +54,11 @@ def machine_learning_curated(
     """
     distances = step_trainer_trusted.join(sole_holders(customer_trusted), "serialnumber")
     readings = accelerometer_trusted.select(
-        person("user").alias("person"), accelerometer_trusted["timestamp"].alias("sensorreadingtime"), "x", "y", "z"
+        person("user").alias("person"),
+        accelerometer_trusted["timestamp"].alias("sensorreadingtime"),
+        "x",
+        "y",
+        "z",
     )
     return distances.join(readings, ["person", "sensorreadingtime"]).select(
         *step_trainer_trusted.columns, "x", "y", "z"

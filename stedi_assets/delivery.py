@@ -110,7 +110,10 @@ def judge_files(landing: Landing) -> Verdict:
         *(f"{name} has the content of {twin}, counted once" for name, twin in sorted(landing.duplicates.items())),
         *(f"{name} is empty" for name in landing.empty),
         *(f"{name} cannot be read ({reason})" for name, reason in sorted(landing.unreadable.items())),
-        *(f"{name} is not one object a line in UTF-8, and was read from a rewritten copy" for name in landing.rewritten),
+        *(
+            f"{name} is not one object a line in UTF-8, and was read from a rewritten copy"
+            for name in landing.rewritten
+        ),
     ]
     sentence = "; ".join(remarks[:10]) + (f"; and {len(remarks) - 10} more" if len(remarks) > 10 else "") + "."
     numbers = {

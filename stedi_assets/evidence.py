@@ -111,7 +111,7 @@ def _as_text(table: str, answer: Answer) -> str:
         ]
         for row in answer.rows
     ]
-    return pd.DataFrame(rows, columns=answer.columns).to_string(index=False)
+    return str(pd.DataFrame(rows, columns=answer.columns).to_string(index=False))
 
 
 def _markdown(answer: Answer) -> str:

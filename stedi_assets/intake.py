@@ -6,7 +6,7 @@ Belongs here: the order of these steps for one feed in one run. Does not belong 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -68,12 +68,15 @@ class Intake:
         version = self.tables.lakehouse.version(self.feed.records.name)
         if version is None:
             return None
-        same = (version.properties.get(FILES), version.properties.get(CODE)) == (landing.fingerprint, self.code_version)
+        same = (version.properties.get(FILES), version.properties.get(CODE)) == (
+            landing.fingerprint,
+            self.code_version,
+        )
         return Delivery.load(version.properties[DELIVERY]) if same else None
 
     def _read_and_publish(
         self, context: dg.AssetExecutionContext, landing: Landing, watch: Stopwatch
-    ) -> Iterator[Any]:
+    ) -> Generator[dg.AssetCheckResult, None, Delivery]:
         lakehouse, session = self.tables.lakehouse, self.tables.spark.spark_session
         lines = reader.read_text(session, self.zone.readable(self.feed.name, landing))
         records = reader.type_records(reader.cut_records(lines), self.feed, context.run_id)
@@ -85,7 +88,11 @@ class Intake:
             watch.lap("audit")
             yield from outcome.for_dagster(context)
             origin = provenance(context.run_id, self.code_version, self.settings.consent, {})
-            facts = {FILES: landing.fingerprint, ACCEPTED: str(delivered.accepted), DELIVERY: delivered.dump()}
+            facts = {
+                FILES: landing.fingerprint,
+                ACCEPTED: str(delivered.accepted),
+                DELIVERY: delivered.dump(),
+            }
             publish_or_discard(lakehouse, staged, outcome, self.feed.landing.name, {**origin, **facts})
             watch.lap("publish")
         finally:

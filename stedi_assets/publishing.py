@@ -82,9 +82,7 @@ def table_inputs(function: Callable[..., Any]) -> list[str]:
     return [name for name in inspect.signature(function).parameters if name != "consent"]
 
 
-MATCHES_CONTRACT = Check(
-    "matches_contract", "The columns and their types are exactly those of the table's contract."
-)
+MATCHES_CONTRACT = Check("matches_contract", "The columns and their types are exactly those of the table's contract.")
 
 
 def judge_schema(table: Table, columns: Sequence[tuple[str, str]]) -> Verdict:

@@ -59,11 +59,11 @@ def cut_records(lines: DataFrame) -> DataFrame:
     objects = F.when(short, F.regexp_extract_all("value", F.lit(_OBJECT), F.lit(0))).otherwise(
         F.regexp_extract_all("value", F.lit(_BRACED), F.lit(0))
     )
-    between = F.when(short, F.regexp_replace("value", _OBJECT, " ")).otherwise(
-        F.regexp_replace("value", _BRACED, " ")
-    )
+    between = F.when(short, F.regexp_replace("value", _OBJECT, " ")).otherwise(F.regexp_replace("value", _BRACED, " "))
     pieces = F.concat(objects, F.array(F.regexp_replace(between, _SEPARATORS, "")))
-    return parts.select(F.explode(F.when(single, F.array("value")).otherwise(pieces)).alias("value")).where("value <> ''")
+    return parts.select(F.explode(F.when(single, F.array("value")).otherwise(pieces)).alias("value")).where(
+        "value <> ''"
+    )
 
 
 def type_records(records: DataFrame, feed: Feed, run: str) -> DataFrame:

@@ -58,10 +58,11 @@ def readings_picture(table: Table, rows: DataFrame) -> dg.MarkdownMetadataValue 
         return None
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 2.6), layout="constrained")
+    figure = Figure(figsize=(9, 2.6))
+    figure.subplots_adjust(left=0.06, right=0.99, bottom=0.2, top=0.88, wspace=0.12)
     time_axes, owner_axes = figure.subplots(1, 2, width_ratios=(3, 2))
     times = [datetime.fromtimestamp(bucket / 1000, UTC) for bucket, _ in over_time]
-    time_axes.fill_between(times, [count for _, count in over_time], step="mid", color="#4f7cac")  # type: ignore[arg-type]
+    time_axes.fill_between(times, [count for _, count in over_time], step="mid", color="#4f7cac")
     time_axes.set_title(f"readings over time ({table.taken}, UTC)", fontsize=9)
     owner_axes.bar([size for size, _ in per_owner], [owners for _, owners in per_owner], color="#c0791b")
     owner_axes.set_title(f"owners ({table.owner}) by number of readings", fontsize=9)

@@ -14,9 +14,8 @@ from resources.settings import Consent
 from stedi_assets.contracts import CUSTOMER_COLUMNS
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import Column, DataFrame, window
     from pyspark.sql import functions as F
-    from pyspark.sql import window
 else:
     F = LazyModule("pyspark.sql.functions")
     window = LazyModule("pyspark.sql.window")
@@ -47,7 +46,13 @@ def latest_record(customers: DataFrame) -> DataFrame:
     only make the choice the same on every run and every engine.
     """
     rest = [F.desc_nulls_last(column.name) for column in reversed(CUSTOMER_COLUMNS)]
-    order = (F.desc("lastupdatedate"), consented().asc(), F.desc_nulls_last(CONSENT), F.desc("serialnumber"), *rest)
+    order = (
+        F.desc("lastupdatedate"),
+        consented().asc(),
+        F.desc_nulls_last(CONSENT),
+        F.desc("serialnumber"),
+        *rest,
+    )
     newest_first = window.Window.partitionBy(person("email")).orderBy(*order)
     ranked = customers.withColumn("_rank", F.row_number().over(newest_first))
     return ranked.where("_rank = 1").drop("_rank")
@@ -65,9 +70,7 @@ def consented_serials(customer_landing: DataFrame) -> DataFrame:
     from the moment when the last of them gave it.
     """
     by_serial = latest_record(customer_landing).groupBy("serialnumber")
-    serials = by_serial.agg(
-        F.min(consented().cast("int")).alias("all_consented"), F.max(CONSENT).alias(SINCE)
-    )
+    serials = by_serial.agg(F.min(consented().cast("int")).alias("all_consented"), F.max(CONSENT).alias(SINCE))
     return serials.where("all_consented = 1").select("serialnumber", SINCE)
 
 

@@ -88,9 +88,7 @@ def write_feeds(
     )
 
 
-def ensure_feeds(
-    folder: Path, customers: int = CUSTOMERS, seed: int = SEED, progress: Progress | None = None
-) -> None:
+def ensure_feeds(folder: Path, customers: int = CUSTOMERS, seed: int = SEED, progress: Progress | None = None) -> None:
     """Have exactly this sample in the folder: nothing to do, or write it, in place of any other sample.
 
     The folder is complete or not there, whatever happens meanwhile. A folder that holds other things raises.
@@ -119,10 +117,10 @@ def _replace(folder: Path, customers: int, seed: int, progress: Progress | None)
 
 def _refuse_foreign(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is a file; name a folder for the feeds")
+        raise NotADirectoryError(f"{folder} is a file, name a folder for the feeds")
     names = {path.name for path in folder.iterdir()} if folder.exists() else set()
     if names and not {MARKER} <= names <= {MARKER, *(feed.name for feed in FEEDS)}:
-        raise FileExistsError(f"{folder} holds other things than a sample; name a new or empty folder")
+        raise FileExistsError(f"{folder} holds other things than a whole sample, name a new or empty folder")
 
 
 def _marker(customers: int, seed: int) -> str:
@@ -258,15 +256,15 @@ class _FeedFiles:
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of customers; give at least 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of customers, give at least 1")
     return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m stedi_assets.sample", description="Write synthetic feeds.")
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="new, empty, or an earlier sample's")
-    parser.add_argument("--customers", metavar="N", type=_positive, default=CUSTOMERS, help="%(default)s")
-    parser.add_argument("--seed", metavar="S", type=int, default=SEED, help="%(default)s")
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="new, empty, or an earlier sample")
+    parser.add_argument("--customers", metavar="N", type=_positive, default=CUSTOMERS, help="default: %(default)s")
+    parser.add_argument("--seed", metavar="S", type=int, default=SEED, help="default: %(default)s")
     parser.add_argument("--expected", action="store_true", help="print how many rows every table must have")
     return parser
 
@@ -285,7 +283,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 asked.folder, asked.customers, asked.seed, lambda done: bar.update(task, completed=done)
             )
     except OSError as error:
-        parser.error(f"{error.strerror}: {error.filename}" if error.strerror else str(error))
+        parser.error(f"cannot write {asked.folder}: {error.strerror}" if error.strerror else str(error))
     print(f"{asked.folder}: {asked.customers:,} customers, seed {asked.seed}")
     for feed in FEEDS:
         accepted, damaged = (expected.customer[table.name] for table in (feed.landing, feed.quarantine))

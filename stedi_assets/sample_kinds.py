@@ -115,9 +115,7 @@ def replaces_trainer(rng: Random, number: int) -> Household:
     before = person.walk()
     before.all = before.since = _only_motion(before.all)
     person.moments, person.serial = session, serial_number(rng)
-    return _consenting(
-        [old, old._replace(serial=person.serial, updated=session[0] - DAY)], before, person.walk()
-    )
+    return _consenting([old, old._replace(serial=person.serial, updated=session[0] - DAY)], before, person.walk())
 
 
 def has_no_readings(rng: Random, number: int) -> Household:

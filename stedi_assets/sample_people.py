@@ -129,9 +129,7 @@ class Person:
         """The record of somebody who registers without consent."""
         return self.record(self.registered, None)
 
-    def walk(
-        self, *, consent_at: int = 0, phone: bool = True, trainer: bool = True, twice: int | None = None
-    ) -> Walk:
+    def walk(self, *, consent_at: int = 0, phone: bool = True, trainer: bool = True, twice: int | None = None) -> Walk:
         """The session. Consent precedes moment `consent_at`; moment `twice` is read twice."""
         rng, walk, turn = self.rng, Walk(self.email, self.serial), pick(self.rng, 0, 64)
         for index, ms in enumerate(self.moments):

@@ -36,9 +36,7 @@ def dagster_schema(table: Table) -> dg.TableSchema:
                 column.name,
                 column.type,
                 description=column.meaning,
-                constraints=dg.TableColumnConstraints(
-                    nullable=not column.required, unique=table.key == (column.name,)
-                ),
+                constraints=dg.TableColumnConstraints(nullable=not column.required, unique=table.key == (column.name,)),
                 tags=_PII_TAGS[column.pii],
             )
             for column in table.columns

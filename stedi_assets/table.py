@@ -19,8 +19,8 @@ from resources.lakehouse import Lakehouse, Version
 from resources.settings import Consent
 from resources.spark import SparkEngine
 from stedi_assets import report, rules
-from stedi_assets.audits import required_columns_filled
 from stedi_assets.auditing import Audit, Facts, Query
+from stedi_assets.audits import required_columns_filled
 from stedi_assets.contracts import FEEDS, TABLES, Table
 from stedi_assets.coverage import exclusions, rows_accounted_for
 from stedi_assets.publishing import (
@@ -98,7 +98,12 @@ class LakehouseTable:
             rows = tables.lakehouse.read_staged(tables.spark.spark_session, staged)
             facts = Facts(self._rows_in(tables), staged.rows)
             outcome = audit(
-                self.contract, self.audits, rows, staged.columns, facts, lambda one, r: tables.bind(one.query, rows=r)
+                self.contract,
+                self.audits,
+                rows,
+                staged.columns,
+                facts,
+                lambda one, r: tables.bind(one.query, rows=r),
             )
             watch.lap("audit")
             yield from outcome.for_dagster(context)
@@ -110,7 +115,8 @@ class LakehouseTable:
         shown = self._appearance(rows)
         watch.lap("report")
         yield dg.MaterializeResult(
-            asset_key=self.name, metadata={**self._numbers(tables, outcome, version), **shown, **watch.seconds}
+            asset_key=self.name,
+            metadata={**self._numbers(tables, outcome, version), **shown, **watch.seconds},
         )
 
     def _audit_published(self, context: dg.AssetExecutionContext, today: Tables) -> Iterator[dg.AssetCheckResult]:
@@ -168,9 +174,7 @@ def lakehouse_table(
     return decorate
 
 
-def asset_spec(
-    contract: Table, function: Callable[..., Any], version: str, lakehouse: Lakehouse
-) -> dg.AssetSpec:
+def asset_spec(contract: Table, function: Callable[..., Any], version: str, lakehouse: Lakehouse) -> dg.AssetSpec:
     """What the UI knows of a table before its first run."""
     landing_of = {feed.records.name: feed.landing.name for feed in FEEDS}
     upstream = [landing_of.get(name, name) for name in table_inputs(function)]

@@ -48,9 +48,7 @@ def customer_trusted(customer_landing: DataFrame) -> DataFrame:
         audits.equal_readings,
     ],
 )
-def accelerometer_trusted(
-    accelerometer_landing: DataFrame, customer_trusted: DataFrame, consent: Consent
-) -> DataFrame:
+def accelerometer_trusted(accelerometer_landing: DataFrame, customer_trusted: DataFrame, consent: Consent) -> DataFrame:
     """Accelerometer readings of customers who agreed to share their data for research.
 
     A reading belongs to the customer whose e-mail address is its user. Equal readings inside a file are kept.

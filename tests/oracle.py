@@ -1,10 +1,10 @@
-"""The rules of the trusted and curated tables, said once more in plain Python: slow, obvious, and independent.
+"""The rules of the trusted and curated tables, said once more in plain Python: slow, obvious, independent.
 
-Belongs here: a reading of the tables' definitions over lists of dicts, to hold every other implementation against.
+Belongs here: a reading of the tables' definitions over lists of dicts, to hold every other implementation to.
 Does not belong here: reading files, or anything imported from the code under test.
 
-The dicts are accepted records by lower-case column name (`email`, `sharewithresearchasofdate`, `sensorreadingtime`);
-a column that is missing counts as null. Rows come back as tuples in the tables' column order, in no promised order.
+The dicts are accepted records by lower-case column name (`email`, `sharewithresearchasofdate`, ...); a column
+that is missing counts as null. Rows come back as tuples in the tables' column order, in no promised order.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def consented(record: Record) -> bool:
 def decides(record: Record) -> tuple[Any, ...]:
     """How much say a record has about its customer: the greatest decides.
 
-    The latest one. Among equally late ones the one without consent, then the later consent date, then the greatest
-    serial number, then whatever tells them apart: the other columns from last to first, null the least.
+    The latest one. Among equally late ones the one without consent, then the later consent date, then the
+    greatest serial number, then whatever tells them apart: the columns from last to first, null the least.
     """
 
     def null_least(column: str) -> tuple[bool, Any]:
@@ -114,9 +114,7 @@ def expected_tables(
         (*_row(distance, STEP_TRAINER), reading["x"], reading["y"], reading["z"])
         for distance in distances
         if len(holders[distance["serialnumber"]]) == 1
-        for reading in motion_of.get(
-            (holders[distance["serialnumber"]][0], distance["sensorreadingtime"]), []
-        )
+        for reading in motion_of.get((holders[distance["serialnumber"]][0], distance["sensorreadingtime"]), [])
     ]
     return {
         "customer_trusted": [_row(record, CUSTOMER) for record in trusted.values()],

@@ -1,0 +1,42 @@
+"""The reference data gives the reference counts, under both consent rules."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support import REFERENCE, Stedi, require
+
+COUNTS = {
+    "customer": {
+        "customer_landing": 956,
+        "accelerometer_landing": 81_273,
+        "step_trainer_landing": 28_680,
+        "customer_quarantine": 0,
+        "accelerometer_quarantine": 0,
+        "step_trainer_quarantine": 0,
+        "customer_trusted": 482,
+        "accelerometer_trusted": 40_981,
+        "customers_curated": 482,
+        "step_trainer_trusted": 14_460,
+        "machine_learning_curated": 40_981,
+    }
+}
+COUNTS["as-of-date"] = {
+    **COUNTS["customer"],
+    "accelerometer_trusted": 32_025,
+    "customers_curated": 464,
+    "step_trainer_trusted": 11_297,
+    "machine_learning_curated": 32_025,
+}
+
+
+@pytest.mark.parametrize("consent", COUNTS)
+def test_the_reference_data_gives_the_reference_counts(stedi: Stedi, consent: str) -> None:
+    require(
+        REFERENCE.is_dir(),
+        f"the reference data is not at {REFERENCE}: unpack STEDI's customer, accelerometer and step_trainer folders "
+        "there (public data of Udacity's course project; its licence forbids a copy in this repository)",
+    )
+    stedi.environment |= {"STEDI_SOURCE": str(REFERENCE), "STEDI_CONSENT": consent}
+    assert stedi.materialize().success
+    assert stedi.counts() == COUNTS[consent]

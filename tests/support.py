@@ -1,0 +1,159 @@
+"""What many tests use: one engine for the whole test run, and a lakehouse in a temporary folder.
+
+On a developer's machine a test that needs what the machine lacks is skipped with the reason; in CI it fails.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import pytest
+
+from resources.lakehouse import Lakehouse
+from resources.settings import Settings
+from resources.spark import EmbeddedSpark, SparkEngine
+from stedi_assets.contracts import TABLES, Table
+from stedi_assets.definitions import build_definitions
+from stedi_assets.publishing import Tables
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT.parent / "shared" / "reference"
+
+ENGINE = EmbeddedSpark()
+
+
+class SharedSpark(SparkEngine):
+    """The test run's one session, lent to each Dagster run."""
+
+    @property
+    def engine(self) -> str:
+        return ENGINE.engine
+
+    def start(self) -> SparkSession:
+        return ENGINE.spark_session
+
+    def stop(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self._session = None
+
+
+Rows = Sequence[Mapping[str, Any]]
+MakeFrame = Callable[[Table | str, Rows], "DataFrame"]
+
+
+@dataclass
+class Outcome:
+    """One Dagster run as a user sees it afterwards."""
+
+    result: dg.ExecuteInProcessResult
+    checks: dict[tuple[str, str], Any] = field(default_factory=dict)
+
+    @property
+    def success(self) -> bool:
+        return self.result.success
+
+    @property
+    def materialized(self) -> set[str]:
+        events = self.result.get_asset_materialization_events()
+        return {event.step_materialization_data.materialization.asset_key.to_user_string() for event in events}
+
+    def metadata(self, asset: str) -> dict[str, Any]:
+        for event in self.result.get_asset_materialization_events():
+            materialization = event.step_materialization_data.materialization
+            if materialization.asset_key.to_user_string() == asset:
+                return {name: value.value for name, value in materialization.metadata.items()}
+        raise AssertionError(f"{asset} was not materialized")
+
+    @property
+    def failure(self) -> str:
+        """What the failed step told the user."""
+        return " ".join(
+            str(
+                event.step_failure_data.user_failure_data.description
+                if event.step_failure_data.user_failure_data
+                else event.step_failure_data.error_display_string
+            )
+            for event in self.result.all_events
+            if event.is_step_failure
+        )
+
+
+@dataclass
+class Stedi:
+    """A lakehouse in a temporary folder, with a source folder that tests write feeds into."""
+
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    instance: dg.DagsterInstance = field(default_factory=dg.DagsterInstance.ephemeral)
+
+    @property
+    def source(self) -> Path:
+        return self.folder / "source"
+
+    @property
+    def lakehouse(self) -> Lakehouse:
+        return Lakehouse(root=str(self.folder / "lakehouse"), namespace="stedi")
+
+    @property
+    def settings(self) -> Settings:
+        self.source.mkdir(parents=True, exist_ok=True)
+        defaults = {"STEDI_SOURCE": str(self.source), "STEDI_LAKEHOUSE": str(self.folder / "lakehouse")}
+        return Settings.from_environment({**defaults, **self.environment})
+
+    def deliver(self, feed: str, content: str | bytes | Rows, name: str = "1.json") -> Path:
+        """Write one file into the source: text as it is, rows (in the feed's own field names) as a line each."""
+        if not isinstance(content, str | bytes):
+            content = "".join(json.dumps(row) + "\n" for row in content)
+        path = self.source / feed / "landing" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    def materialize(
+        self, *assets: str, checks: Sequence[dg.AssetCheckKey] = (), resources: Mapping[str, Any] | None = None
+    ) -> Outcome:
+        """Materialize these assets (all tables, without the evidence, if none is named), as one Dagster run."""
+        definitions = build_definitions(self.settings, {"spark": SharedSpark(), **(resources or {})})
+        selection = dg.AssetSelection.assets(*(assets or TABLES))
+        if checks:
+            selection = dg.AssetSelection.checks(*checks)
+        job = definitions.resolve_implicit_global_asset_job_def()
+        keys = selection.resolve(definitions.resolve_asset_graph())
+        check_keys = selection.resolve_checks(definitions.resolve_asset_graph())
+        result = job.get_subset(asset_selection=keys, asset_check_selection=check_keys).execute_in_process(
+            instance=self.instance, raise_on_error=False
+        )
+        evaluations = {
+            (check.asset_key.to_user_string(), check.check_name): check
+            for check in result.get_asset_check_evaluations()
+        }
+        return Outcome(result, evaluations)
+
+    def rows(self, table: str) -> list[tuple[Any, ...]]:
+        """The published rows of a table, sorted."""
+        tables = Tables(ENGINE, self.lakehouse, self.settings.consent)
+        return sorted((tuple(row) for row in tables.frame(table).collect()), key=repr)
+
+    def counts(self) -> dict[str, int]:
+        """The number of rows of every table."""
+        tables = Tables(ENGINE, self.lakehouse, self.settings.consent)
+        return {name: tables.rows(name) for name in TABLES}
+
+
+def require(present: bool, what: str) -> None:
+    """Skip the test where the machine lacks something; in CI that is a failure, so that nothing is skipped."""
+    if not present:
+        if os.environ.get("CI"):
+            pytest.fail(f"CI must not skip this test: {what}")
+        pytest.skip(what)
