@@ -60,6 +60,10 @@ class LakehouseError(dg.Failure):
         super().__init__(description=sentence, allow_retries=False)
 
 
+class NotPublishedError(LakehouseError):
+    """The table was never published."""
+
+
 @dataclass(frozen=True)
 class Staged:
     """A version of a table that is written and not published: its folder, data files and their footers' facts.
@@ -152,10 +156,7 @@ class Lakehouse(dg.ConfigurableResource[Any]):
         snapshot = loaded.snapshot_by_id(snapshot_id) if loaded and snapshot_id else None
         snapshot = snapshot or (loaded.current_snapshot() if loaded else None)
         if loaded is None or snapshot is None:
-            raise LakehouseError(
-                f"{table.name} has never been published in {self.root}. Materialize it first, with what it is "
-                f"made from: dagster asset materialize -m stedi_assets --select '+{table.name}'"
-            )
+            raise NotPublishedError(f"{table.name} has never been published in {self.root}.")
         paths = []
         for task in loaded.scan(snapshot_id=snapshot.snapshot_id).plan_files():
             if task.delete_files:

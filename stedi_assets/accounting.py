@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from resources.lazy import LazyModule
 from resources.settings import Consent
-from stedi_assets.rules import person, taken_with_consent
-from stedi_assets.second_opinion import serial_verdicts, verdicts
+from stedi_assets.rules import person
+from stedi_assets.second_opinion import serial_verdicts, too_early, verdicts
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -48,7 +48,7 @@ def accelerometer_trusted(accelerometer_landing: DataFrame, customer_landing: Da
     rule = (
         F.when(F.col("agreed").isNull(), UNKNOWN_USER)
         .when(~F.col("agreed"), NO_CONSENT)
-        .when(~taken_with_consent(consent, "timestamp"), BEFORE_CONSENT)
+        .when(too_early(consent, "timestamp"), BEFORE_CONSENT)
     )
     return _one_row_each(readings.join(verdicts(customer_landing), "person", "left"), rule)
 
@@ -77,7 +77,7 @@ def step_trainer_trusted(
         F.when(F.col("all_agreed").isNull(), UNKNOWN_SERIAL)
         .when(~F.col("all_agreed"), HOLDER_WITHOUT_CONSENT)
         .when(F.col("curated").isNull(), HOLDERS_WITHOUT_READINGS)
-        .when(~taken_with_consent(consent, "sensorreadingtime"), BEFORE_CONSENT)
+        .when(too_early(consent, "sensorreadingtime"), BEFORE_CONSENT)
     )
     return _one_row_each(readings, rule)
 

@@ -37,6 +37,7 @@ class Facts:
 
     rows_in: int | None = None
     rows_published: int = 0
+    an_input_is_empty: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,10 +118,10 @@ def each_column(frame: DataFrame) -> DataFrame:
     return frame.select(F.explode(F.array(*pairs)).alias("pair")).select("pair.measure", "pair.value")
 
 
-def promise(function: Query) -> Audit:
+def promise(function: Query, *, against_today: bool = True) -> Audit:
     """A blocking audit: the function returns the rows that break the promise of its docstring.
 
-    A promise holds today: executed alone, it is audited against today's customers.
+    A promise holds today: executed alone, it is audited against today's customers, unless it says otherwise.
     """
 
     def judge(numbers: Numbers, facts: Facts) -> Verdict:
@@ -128,7 +129,14 @@ def promise(function: Query) -> Audit:
         sentence = "Every row keeps the promise." if not broken else f"{broken:,} rows break the promise."
         return Verdict(not broken, True, sentence, {BROKEN: broken, "rows audited": facts.rows_published})
 
-    return Audit(function.__name__, _doc(function), query=function, measure=count_rows, judge=judge, against_today=True)
+    return Audit(
+        function.__name__,
+        _doc(function),
+        query=function,
+        measure=count_rows,
+        judge=judge,
+        against_today=against_today,
+    )
 
 
 def caution(what: str) -> Callable[[Query], Audit]:
@@ -152,12 +160,15 @@ def coverage(
     warn_below: float,
     description: str,
 ) -> Audit:
-    """An audit of a share: below `warn_below` it warns; nothing at all, where there could be something, blocks."""
+    """An audit of a share: below `warn_below` it warns; nothing at all, where there could be something, blocks.
+
+    Where an input is empty there could be nothing: a feed that has not begun is no fault of the join.
+    """
 
     def judge(numbers: Numbers, facts: Facts) -> Verdict:
         covered, of = share_of(numbers)
         share = covered / of if of else 1.0
-        empty = of > 0 and covered == 0
+        empty = of > 0 and covered == 0 and not facts.an_input_is_empty
         sentence = f"{covered:,.0f} of {of:,.0f} ({share:.1%}); expected at least {warn_below:.0%}."
         metadata = {"share": share, "covered": int(covered), "of": int(of), "warns below": warn_below}
         return Verdict(share >= warn_below and not empty, empty, sentence, metadata)

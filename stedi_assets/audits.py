@@ -1,13 +1,14 @@
 """What the lakehouse promises, as audits: each a query for the rows that break a promise, or a measured share.
 
-Belongs here: consent, privacy, keys, and what is worth a look. Shares and sums are in `coverage.py`. Every audit runs on the staged files before a
-version is published, and can be executed alone on the published table.
-Does not belong here: how audits run (`auditing.py`). A promise is stated in its own words, not with the functions
+Belongs here: consent, privacy, keys, and what is worth a look. Every audit runs on the staged files before a version
+is published, and can be executed alone on the published table.
+Does not belong here: shares and sums (`coverage.py`), or how audits run (`auditing.py`). A promise is stated in its own words, not with the functions
 that made the table.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from resources.lazy import LazyModule
@@ -23,10 +24,10 @@ from stedi_assets.auditing import (
 )
 from stedi_assets.contracts import TABLES, Pii, Table
 from stedi_assets.rules import SINCE, person
-from stedi_assets.second_opinion import serial_verdicts, verdicts
+from stedi_assets.second_opinion import serial_verdicts, too_early, verdicts
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import DataFrame
     from pyspark.sql import functions as F
 else:
     F = LazyModule("pyspark.sql.functions")
@@ -49,7 +50,7 @@ def only_readings_of_consenting_customers(rows: DataFrame, customer_landing: Dat
     """No reading is here whose user is not a consenting customer, or that the consent rule does not cover."""
     agreed = verdicts(customer_landing).where("agreed").select("person", SINCE)
     readings = rows.select(person("user").alias("person"), "timestamp").join(agreed, "person", "left")
-    return readings.where(_not_covered("timestamp", consent))
+    return readings.where(F.col(SINCE).isNull() | too_early(consent, "timestamp"))
 
 
 @promise
@@ -57,7 +58,7 @@ def only_readings_of_consenting_holders(rows: DataFrame, customer_landing: DataF
     """No distance reading is here whose serial number anybody without consent holds, or nobody at all."""
     agreed = serial_verdicts(customer_landing).where("all_agreed").select("serialnumber", SINCE)
     readings = rows.select("serialnumber", "sensorreadingtime").join(agreed, "serialnumber", "left")
-    return readings.where(_not_covered("sensorreadingtime", consent))
+    return readings.where(F.col(SINCE).isNull() | too_early(consent, "sensorreadingtime"))
 
 
 @promise
@@ -71,11 +72,6 @@ def no_row_pairs_two_customers(
     )
     held = rows.join(holders, "serialnumber", "left")
     return held.join(taken, ["person", "sensorreadingtime", "x", "y", "z"], "left_anti")
-
-
-def _not_covered(taken: str, consent: Consent) -> Column:
-    too_early = F.lit(False) if consent is Consent.CUSTOMER else F.col(taken) < F.col(SINCE)
-    return F.col(SINCE).isNull() | too_early
 
 
 # Privacy ------------------------------------------------------------------------------------------------------
@@ -117,6 +113,13 @@ no_direct_identifiers = Audit(
 def one_row_per_customer(rows: DataFrame) -> DataFrame:
     """No customer (e-mail address, whatever its letter case or surrounding blanks) has more than one row."""
     return rows.groupBy(person("email").alias("person")).agg(F.count("*").alias("rows")).where("rows > 1")
+
+
+@partial(promise, against_today=False)
+def only_latest_records(rows: DataFrame, customer_landing: DataFrame) -> DataFrame:
+    """No row is from an older record than its customer's newest, or names another Step Trainer than that does."""
+    newest = verdicts(customer_landing).select("person", "lastupdatedate", "serialnumber")
+    return rows.withColumn("person", person("email")).join(newest, newest.columns, "left_anti")
 
 
 def required_columns_filled(table: Table) -> Audit:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     account=accounting.customers_curated,
     audits=[
         audits.only_consenting_customers,
+        audits.only_latest_records,
         audits.one_row_per_customer,
         coverage.consenting_customers_with_readings,
     ],

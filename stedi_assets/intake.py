@@ -39,14 +39,16 @@ class Intake:
         """Publish what is new; files that the same code has read before are not read again."""
         watch = Stopwatch()
         landing = self.zone.bring(self.feed.name)
-        for remark in (*landing.duplicates, *landing.unreadable, *landing.replaced):
-            context.log.info(f"{self.feed.landing.name}: look at {remark}")
         watch.lap("landing")
         delivered = self._read_before(landing)
         if delivered is None:
             delivered = yield from self._read_and_publish(context, landing, watch)
         else:
             yield from self._judge(landing, delivered).for_dagster(context)
+        context.log.info(
+            f"{self.feed.landing.name}: {len(landing.files)} files ({len(landing.new)} new, {len(landing.replaced)} "
+            f"replaced), {delivered.accepted:,} records accepted, {delivered.quarantined:,} quarantined"
+        )
         rows = self.tables.frame(self.feed.landing.name)
         shown: dict[str, Any] = {"preview": report.preview(self.feed.landing, rows)}
         if (picture := report.readings_picture(self.feed.landing, rows)) is not None:

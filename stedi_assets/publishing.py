@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from resources.lakehouse import Lakehouse, Staged, Version
+from resources.lakehouse import Lakehouse, NotPublishedError, Staged, Version
 from resources.settings import Consent
 from resources.spark import SparkEngine
 from stedi_assets.auditing import Audit, Check, Facts, Numbers, Verdict, measure_all
@@ -29,6 +29,7 @@ INPUTS = "stedi.inputs"
 
 _FEED_OF = {feed.landing.name: feed for feed in FEEDS}
 _RECORDS = {feed.records.name: feed.records for feed in FEEDS}
+_LANDING_OF = {feed.records.name: feed.landing.name for feed in FEEDS}
 
 
 @dataclass
@@ -57,6 +58,11 @@ class Tables:
         version = self.version(name)
         return int(version.properties[ACCEPTED]) if name in _FEED_OF else version.rows
 
+    @property
+    def snapshots(self) -> dict[str, int]:
+        """Every table that was read, and the snapshot that was read of it."""
+        return {name: version.snapshot_id for name, (_, version) in self._read.items()}
+
     def bind(self, function: Callable[..., DataFrame], **extra: DataFrame) -> DataFrame:
         """Call the function with the tables that its parameters name, `consent`, and `extra`."""
         known: dict[str, Any] = {"consent": self.consent, **extra}
@@ -65,7 +71,15 @@ class Tables:
 
     def _get(self, name: str) -> tuple[DataFrame, Version]:
         if name not in self._read:
-            self._read[name] = self._load(name)
+            try:
+                self._read[name] = self._load(name)
+            except NotPublishedError as error:
+                asset = _LANDING_OF.get(name, name)
+                raise dg.Failure(
+                    f"{asset} is needed, and was never materialized in {self.lakehouse.root}. Make it first: "
+                    f"dagster asset materialize -m stedi_assets --select '+{asset}'",
+                    allow_retries=False,
+                ) from error
         return self._read[name]
 
     def _load(self, name: str) -> tuple[DataFrame, Version]:

@@ -1,7 +1,8 @@
 """Who has consented, worked out a second time by other means.
 
 Belongs here: the few facts that audits and accounting need and must not take from the functions that they check.
-`rules.py` ranks each customer's records with a window; here, records are grouped and compared instead.
+`rules.py` ranks each customer's records with a window; here, the greatest of them is looked for instead. Nothing
+but words (a column's name, who an e-mail address means) comes from there.
 """
 
 from __future__ import annotations
@@ -9,29 +10,39 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from resources.lazy import LazyModule
-from stedi_assets.rules import CONSENT, SINCE, latest_record, person
+from resources.settings import Consent
+from stedi_assets.rules import CONSENT, SINCE, person
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
     from pyspark.sql import functions as F
 else:
     F = LazyModule("pyspark.sql.functions")
 
 
-def verdicts(customer_landing: DataFrame) -> DataFrame:
-    """What each customer's newest records say.
+LEAST = -(2**63)
 
-    Columns: person, records (how many there are of the customer), agreed (all newest records say so),
-    consented_since (epoch ms; the latest of them).
+
+def verdicts(customer_landing: DataFrame) -> DataFrame:
+    """What each customer's newest record says; of several of the same moment, the most reluctant.
+
+    Columns: person, records (how many there are of the customer), lastupdatedate, serialnumber, agreed,
+    consented_since (epoch ms; null where they did not).
     """
-    records = customer_landing.select(person("email").alias("person"), "lastupdatedate", CONSENT)
-    newest = records.groupBy("person").agg(
-        F.max("lastupdatedate").alias("lastupdatedate"), F.count("*").alias("records")
+    refuses = F.when(F.col(CONSENT) > 0, 0).otherwise(1)
+    since = F.coalesce(F.col(CONSENT), F.lit(LEAST))
+    says = F.struct("lastupdatedate", refuses.alias("refuses"), since.alias("since"), "serialnumber")
+    customers = customer_landing.groupBy(person("email").alias("person"))
+    newest = customers.agg(F.count("*").alias("records"), F.max(says).alias("newest"))
+    agreed = F.col("newest.refuses") == 0
+    return newest.select(
+        "person",
+        "records",
+        "newest.lastupdatedate",
+        "newest.serialnumber",
+        agreed.alias("agreed"),
+        F.when(agreed, F.col("newest.since")).alias(SINCE),
     )
-    agrees = F.when(F.col(CONSENT) > 0, 1).otherwise(0)
-    tied = records.join(newest, ["person", "lastupdatedate"]).groupBy("person", "records")
-    said = tied.agg(F.min(agrees).alias("agreed"), F.max(CONSENT).alias(SINCE))
-    return said.select("person", "records", (F.col("agreed") == 1).alias("agreed"), SINCE)
 
 
 def serial_verdicts(customer_landing: DataFrame) -> DataFrame:
@@ -40,9 +51,8 @@ def serial_verdicts(customer_landing: DataFrame) -> DataFrame:
     Columns: serialnumber, holders (how many), person (one of them), all_agreed, consented_since (epoch ms; the
     latest of theirs).
     """
-    held = latest_record(customer_landing).select(person("email").alias("person"), "serialnumber")
     return (
-        held.join(verdicts(customer_landing), "person")
+        verdicts(customer_landing)
         .groupBy("serialnumber")
         .agg(
             F.count("*").alias("holders"),
@@ -51,3 +61,8 @@ def serial_verdicts(customer_landing: DataFrame) -> DataFrame:
             F.max(SINCE).alias(SINCE),
         )
     )
+
+
+def too_early(consent: Consent, taken: str) -> Column:
+    """Whether a reading taken at `taken` is from before the `consented_since` that the consent rule asks for."""
+    return F.lit(False) if consent is Consent.CUSTOMER else F.col(taken) < F.col(SINCE)

@@ -90,13 +90,12 @@ class LakehouseTable:
 
     def _materialize(self, context: dg.AssetExecutionContext, tables: Tables) -> Iterator[Any]:
         watch = Stopwatch()
-        inputs = {name: tables.version(name).snapshot_id for name in self.inputs}
         frame = tables.bind(self.function)
         staged = tables.lakehouse.stage(frame, self.contract, context.run_id)
         try:
             watch.lap("compute")
             rows = tables.lakehouse.read_staged(tables.spark.spark_session, staged)
-            facts = Facts(self._rows_in(tables), staged.rows)
+            facts = self._facts(tables, staged.rows)
             outcome = audit(
                 self.contract,
                 self.audits,
@@ -107,11 +106,13 @@ class LakehouseTable:
             )
             watch.lap("audit")
             yield from outcome.for_dagster(context)
-            origin = provenance(context.run_id, self.code_version(tables.consent), tables.consent, inputs)
+            # What only the audits read counts too: executed alone, they must find what they found here.
+            origin = provenance(context.run_id, self.code_version(tables.consent), tables.consent, tables.snapshots)
             version = publish_or_discard(tables.lakehouse, staged, outcome, self.name, origin)
             watch.lap("publish")
         finally:
             staged.area.discard()
+        context.log.info(f"{self.name}: {version.rows:,} rows published as snapshot {version.snapshot_id}")
         shown = self._appearance(rows)
         watch.lap("report")
         yield dg.MaterializeResult(
@@ -129,13 +130,14 @@ class LakehouseTable:
             self.audits,
             rows,
             rows.dtypes,
-            Facts(self._rows_in(then), version.rows),
+            self._facts(then, version.rows),
             lambda one, r: (today if one.against_today else then).bind(one.query, rows=r),
         )
         yield from outcome.for_dagster(context)
 
-    def _rows_in(self, tables: Tables) -> int | None:
-        return tables.rows(self.inputs[0]) if self.account else None
+    def _facts(self, tables: Tables, rows_published: int) -> Facts:
+        rows_in = [tables.rows(name) for name in self.inputs]
+        return Facts(rows_in[0] if self.account else None, rows_published, an_input_is_empty=0 in rows_in)
 
     def _numbers(self, tables: Tables, outcome: Outcome, version: Version) -> dict[str, Any]:
         left_out = exclusions(outcome.numbers.get("rows_accounted_for", {}))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @lakehouse_table(
     CUSTOMER_TRUSTED,
     account=accounting.customer_trusted,
-    audits=[audits.only_consenting_customers, audits.one_row_per_customer],
+    audits=[audits.only_consenting_customers, audits.only_latest_records, audits.one_row_per_customer],
 )
 def customer_trusted(customer_landing: DataFrame) -> DataFrame:
     """Customers who agreed to share their data for research.

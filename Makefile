@@ -1,0 +1,46 @@
+# Two commands on a fresh machine: `make lakehouse` and `make test`. Needs Python 3.11 or newer, and nothing else.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export DAGSTER_HOME := $(CURDIR)/.dagster
+
+.PHONY: lakehouse test ui lint bench ddl clean
+
+# Materialize every table (on the sample feeds, unless STEDI_SOURCE says otherwise), and say what there is now.
+lakehouse: $(VENV)/installed
+	PYTHONWARNINGS=ignore $(BIN)/dagster asset materialize -m stedi_assets --select '*'
+	@$(BIN)/python -m stedi_assets.summary
+	@echo "Look at it in the Dagster UI: make ui, then open http://localhost:3000"
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest
+
+ui: $(VENV)/installed
+	$(BIN)/dagster dev -w workspace.yaml
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/installed-dev
+	$(BIN)/python bench/run
+
+# Write sql/*_landing.sql anew from the contracts.
+ddl: $(VENV)/installed
+	$(BIN)/python -m stedi_assets.schemas
+
+# The environment, with the versions that the project was tested with.
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, $(PYTHON) is older: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) lakehouse build *.egg-info

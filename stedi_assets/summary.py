@@ -1,0 +1,71 @@
+"""What the lakehouse holds, as a short table for the terminal: `python -m stedi_assets.summary`.
+
+Belongs here: reading Dagster's own record of the newest materializations and checks, and printing it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Set
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from resources.settings import Settings
+from stedi_assets.contracts import TABLES
+from stedi_assets.definitions import build_definitions
+
+if TYPE_CHECKING:
+    from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
+    from rich.table import Table
+
+VERDICTS = ("passed", "warned", "failed", "not run")
+
+
+def main() -> None:
+    """Print the table for the lakehouse that the environment's settings name."""
+    from rich.console import Console
+
+    settings = Settings.from_environment()
+    # Wide enough for the paths, whatever the terminal: they are there to be copied.
+    console = Console(width=max(Console().width, 80 + len(settings.lakehouse) + 40), highlight=False)
+    with dg.DagsterInstance.get() as instance:
+        console.print(summary(instance, settings))
+
+
+def summary(instance: dg.DagsterInstance, settings: Settings) -> Table:
+    """Each table: its rows, its checks, and where it lies."""
+    from rich.table import Table
+
+    graph = build_definitions(settings).resolve_asset_graph()
+    table = Table("table", "rows", "checks", "where", title="The STEDI lakehouse", title_justify="left")
+    table.columns[1].justify = "right"
+    for name in TABLES:
+        key = dg.AssetKey(name)
+        event = instance.get_latest_materialization_event(key)
+        metadata = event.asset_materialization.metadata if event and event.asset_materialization else {}
+        rows = metadata.get("dagster/row_count")
+        checks = _checks(instance, graph.get_check_keys_for_assets({key}))
+        shown = f"{rows.value:,}" if rows else "not made yet"
+        table.add_row(name, shown, checks, str(graph.get(key).metadata["dagster/uri"]))
+    return table
+
+
+def _checks(instance: dg.DagsterInstance, keys: Set[dg.AssetCheckKey]) -> str:
+    newest = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(keys))
+    verdicts = Counter(_verdict(record) for record in newest.values())
+    return ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS if verdicts[verdict])
+
+
+def _verdict(record: AssetCheckExecutionRecord) -> str:
+    event = record.event.dagster_event if record.event else None
+    if event is None or event.event_type is not dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+        return "not run"
+    evaluation = event.asset_check_evaluation_data
+    if evaluation.passed:
+        return "passed"
+    return "warned" if evaluation.severity is dg.AssetCheckSeverity.WARN else "failed"
+
+
+if __name__ == "__main__":
+    main()
