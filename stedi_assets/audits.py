@@ -2,8 +2,8 @@
 
 Belongs here: consent, privacy, keys, and what is worth a look. Every audit runs on the staged files before a version
 is published, and can be executed alone on the published table.
-Does not belong here: shares and sums (`coverage.py`), or how audits run (`auditing.py`). A promise is stated in its own words, not with the functions
-that made the table.
+Does not belong here: shares and sums (`coverage.py`), or how audits run (`auditing.py`). A promise is stated in its
+own words, not with the functions that made the table.
 """
 
 from __future__ import annotations

@@ -133,14 +133,14 @@ def _text(name: str, feed_name: str, meaning: str, pii: Pii, *, required: bool =
 
 
 def _axis(name: str) -> Column:
-    meaning = f"Acceleration along the phone's {name} axis, as the phone app reports it"
+    meaning = f"Acceleration along the {name} axis of the phone, as its app reports it"
     return Column(name, "double", meaning, required=True, feed_names=(name,), minimum=-1e6, maximum=1e6)
 
 
-EMAIL = _text("email", "email", "The customer's e-mail address, which identifies them", Pii.DIRECT, required=True)
+EMAIL = _text("email", "email", "E-mail address of the customer, which identifies them", Pii.DIRECT, required=True)
 SERIAL = _text("serialnumber", "serialNumber", "Serial number of the Step Trainer", Pii.DEVICE, required=True)
 CONSENT = _consent("sharewithresearchasofdate", "shareWithResearchAsOfDate", "research")
-USER = _text("user", "user", "E-mail address of the phone's owner", Pii.DIRECT, required=True)
+USER = _text("user", "user", "E-mail address of the owner of the phone", Pii.DIRECT, required=True)
 TIMESTAMP = replace(
     _epoch_ms("timestamp", "timestamp", "When the phone took the reading", required=True),
     feed_names=("timestamp", "timeStamp"),
@@ -150,7 +150,7 @@ SENSOR_TIME = _epoch_ms("sensorreadingtime", "sensorReadingTime", "When the Step
 DISTANCE = Column(
     "distancefromobject",
     "bigint",
-    "Distance from the sensor to the object in front of it, in the sensor's own unit",
+    "Distance from the sensor to the object in front of it, in the unit of the sensor",
     required=True,
     feed_names=("distanceFromObject",),
     minimum=0,
@@ -158,11 +158,11 @@ DISTANCE = Column(
 )
 
 CUSTOMER_COLUMNS = (
-    _text("customername", "customerName", "The customer's full name", Pii.DIRECT),
+    _text("customername", "customerName", "Full name of the customer", Pii.DIRECT),
     EMAIL,
-    _text("phone", "phone", "The customer's phone number", Pii.DIRECT),
+    _text("phone", "phone", "Phone number of the customer", Pii.DIRECT),
     # A string, not a date: the feed has years like 0993 and 1399.
-    _text("birthday", "birthDay", "The customer's birthday as they typed it (yyyy-mm-dd)", Pii.DIRECT),
+    _text("birthday", "birthDay", "Birthday of the customer as they typed it (yyyy-mm-dd)", Pii.DIRECT),
     SERIAL,
     _epoch_ms("registrationdate", "registrationDate", "When the customer registered"),
     _epoch_ms("lastupdatedate", "lastUpdateDate", "When this record was last changed", required=True),

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import dagster as dg
 
-from stedi_assets.contracts import Feed, Pii, Table, Zone
+from stedi_assets.contracts import Feed, Pii, Table
 
 LOCATION = "${location}"
 """The parameter in `sql/*_landing.sql` that stands for the landing zone's URI."""
@@ -62,27 +62,22 @@ def tags(table: Table) -> dict[str, str]:
 
 def landing_ddl(feed: Feed) -> str:
     """`CREATE EXTERNAL TABLE` for Athena and Glue over the feed's raw JSON files."""
-    assert feed.landing.zone is Zone.LANDING
     columns = ",\n".join(
-        f"  `{column.name}` {column.type} COMMENT '{_quoted(column.meaning)}'" for column in feed.landing.columns
+        f"  `{column.name}` {column.type} COMMENT '{column.meaning}'" for column in feed.landing.columns
     )
-    # OpenX maps a JSON key to a column of the same name in lower case; other spellings are mapped by name.
+    # Case-insensitive: the feeds spell a column timestamp and timeStamp, serialNumber and so on.
     properties = {"ignore.malformed.json": "TRUE", "case.insensitive": "TRUE"}
     serde = ",\n".join(f"  '{key}' = '{value}'" for key, value in properties.items())
     return (
         f"-- {feed.landing.name}: {feed.landing.grain}. Generated from stedi_assets/contracts.py:\n"
         f"-- python -m stedi_assets.schemas\n"
         f"CREATE EXTERNAL TABLE IF NOT EXISTS `{feed.landing.name}` (\n{columns}\n)\n"
-        f"COMMENT '{_quoted(feed.landing.grain)}'\n"
+        f"COMMENT '{feed.landing.grain}'\n"
         f"ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'\n"
         f"WITH SERDEPROPERTIES (\n{serde}\n)\n"
         f"STORED AS TEXTFILE\n"
         f"LOCATION '{LOCATION}';\n"
     )
-
-
-def _quoted(text: str) -> str:
-    return text.replace("'", "''")
 
 
 def main() -> None:

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 else:
     F = LazyModule("pyspark.sql.functions")
 
-
-LEAST = -(2**63)
+LEAST = -(2**63)  # below every date, as null is
 
 
 def verdicts(customer_landing: DataFrame) -> DataFrame:

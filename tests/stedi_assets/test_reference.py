@@ -1,9 +1,10 @@
-"""The reference data gives the reference counts, under both consent rules."""
+"""The whole lakehouse gives the right counts on data whose answers are known, under both consent rules."""
 
 from __future__ import annotations
 
 import pytest
 
+from stedi_assets.sample import write_feeds
 from tests.support import REFERENCE, Stedi, require
 
 COUNTS = {
@@ -40,3 +41,12 @@ def test_the_reference_data_gives_the_reference_counts(stedi: Stedi, consent: st
     stedi.environment |= {"STEDI_SOURCE": str(REFERENCE), "STEDI_CONSENT": consent}
     assert stedi.materialize().success
     assert stedi.counts() == COUNTS[consent]
+
+
+@pytest.mark.parametrize("consent", COUNTS)
+@pytest.mark.parametrize("seed", [1, 20220615])
+def test_the_sample_gives_the_counts_that_its_generator_knows(stedi: Stedi, consent: str, seed: int) -> None:
+    expected = write_feeds(stedi.folder / "sample", customers=60, seed=seed)
+    stedi.environment |= {"STEDI_SOURCE": str(stedi.folder / "sample"), "STEDI_CONSENT": consent}
+    assert stedi.materialize().success
+    assert stedi.counts() == expected.rows(consent)

@@ -25,7 +25,7 @@ from stedi_assets.contracts import CUSTOMER, FEEDS, TABLES, Column, Feed
 from stedi_assets.sample import Expected, ensure_feeds, write_feeds
 from tests.oracle import consented, expected_tables, latest_records
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 RESEARCH = "sharewithresearchasofdate"
 Row = dict[str, Any]
 

@@ -1,0 +1,17 @@
+-- accelerometer_landing: one accelerometer reading of a phone. Generated from stedi_assets/contracts.py:
+-- python -m stedi_assets.schemas
+CREATE EXTERNAL TABLE IF NOT EXISTS `accelerometer_landing` (
+  `user` string COMMENT 'E-mail address of the owner of the phone',
+  `timestamp` bigint COMMENT 'When the phone took the reading (epoch milliseconds, UTC)',
+  `x` double COMMENT 'Acceleration along the x axis of the phone, as its app reports it',
+  `y` double COMMENT 'Acceleration along the y axis of the phone, as its app reports it',
+  `z` double COMMENT 'Acceleration along the z axis of the phone, as its app reports it'
+)
+COMMENT 'one accelerometer reading of a phone'
+ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'
+WITH SERDEPROPERTIES (
+  'ignore.malformed.json' = 'TRUE',
+  'case.insensitive' = 'TRUE'
+)
+STORED AS TEXTFILE
+LOCATION '${location}';
