@@ -1,7 +1,8 @@
 """Every environment variable of the project, read and validated once.
 
 Belongs here: names, defaults, allowed values, and the sentence a user reads when a value is wrong.
-Does not belong here: opening anything. Reading the settings touches no disk, no network and no engine.
+Does not belong here: opening anything. Reading the settings looks whether the folders are there, and touches nothing
+else: no file, no network, no engine.
 """
 
 from __future__ import annotations
@@ -75,8 +76,8 @@ def _source(env: Mapping[str, str]) -> str:
         return value
     if value.startswith("s3://"):
         _reject("STEDI_SOURCE", value, "feeds in S3 are not available yet, set it to 'sample' or a folder")
-    folder = Path(value).expanduser().absolute()
-    if not folder.is_dir():
+    folder = _folder(value)
+    if folder is None or not folder.is_dir():
         _reject("STEDI_SOURCE", value, "set it to 'sample' or to a folder that exists")
     return str(folder)
 
@@ -85,10 +86,21 @@ def _lakehouse(env: Mapping[str, str]) -> str:
     value = _get(env, "STEDI_LAKEHOUSE", "lakehouse")
     if "://" in value:
         _reject("STEDI_LAKEHOUSE", value, "a lakehouse in S3 is not available yet, set it to a folder")
-    folder = Path(value).expanduser().absolute()
-    if folder.exists() and not folder.is_dir():
-        _reject("STEDI_LAKEHOUSE", value, "that is a file, set it to a folder")
+    folder = _folder(value)
+    if folder is None or any(part.exists() and not part.is_dir() for part in (folder, *folder.parents)):
+        _reject("STEDI_LAKEHOUSE", value, "nothing can be written there, set it to a folder")
+    if re.search(r"[*?\[\]{}#]", str(folder)):
+        # Engines take these for patterns, and URIs for a query or a fragment.
+        _reject("STEDI_LAKEHOUSE", value, "set it to a folder with none of * ? [ ] { } # in its whole path")
     return str(folder)
+
+
+def _folder(value: str) -> Path | None:
+    """The folder's whole path, or None where it begins with the home of a user whom nobody knows."""
+    try:
+        return Path(value).expanduser().absolute()
+    except RuntimeError:
+        return None
 
 
 def _engine(env: Mapping[str, str]) -> str:
@@ -101,7 +113,7 @@ def _engine(env: Mapping[str, str]) -> str:
 def _database(env: Mapping[str, str]) -> str:
     value = _get(env, "STEDI_DATABASE", "stedi")
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", value):
-        _reject("STEDI_DATABASE", value, "use lower-case letters, digits and _, starting with a letter")
+        _reject("STEDI_DATABASE", value, "use at most 64 lower-case letters, digits and _, starting with a letter")
     return value
 
 

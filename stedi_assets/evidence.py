@@ -25,6 +25,7 @@ from stedi_assets.publishing import Tables
 from stedi_assets.table import OWNER
 
 QUERIES = Path(__file__).parents[1] / "sql" / "queries"
+LINE = 0.2  # inches
 PICTURED = ("customer_landing", "accelerometer_landing", "customer_trusted")
 
 
@@ -80,22 +81,24 @@ def picture_of(table: str, sql: str, answer: Answer, rows: int) -> bytes:
         f"{len(answer.rows)} rows shown of {rows:,} in {table}. The query took {answer.seconds:.2f} s "
         f"on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
     )
-    lines = [*statement.splitlines(), "", *result.splitlines(), "", footer]
-    height = 0.2 * len(lines) + 0.4
-    figure = Figure(figsize=(0.083 * max(map(len, lines)) + 0.6, height))
-    for number, line in enumerate(lines):
-        in_query = number < statement.count("\n") + 1
+    parts = [(statement, "#1f4e79"), (result, "#222222"), (footer, "#666666")]
+    lines = [line for text, _ in parts for line in (*text.splitlines(), "")]
+    height = LINE * (len(lines) + 1)
+    figure = Figure(figsize=(0.083 * max(map(len, lines)) + 2 * LINE, height))
+    top = LINE
+    for text, colour in parts:
         figure.text(
-            0.3 / figure.get_figwidth(),
-            1 - (0.3 + 0.2 * number) / height,
-            line,
+            LINE / figure.get_figwidth(),
+            1 - top / height,
+            text,
             family="monospace",
             fontsize=9.5,
-            verticalalignment="center",
-            color="#1f4e79" if in_query else "#222222",
-            weight="bold" if number == statement.count("\n") + 2 else "normal",
+            linespacing=LINE * 72 / 9.5,
+            verticalalignment="top",
+            color=colour,
             parse_math=False,
         )
+        top += LINE * (len(text.splitlines()) + 1)
     return report.png(figure)
 
 

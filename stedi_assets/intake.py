@@ -40,19 +40,19 @@ class Intake:
         watch = Stopwatch()
         landing = self.zone.bring(self.feed.name)
         watch.lap("landing")
-        delivered = self._read_before(landing)
-        if delivered is None:
+        read_before = self._read_before(landing)
+        if read_before is None:
             delivered = yield from self._read_and_publish(context, landing, watch)
         else:
+            delivered = read_before
             yield from self._judge(landing, delivered).for_dagster(context)
         context.log.info(
             f"{self.feed.landing.name}: {len(landing.files)} files ({len(landing.new)} new, {len(landing.replaced)} "
             f"replaced), {delivered.accepted:,} records accepted, {delivered.quarantined:,} quarantined"
         )
-        rows = self.tables.frame(self.feed.landing.name)
-        shown: dict[str, Any] = {"preview": report.preview(self.feed.landing, rows)}
-        if (picture := report.readings_picture(self.feed.landing, rows)) is not None:
-            shown["readings"] = picture
+        shown = report.shown_before(context, self.feed.landing, landing.fingerprint) if read_before else None
+        if shown is None:
+            shown = report.appearance(self.feed.landing, self.tables.frame(self.feed.landing.name))
         watch.lap("report")
         yield dg.MaterializeResult(
             asset_key=self.feed.landing.name,

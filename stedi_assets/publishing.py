@@ -106,8 +106,10 @@ def judge_schema(table: Table, columns: Sequence[tuple[str, str]]) -> Verdict:
     surplus = [f"{name} {kind}" for name, kind in columns if (name, kind) not in wanted]
     passed = wanted == list(columns)
     sentence = "The columns are those of the contract."
-    if not passed:
+    if missing or surplus:
         sentence = f"Missing: {', '.join(missing) or 'none'}. Not in the contract: {', '.join(surplus) or 'none'}."
+    elif not passed:
+        sentence = f"Not in the contract's order: {', '.join(name for name, _ in columns)}."
     return Verdict(passed, True, sentence, {"columns": len(columns)})
 
 

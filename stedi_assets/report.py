@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 else:
     F = LazyModule("pyspark.sql.functions")
 
+DATA_VERSION_TAG = "dagster/data_version"
 PREVIEW_ROWS = 5
 BUCKETS = 96
 
@@ -44,6 +45,23 @@ def preview(table: Table, rows: DataFrame) -> dg.TableMetadataValue:
     return dg.MetadataValue.table(records, schema)
 
 
+def appearance(table: Table, rows: DataFrame) -> dict[str, Any]:
+    """How the table looks: a preview and, for readings, a picture."""
+    shown: dict[str, Any] = {"preview": preview(table, rows)}
+    picture = readings_picture(table, rows)
+    return shown if picture is None else {**shown, "readings": picture}
+
+
+def shown_before(context: dg.AssetExecutionContext, table: Table, data_version: str) -> dict[str, Any] | None:
+    """How the table looked when this data version was last materialized; None where Dagster remembers another."""
+    event = context.instance.get_latest_materialization_event(dg.AssetKey(table.name))
+    materialization = event.asset_materialization if event else None
+    if materialization is None or (materialization.tags or {}).get(DATA_VERSION_TAG) != data_version:
+        return None
+    metadata = materialization.metadata
+    return {name: metadata[name] for name in ("preview", "readings") if name in metadata}
+
+
 def _shown(value: Any, pii: Pii) -> str | int | float:
     shown = mask(value, pii)
     return shown if isinstance(shown, str | int | float) else "" if shown is None else str(shown)
@@ -54,41 +72,44 @@ def readings_picture(table: Table, rows: DataFrame) -> dg.MarkdownMetadataValue 
     if table.taken is None or table.owner is None:
         return None
     over_time, per_owner = _measure(rows, table.taken, table.owner)
-    if not over_time:
+    if over_time is None:
         return None
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 2.6))
-    figure.subplots_adjust(left=0.06, right=0.99, bottom=0.2, top=0.88, wspace=0.12)
-    time_axes, owner_axes = figure.subplots(1, 2, width_ratios=(3, 2))
-    times = [datetime.fromtimestamp(bucket / 1000, UTC) for bucket, _ in over_time]
-    time_axes.fill_between(times, [count for _, count in over_time], step="mid", color="#4f7cac")
+    figure = Figure(figsize=(9, 2.4))
+    time_axes, owner_axes = figure.add_axes((0.06, 0.14, 0.52, 0.73)), figure.add_axes((0.64, 0.14, 0.34, 0.73))
+    start, width, counts = over_time
+    time_axes.stairs(counts, [start + width * edge for edge in range(len(counts) + 1)], fill=True, color="#4f7cac")
+    ticks = [start + width * len(counts) * part // 4 for part in range(5)]
+    time_axes.set_xticks(ticks, [f"{datetime.fromtimestamp(at / 1000, UTC):%d %b %H:%M}" for at in ticks])
     time_axes.set_title(f"readings over time ({table.taken}, UTC)", fontsize=9)
     owner_axes.bar([size for size, _ in per_owner], [owners for _, owners in per_owner], color="#c0791b")
     owner_axes.set_title(f"owners ({table.owner}) by number of readings", fontsize=9)
     for axes in (time_axes, owner_axes):
         axes.tick_params(labelsize=7)
+        axes.locator_params(axis="y", nbins=4)
         axes.set_ylim(bottom=0)
         axes.spines[["top", "right"]].set_visible(False)
-    for label in time_axes.get_xticklabels():
-        label.set_rotation(20)
     return dg.MetadataValue.md(f"![readings](data:image/png;base64,{base64.b64encode(png(figure)).decode()})")
 
 
-def _measure(
-    rows: DataFrame, time_column: str, owner_column: str
-) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    first, last = rows.agg(F.min(time_column), F.max(time_column)).collect()[0]
+Timeline = tuple[int, int, list[int]]
+"""The first bucket's start and the buckets' width (epoch ms), and how many readings each bucket has."""
+
+
+def _measure(rows: DataFrame, taken: str, owner: str) -> tuple[Timeline | None, list[tuple[int, int]]]:
+    first, last = rows.agg(F.min(taken), F.max(taken)).collect()[0]
     if first is None:
-        return [], []
-    width = max((last - first) // BUCKETS + 1, 1)
-    bucket = (F.floor(F.col(time_column) / width) * width).cast("bigint")
+        return None, []
+    width = (last - first) // BUCKETS + 1
+    bucket = F.floor((F.col(taken) - first) / width).cast("bigint")
     over_time = rows.groupBy(bucket.alias("at")).agg(F.count("*").alias("n")).withColumn("kind", F.lit("time"))
-    sizes = rows.groupBy(owner_column).agg(F.count("*").alias("at")).groupBy("at").agg(F.count("*").alias("n"))
-    measured: dict[str, list[tuple[int, int]]] = {"time": [], "owner": []}
+    sizes = rows.groupBy(owner).agg(F.count("*").alias("at")).groupBy("at").agg(F.count("*").alias("n"))
+    measured: dict[str, dict[int, int]] = {"time": {}, "owner": {}}
     for row in over_time.unionByName(sizes.withColumn("kind", F.lit("owner"))).collect():
-        measured[row["kind"]].append((row["at"], row["n"]))
-    return sorted(measured["time"]), sorted(measured["owner"])
+        measured[row["kind"]][row["at"]] = row["n"]
+    counts = [measured["time"].get(number, 0) for number in range(BUCKETS)]
+    return (first, width, counts), sorted(measured["owner"].items())
 
 
 def png(figure: Figure) -> bytes:

@@ -9,7 +9,9 @@ from collections import Counter
 from collections.abc import Set
 from typing import TYPE_CHECKING
 
+import click
 import dagster as dg
+from dagster._core.errors import DagsterHomeNotSetError
 
 from resources.settings import Settings
 from stedi_assets.contracts import TABLES
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 VERDICTS = ("passed", "warned", "failed", "not run")
 
 
+@click.command()
 def main() -> None:
     """Print the table for the lakehouse that the environment's settings name."""
     from rich.console import Console
@@ -29,7 +32,11 @@ def main() -> None:
     settings = Settings.from_environment()
     # Wide enough for the paths, whatever the terminal: they are there to be copied.
     console = Console(width=max(Console().width, 80 + len(settings.lakehouse) + 40), highlight=False)
-    with dg.DagsterInstance.get() as instance:
+    try:
+        instance = dg.DagsterInstance.get()
+    except DagsterHomeNotSetError as error:
+        raise click.ClickException("DAGSTER_HOME is not set: export DAGSTER_HOME=$PWD/.dagster") from error
+    with instance:
         console.print(summary(instance, settings))
 
 

@@ -152,12 +152,8 @@ class LakehouseTable:
 
     def _appearance(self, rows: "DataFrame") -> dict[str, Any]:
         upstream = [TABLES[name] for name in self.inputs if name in TABLES]
-        shown: dict[str, Any] = {
-            "preview": report.preview(self.contract, rows),
-            "dagster/column_lineage": column_lineage(self.contract, upstream),
-        }
-        picture = report.readings_picture(self.contract, rows)
-        return shown if picture is None else {**shown, "readings": picture}
+        lineage = column_lineage(self.contract, upstream)
+        return {**report.appearance(self.contract, rows), "dagster/column_lineage": lineage}
 
 
 def lakehouse_table(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pytest
 
 from resources.settings import Consent
-from stedi_assets import accounting, publishing
+from stedi_assets import accounting, audits, coverage, publishing, rules, second_opinion
 from stedi_assets.auditing import Audit, Facts, measure_all
 from stedi_assets.contracts import TABLES, Pii
 from stedi_assets.definitions import LAKEHOUSE_TABLES
@@ -76,7 +76,6 @@ class Case:
     severity: dg.AssetCheckSeverity = ERROR
     consent: Consent = Consent.CUSTOMER
     says: str = ""
-    facts: Facts | None = field(default=None)
 
     def __str__(self) -> str:
         return f"{self.table}-{self.audit}-{self.story}".replace(" ", "-")
@@ -449,6 +448,16 @@ def test_only_what_warns_is_not_blocking() -> None:
     assert not_blocking == {case.audit for case in CASES} - {case.audit for case in CASES if case.severity is ERROR}
 
 
+def test_audits_and_accounts_take_from_the_rules_who_is_meant_and_no_decision() -> None:
+    taken = {
+        name
+        for module in (accounting, audits, coverage, second_opinion)
+        for name, value in vars(module).items()
+        if getattr(value, "__module__", None) == rules.__name__
+    }
+    assert taken == {"person"}
+
+
 def test_a_consent_that_covers_all_readings_does_not_ask_when_they_were_taken(frame: MakeFrame) -> None:
     early: World = {"rows": [reading("ann@x", 4)], "customer_landing": [ANN_LATE]}
     assert judge(frame, "accelerometer_trusted", "only_readings_of_consenting_customers", early).passed
@@ -478,7 +487,7 @@ def test_a_table_whose_columns_are_not_the_contracts_is_told_so_and_nothing_else
         f"Missing: {first} {table.contract[first].type}. Not in the contract: {first} double.": good.withColumns(
             wrong_kind
         ),
-        "Missing: none. Not in the contract: none.": good.select(*reversed(good.columns)),
+        f"Not in the contract's order: {', '.join(reversed(good.columns))}.": good.select(*reversed(good.columns)),
     }
     for sentence, rows in breaches.items():
         outcome = publishing.audit(table.contract, table.audits, rows, rows.dtypes, Facts(), unused)
@@ -588,8 +597,12 @@ LEDGERS: dict[str, tuple[World, int, dict[str, int]]] = {
         {
             "customer_trusted": [ANN, BOB, customer("cleo@x", "B"), customer("dan@x", "D")],
             "accelerometer_trusted": [*[reading("Ann@x", 5)] * 3, reading("bob@x", 5), reading("dan@x", 6)],
-            "step_trainer_trusted": [distance("A", 5, 1), distance("A", 5, 2), *[distance("B", 5)] * 2]
-            + [distance("D", 5)],
+            "step_trainer_trusted": [
+                distance("A", 5, 1),
+                distance("A", 5, 2),
+                *[distance("B", 5)] * 2,
+                distance("D", 5),
+            ],
         },
         6,
         {accounting.SEVERAL_HOLDERS: 2, accounting.NO_MATCH: 1},

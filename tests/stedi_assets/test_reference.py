@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stedi_assets.sample import write_feeds
-from tests.support import REFERENCE, Stedi, require
+from tests.support import REFERENCE, Stedi
 
 COUNTS = {
     "customer": {
@@ -33,11 +33,11 @@ COUNTS["as-of-date"] = {
 
 @pytest.mark.parametrize("consent", COUNTS)
 def test_the_reference_data_gives_the_reference_counts(stedi: Stedi, consent: str) -> None:
-    require(
-        REFERENCE.is_dir(),
-        f"the reference data is not at {REFERENCE}: unpack STEDI's customer, accelerometer and step_trainer folders "
-        "there (public data of Udacity's course project; its licence forbids a copy in this repository)",
-    )
+    if not REFERENCE.is_dir():
+        pytest.skip(
+            f"the reference data is not at {REFERENCE}: unpack STEDI's customer, accelerometer and step_trainer folders "
+            "there (public data of Udacity's course project; its licence forbids a copy in this repository)",
+        )
     stedi.environment |= {"STEDI_SOURCE": str(REFERENCE), "STEDI_CONSENT": consent}
     assert stedi.materialize().success
     assert stedi.counts() == COUNTS[consent]

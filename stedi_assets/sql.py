@@ -1,0 +1,57 @@
+"""Spark SQL over the published tables: `python -m stedi_assets.sql 'SELECT count(*) FROM customer_trusted'`.
+
+Belongs here: a session in which every published table is a view of its own name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from resources.lakehouse import Lakehouse
+from resources.settings import Settings
+from resources.spark import SparkEngine
+from stedi_assets.contracts import FEEDS, TABLES
+from stedi_assets.definitions import build_resources
+from stedi_assets.publishing import Tables
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@contextmanager
+def lakehouse(settings: Settings | None = None) -> Iterator[SparkSession]:
+    """A session of the engine that the settings (default: the environment's) name, with the tables as views."""
+    settings = settings or Settings.from_environment()
+    resources = build_resources(settings)
+    spark: SparkEngine = resources["spark"]
+    store: Lakehouse = resources["lakehouse"]
+    stored = {feed.landing.name: feed.records.name for feed in FEEDS}
+    try:
+        tables = Tables(spark, store, settings.consent)
+        for name in TABLES:
+            if store.version(stored.get(name, name)) is not None:
+                tables.frame(name).createOrReplaceTempView(name)
+        yield spark.spark_session
+    finally:
+        spark.close()
+
+
+@click.command()
+@click.argument("statement")
+def main(statement: str) -> None:
+    """Run one SQL statement over the lakehouse's tables, and print its rows."""
+    from pyspark.errors import PySparkException
+
+    with lakehouse() as spark:
+        try:
+            click.echo(spark.sql(statement).toArrow().to_pandas().to_string(index=False))
+        except PySparkException as error:
+            raise click.ClickException(f"The statement cannot be run: {error.getMessage() or error}") from error
+
+
+if __name__ == "__main__":
+    main()

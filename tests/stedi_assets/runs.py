@@ -1,0 +1,61 @@
+"""Dagster runs of tables that a test has changed, beside the unchanged ones, in a lakehouse that exists.
+
+Belongs here: the small code location for it. Runs of the real one are `Stedi.materialize`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import dagster as dg
+
+from resources.settings import Consent
+from resources.spark import SparkEngine
+from stedi_assets.definitions import LAKEHOUSE_TABLES
+from stedi_assets.table import LakehouseTable
+from tests.support import Outcome, SharedSpark, Stedi
+
+ASSETS = {table.name: table for table in LAKEHOUSE_TABLES}
+
+
+def changed(name: str, **differences: object) -> LakehouseTable:
+    """The table of that name, with another function or other audits."""
+    return replace(ASSETS[name], **differences)  # type: ignore[arg-type]
+
+
+def run(
+    stedi: Stedi,
+    tables: Iterable[LakehouseTable],
+    consent: Consent = Consent.CUSTOMER,
+    *,
+    checks: bool = True,
+    spark: SparkEngine | None = None,
+) -> Outcome:
+    """Materialize these tables in one run, with or without their checks selected."""
+    lakehouse = stedi.lakehouse
+    definitions = dg.Definitions(
+        assets=[table.asset(consent, lakehouse) for table in tables],
+        resources={"spark": spark or SharedSpark(), "lakehouse": lakehouse},
+        executor=dg.in_process_executor,
+    )
+    job = definitions.resolve_implicit_global_asset_job_def()
+    keys = definitions.resolve_asset_graph().materializable_asset_keys
+    selected: Collection[dg.AssetCheckKey] | None = None if checks else set()
+    result = job.get_subset(asset_selection=keys, asset_check_selection=selected).execute_in_process(
+        instance=stedi.instance, raise_on_error=False
+    )
+    evaluations = result.get_asset_check_evaluations()
+    return Outcome(result, {(one.asset_key.to_user_string(), one.check_name): one for one in evaluations})
+
+
+def failed(outcome: Outcome) -> set[str]:
+    """The names of the checks that failed as errors."""
+    errors = dg.AssetCheckSeverity.ERROR
+    return {name for (_, name), one in outcome.checks.items() if not one.passed and one.severity is errors}
+
+
+def data_folders(stedi: Stedi, table: str) -> list[str]:
+    """The folders (and locks) among the table's data files: one for each version, where nothing is left behind."""
+    return sorted(path.name for path in Path(stedi.lakehouse.location(table), "data").iterdir())
