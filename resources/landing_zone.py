@@ -39,7 +39,11 @@ class LandedFile:
 
 @dataclass
 class Landing:
-    """What bringing one feed did, and what its landing zone holds now."""
+    """What bringing one feed did, and what its landing zone holds now.
+
+    `duplicates` maps a file to the one that has its content; `unreadable` maps a file to what went wrong; `left_out`
+    are the files of another source that the landing zone held before.
+    """
 
     files: list[LandedFile]
     new: list[str] = field(default_factory=list)
@@ -47,6 +51,7 @@ class Landing:
     unchanged: list[str] = field(default_factory=list)
     duplicates: dict[str, str] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def size(self) -> int:
@@ -79,6 +84,9 @@ class LandingError(dg.Failure):
 class LandingZone(dg.ConfigurableResource[Any]):
     """Brings feeds from a source folder into `root`, both on this machine.
 
+    The landing zone holds the files of one source: what that source no longer has stays, and pointing it at another
+    source starts it anew, so that sample and real feeds never mix.
+
     A feed's files lie in the source under `customer/landing/`, `customers/` or `customer_landing/` (likewise the
     other feeds), nested or not, as `.json` or `.json.gz`.
     """
@@ -90,8 +98,10 @@ class LandingZone(dg.ConfigurableResource[Any]):
         """Copy what is new or changed of `feed`; LandingError where the source has no file of it at all."""
         target = self.folder(feed)
         target.mkdir(parents=True, exist_ok=True)
-        known = self._load_manifest(feed)
+        origin, known = self._load_manifest(feed)
         landing = Landing(files=[])
+        if origin != self.source:
+            landing.left_out, known = sorted(known), {}
         offered = dict(self._offered(feed, known, landing))
         if not offered and not known:
             raise LandingError(
@@ -108,7 +118,8 @@ class LandingZone(dg.ConfigurableResource[Any]):
 
     def landed(self, feed: str) -> Landing:
         """What the landing zone holds, without looking at the source."""
-        return Landing(files=sorted(self._load_manifest(feed).values(), key=lambda file: file.name))
+        _, files = self._load_manifest(feed)
+        return Landing(files=sorted(files.values(), key=lambda file: file.name))
 
     def readable(self, feed: str, landing: Landing) -> list[str]:
         """Paths that an engine can read line by line, and that together hold every record of the feed once."""
@@ -195,20 +206,21 @@ class LandingZone(dg.ConfigurableResource[Any]):
     def _rewritten(self, feed: str, file: LandedFile) -> Path:
         return Path(self.root) / "landing" / feed / f"{file.sha256[:32]}.json"
 
-    def _load_manifest(self, feed: str) -> dict[str, LandedFile]:
+    def _load_manifest(self, feed: str) -> tuple[str, dict[str, LandedFile]]:
+        """The source that the landing zone was last brought from, and the files by name."""
         path = self._manifest(feed)
         if not path.is_file():
-            return {}
+            return self.source, {}
         try:
-            entries = json.loads(path.read_text())["files"]
-            files = [LandedFile(**entry | {"shape": FileShape(entry["shape"])}) for entry in entries]
+            manifest = json.loads(path.read_text())
+            files = [LandedFile(**entry | {"shape": FileShape(entry["shape"])}) for entry in manifest["files"]]
+            return str(manifest["source"]), {file.name: file for file in files}
         except (ValueError, KeyError, TypeError):
             # The manifest only saves work: without it every file is looked at again.
-            return {}
-        return {file.name: file for file in files}
+            return self.source, {}
 
     def _save_manifest(self, feed: str, files: Iterable[LandedFile]) -> None:
-        text = json.dumps({"files": [asdict(file) for file in files]}, indent=1)
+        text = json.dumps({"source": self.source, "files": [asdict(file) for file in files]}, indent=1)
         path = self._manifest(feed)
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_beside(path, lambda beside: beside.write_text(text))

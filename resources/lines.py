@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from io import TextIOWrapper
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -92,7 +93,7 @@ def rewrite(source: Path, target: Path, shape: FileShape) -> None:
     beside = target.with_name(f".{target.name}.part")
     try:
         with open_raw(source) as raw, beside.open("w", encoding="utf-8", newline="\n") as out:
-            reader = codecs.getreader("utf-8")(raw, "replace")
+            reader = TextIOWrapper(raw, encoding="utf-8", errors="replace", newline="")
             chunks = iter(lambda: reader.read(CHUNK), "")
             if shape is FileShape.SPANNING:
                 out.writelines(f"{line}\n" for line in object_lines(chunks))

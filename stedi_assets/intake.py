@@ -39,6 +39,11 @@ class Intake:
         """Publish what is new; files that the same code has read before are not read again."""
         watch = Stopwatch()
         landing = self.zone.bring(self.feed.name)
+        if landing.left_out:
+            context.log.warning(
+                f"{self.feed.landing.name}: the source is now {self.zone.source}; {len(landing.left_out)} files of "
+                "the source before were removed from the landing zone"
+            )
         watch.lap("landing")
         read_before = self._read_before(landing)
         if read_before is None:

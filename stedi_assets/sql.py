@@ -40,7 +40,7 @@ def lakehouse(settings: Settings | None = None) -> Iterator[SparkSession]:
         spark.close()
 
 
-@click.command()
+@click.command(context_settings={"ignore_unknown_options": True})  # a statement may start with a comment
 @click.argument("statement")
 def main(statement: str) -> None:
     """Run one SQL statement over the lakehouse's tables, and print its rows."""

@@ -1,0 +1,226 @@
+"""Any JSON file becomes lines that an engine can read, and not a character of it is lost on the way."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resources.lines import CHUNK, LONGEST_OBJECT, FileShape, inspect, object_lines, open_raw, rewrite
+
+SEPARATORS = "[], \t\r\n\ufeff"
+
+# Text made of what JSON is made of, broken in every way: what a crashed writer or a careless tool leaves behind.
+scraps = st.lists(st.sampled_from([*'{}[]":,\\ab1é', "\n", "\r\n", "\\n", '{"a": 1}', '"x"', "\ufeff"]), max_size=40)
+torn_text = scraps.map("".join)
+
+values = st.one_of(st.none(), st.integers(), st.text(st.sampled_from('ab{}[]",\\\n\u2028é'), max_size=8))
+records = st.dictionaries(
+    st.text(st.sampled_from('ab{"}'), min_size=1, max_size=4),
+    st.one_of(values, st.lists(values, max_size=3), st.dictionaries(st.text(max_size=2), values, max_size=2)),
+    max_size=4,
+)
+
+
+def pieces(text: str, cuts: list[int]) -> list[str]:
+    """The text, cut at these places."""
+    places = [0, *sorted(cut % (len(text) + 1) for cut in cuts), len(text)]
+    return [text[start:end] for start, end in zip(places, places[1:], strict=False)]
+
+
+def chunks_of(content: bytes, size: int) -> Iterator[bytes]:
+    return (content[start : start + size] for start in range(0, len(content), size))
+
+
+def solid(text: str) -> str:
+    """The text without separators: what must not be lost."""
+    return "".join(character for character in text if character not in SEPARATORS)
+
+
+def rewritten(folder: Path, content: bytes, shape: FileShape) -> str:
+    source, target = folder / "source.json", folder / "rewritten.json"
+    source.write_bytes(content)
+    rewrite(source, target, shape)
+    return target.read_bytes().decode()
+
+
+@given(torn_text, st.lists(st.integers(0, 200), max_size=8))
+def test_where_the_chunks_of_a_file_end_changes_no_line(text: str, cuts: list[int]) -> None:
+    assert list(object_lines(pieces(text, cuts))) == list(object_lines([text]))
+
+
+@given(torn_text)
+def test_every_character_that_is_no_separator_is_in_the_lines_in_order(text: str) -> None:
+    lines = list(object_lines([text]))
+    assert solid("".join(lines)) == solid(text)
+    assert all("\n" not in line and "\r" not in line and line.strip() for line in lines)
+
+
+@given(st.lists(records, max_size=5), st.sampled_from([None, 0, 2]), st.sampled_from(["array", "arrays", "stacked"]))
+def test_each_object_is_one_line_however_the_file_is_laid_out(
+    objects: list[dict[str, Any]], indent: int | None, layout: str
+) -> None:
+    texts = [json.dumps(one, indent=indent, ensure_ascii=False) for one in objects]
+    text = {
+        "array": json.dumps(objects, indent=indent, ensure_ascii=False),
+        "arrays": "\n".join(f"[{one}]" for one in texts),
+        "stacked": "".join(texts),
+    }[layout]
+    assert [json.loads(line) for line in object_lines([text])] == objects
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        '{"serialNumber": "a", "distance',
+        '{"serialNumber": "a", "distanceFromObject":',
+        '{"serialNumber": "a", "nested": {"deep": [',
+        '{"serialNumber": "a", "text": "it said \\"hi',
+        "{",
+    ],
+)
+def test_a_truncated_object_hides_none_of_those_behind_it(broken: str) -> None:
+    good = [{"serialNumber": "b", "at": {"x": 1}}, {"serialNumber": "c"}, {"serialNumber": "d"}]
+    text = broken + "\n" + "\n".join(json.dumps(one, indent=1) for one in good)
+    lines = list(object_lines([text]))
+    assert [json.loads(line) for line in lines[-len(good) :]] == good
+    assert solid("".join(lines[: -len(good)])) == solid(broken)
+
+
+def test_braces_and_escaped_quotes_inside_of_strings_do_not_count() -> None:
+    text = '{\n"a": "}{", "b": "say \\"}\\" {", "c": "back\\\\"\n}\n{\n"a": "[,]"\n}'
+    assert [json.loads(line) for line in object_lines([text])] == [
+        {"a": "}{", "b": 'say "}" {', "c": "back\\"},
+        {"a": "[,]"},
+    ]
+
+
+def test_text_between_objects_becomes_lines_of_its_own() -> None:
+    text = 'header\n[{"a": 1},\noops\n{"b": 2}]\ntrailer'
+    assert list(object_lines([text])) == ["header", '{"a": 1}', "oops", '{"b": 2}', "trailer"]
+
+
+def test_an_object_that_never_ends_is_given_up_before_the_whole_file_is_in_memory() -> None:
+    good = [f'{{"n": {number:020}}}' for number in range(100_000)]
+    text = '{"never": {"ends": 1}\n' + "\n".join(good)
+    chunks = chunks_of(text.encode(), 100_000)
+    lines = object_lines(chunk.decode() for chunk in chunks)
+    assert [next(lines), next(lines), next(lines)] == ['{"never":', '{"ends": 1}', good[0]]
+    unread = len(b"".join(chunks))
+    assert len(text) - unread < LONGEST_OBJECT + 200_000
+    assert unread > 0
+
+
+def test_a_file_with_an_object_that_never_ends_keeps_all_the_others() -> None:
+    good = [f'{{"n": {number:020}}}' for number in range(50_000)]
+    text = '{"never": {"ends": 1}\n' + "\n".join(good)
+    assert len(text) > LONGEST_OBJECT
+    assert list(object_lines(pieces(text, list(range(0, len(text), 100_000)))))[2:] == good
+
+
+LINES, SPANNING, NOT_UTF8, EMPTY = FileShape.LINES, FileShape.SPANNING, FileShape.NOT_UTF8, FileShape.EMPTY
+RECORD = '{"user": "é", "x": 1}\n'
+SHAPES = {
+    "one object a line": (RECORD * 3, LINES),
+    "no line end at the end": (RECORD.strip(), LINES),
+    "a byte order mark": ("\ufeff" + RECORD * 2, LINES),
+    "Windows line ends": (RECORD.replace("\n", "\r\n") * 2, LINES),
+    "blank lines first": ("\n  \r\n\n" + RECORD, LINES),
+    "an array, one object a line": ('[\n{"a": 1},\n{"a": 2}\n]', LINES),
+    "an array that opens on the first object's line": ('[{"a": 1},\n{"a": 2}]\n', LINES),
+    "objects stacked on one line": ('{"a": 1}{"a": 2}\n', LINES),
+    "a truncated first line": ('{"a": 1, "b"\n' + RECORD * 2, LINES),
+    "a truncated first line, Windows line ends": ('{"a": 1, "b"\r\n\r\n{"a": 2}\r\n', LINES),
+    "only a truncated line": ('{"a": 1, "b"', LINES),
+    "no JSON at all": ("user,x,y\nann,1,2\n", LINES),
+    "pretty-printed objects": ('{\n  "a": 1\n}\n{\n  "a": 2\n}\n', SPANNING),
+    "a pretty-printed array": ('[\n  {\n    "a": 1\n  }\n]\n', SPANNING),
+    "a byte order mark and a pretty-printed array": ('\ufeff[\r\n  {\r\n    "a": 1\r\n  }\r\n]\r\n', SPANNING),
+    "an object that breaks after its first field": ('{"a": 1,\n "b": 2}\n', SPANNING),
+    "nothing": ("", EMPTY),
+    "blanks only": (" \t\r\n\n ", EMPTY),
+    "a byte order mark only": ("\ufeff\n", EMPTY),
+}
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, CHUNK])
+@pytest.mark.parametrize(("text", "shape"), SHAPES.values(), ids=SHAPES)
+def test_the_shape_of_a_file_is_told_from_its_bytes(text: str, shape: FileShape, size: int) -> None:
+    assert inspect(chunks_of(text.encode(), size)) is shape
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, CHUNK])
+@pytest.mark.parametrize("wrong", [b"\xff", b"\xc3(", b"\xe2\x82", b"\xf0\x9f\x91"])
+@pytest.mark.parametrize("where", ["first", "between", "last"])
+def test_bytes_that_are_no_utf8_are_noticed_anywhere_also_split_across_chunks(
+    wrong: bytes, where: str, size: int
+) -> None:
+    line = RECORD.encode()
+    content = {"first": wrong + line * 2, "between": line + wrong + line, "last": line * 2 + wrong}[where]
+    assert inspect(chunks_of(content, size)) is NOT_UTF8
+
+
+@given(st.binary(max_size=60), st.integers(1, 5))
+def test_where_the_chunks_of_a_file_end_changes_no_shape(content: bytes, size: int) -> None:
+    assert inspect(chunks_of(content, size)) is inspect([content])
+
+
+@pytest.mark.parametrize(("text", "shape"), SHAPES.values(), ids=SHAPES)
+def test_a_compressed_file_has_the_shape_of_what_is_in_it(text: str, shape: FileShape, tmp_path: Path) -> None:
+    path = tmp_path / "feed.json.gz"
+    path.write_bytes(gzip.compress(text.encode()))
+    with open_raw(path) as raw:
+        assert inspect([raw.read()]) is shape
+
+
+def test_only_what_no_engine_reads_line_by_line_is_rewritten() -> None:
+    assert {shape for shape in FileShape if shape.needs_rewriting} == {SPANNING, NOT_UTF8}
+
+
+def test_an_array_on_one_line_longer_than_memory_should_hold_is_cut_into_its_objects(tmp_path: Path) -> None:
+    objects = [{"sensorReadingTime": 1_655_564_444_103 + number, "serialNumber": "a" * 40} for number in range(16_000)]
+    content = json.dumps(objects).encode()
+    assert len(content) > CHUNK
+    assert inspect(chunks_of(content, CHUNK)) is SPANNING
+    assert [json.loads(line) for line in rewritten(tmp_path, content, SPANNING).splitlines()] == objects
+
+
+@settings(max_examples=60)
+@given(
+    st.one_of(st.binary(max_size=40), torn_text.map(lambda text: text.encode() + b"\xe2\x82")),
+    st.sampled_from([SPANNING, NOT_UTF8]),
+)
+def test_a_rewritten_file_has_every_character_with_a_mark_where_bytes_are_no_text(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, shape: FileShape
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    assert solid(rewritten(folder, content, shape)) == solid(content.decode(errors="replace"))
+
+
+def test_a_file_that_is_no_utf8_keeps_its_lines_when_it_is_rewritten(tmp_path: Path) -> None:
+    content = b'{"a": "\xff"}\r\n\r\n{"b": [1, {"c": 2}]}\n{"d'
+    assert rewritten(tmp_path, content, NOT_UTF8) == '{"a": "\ufffd"}\r\n\r\n{"b": [1, {"c": 2}]}\n{"d'
+
+
+def test_characters_split_between_chunks_survive_rewriting(tmp_path: Path) -> None:
+    generator = random.Random(1)
+    names = ["".join(generator.choices("aé€👟", k=1000)) for _ in range(450)]
+    content = "\n".join(json.dumps({"name": name}, indent=1, ensure_ascii=False) for name in names).encode()
+    assert len(content) > CHUNK
+    lines = rewritten(tmp_path, content, SPANNING).splitlines()
+    assert [json.loads(line)["name"] for line in lines] == names
+
+
+def test_a_rewrite_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
+    source, target = tmp_path / "torn.json.gz", tmp_path / "lines" / "torn.json"
+    source.write_bytes(gzip.compress(random.Random(1).randbytes(5 * CHUNK // 2))[:-CHUNK])
+    with pytest.raises(EOFError):
+        rewrite(source, target, NOT_UTF8)
+    assert list(target.parent.iterdir()) == []
