@@ -6,7 +6,6 @@ the pictures in `docs/` are made anew.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -18,39 +17,44 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import dagster as dg
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, FloatRect, Locator, Page, expect, sync_playwright
 
-from stedi_assets.contracts import CUSTOMER, TABLES, Pii
+from stedi_assets.contracts import TABLES
 from tests.support import ROOT, require
 
 GROUPS = {
-    "landing": (
+    "curated": ["customers_curated", "machine_learning_curated"],
+    "evidence": ["query_evidence"],
+    "landing": [
         "accelerometer_landing",
         "accelerometer_quarantine",
         "customer_landing",
         "customer_quarantine",
         "step_trainer_landing",
         "step_trainer_quarantine",
-    ),
-    "trusted": ("accelerometer_trusted", "customer_trusted", "step_trainer_trusted"),
-    "curated": ("customers_curated", "machine_learning_curated"),
-    "evidence": ("query_evidence",),
+    ],
+    "trusted": ["accelerometer_trusted", "customer_trusted", "step_trainer_trusted"],
 }
 ASSETS = [asset for assets in GROUPS.values() for asset in assets]
 
 SCREENSHOTS = ROOT / "screenshots"
-PICTURES = ROOT / "docs"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+DOCS = ROOT / "docs"
 DAGSTER = Path(sys.executable).with_name("dagster")
 SECONDS_TO_START = 120
-# How long the UI may take to show something: a run starts a process, and the machine may be busy.
-PATIENCE = 90_000
+PATIENCE = 60_000  # ms: a run is a new process, and the machine may be busy
+
+PERSONAL = re.compile(r'"(?:customerName|email|phone|birthDay|serialNumber|user)": ?"([^"]{6,})"')
+
+
+# The project, served --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -74,31 +78,321 @@ class Project:
         return {**inherited, **own}
 
     def newest(self, asset: str) -> dg.EventLogEntry:
-        """The newest materialization, as Dagster recorded it."""
+        """The newest materialization of the asset, as Dagster recorded it."""
         with dg.DagsterInstance.from_config(str(self.home)) as instance:
             event = instance.get_latest_materialization_event(dg.AssetKey(asset))
         assert event is not None
         return event
 
     def personal_data(self) -> set[str]:
-        """Every name, e-mail address, phone number and birthday of the feeds, and every serial number."""
-        personal = {feed_name for column in CUSTOMER.landing.columns if column.pii for feed_name in column.feed_names}
-        found = set()
-        for path in (self.lakehouse / "sample" / "customer").rglob("*.json"):
-            for field_name, value in re.findall(r'"(\w+)": ?"([^"]{5,})"', path.read_text()):
-                if field_name in personal and CUSTOMER_FIELDS[field_name] is not Pii.NONE:
-                    found.add(json.loads(f'"{value}"') if "\\" in value else value)
-        return found
-
-
-CUSTOMER_FIELDS = {name: column.pii for column in CUSTOMER.landing.columns for name in column.feed_names}
+        """Every name, e-mail address, phone number, birthday and serial number that was delivered."""
+        files = (self.lakehouse / "sample").rglob("*.json")
+        return {value for path in files for value in PERSONAL.findall(path.read_text(errors="replace"))}
 
 
 @pytest.fixture(scope="module")
 def project() -> Iterator[Project]:
-    # Not pytest's own temporary folder: its long path would be in the pictures.
+    # Not pytest's own temporary folder: its path is too long for a picture.
     with tempfile.TemporaryDirectory(prefix="stedi-", ignore_cleanup_errors=True) as folder:
         project = Project(Path(folder))
         project.home.mkdir()
         shutil.copy2(ROOT / ".dagster" / "dagster.yaml", project.home)
         yield project
+
+
+@pytest.fixture(scope="module")
+def ui(project: Project) -> Iterator[str]:
+    """The address of the project's UI."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [str(DAGSTER), "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)]
+    log = project.folder / "dev.log"
+    with log.open("w") as output, own_group(command, project.environment, output) as server:
+        wait_for(f"http://127.0.0.1:{port}/server_info", server, log)
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def own_group(command: list[str], environment: dict[str, str], output: IO[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """The command in a process group of its own, of which nothing is left afterwards."""
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(process.pid, sign)
+                process.wait(timeout=15)
+            except (ProcessLookupError, subprocess.TimeoutExpired):
+                pass
+
+
+def wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + SECONDS_TO_START
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail(f"`dagster dev` did not answer:\n{log.read_text()[-4000:]}")
+
+
+@pytest.fixture(scope="module")
+def everything(project: Project) -> None:
+    """Every asset, materialized with the command line, not with the UI."""
+    command = [str(DAGSTER), "asset", "materialize", "-m", "stedi_assets", "--select", "*"]
+    done = subprocess.run(command, cwd=ROOT, env=project.environment, text=True, capture_output=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+
+
+# The browser ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    found = [path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))]
+    require(bool(found), "the UI is tested with Chromium, and no chromium or google-chrome is on the PATH")
+    quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
+    machine = ["--no-sandbox", "--disable-gpu", "--disable-quic"]
+    local_only = ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+    expect.set_options(timeout=PATIENCE)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found[0], args=[*quiet, *machine, *local_only])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, ui: str, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """An empty tab, whose last view is saved."""
+    context = browser.new_context(
+        base_url=ui,
+        viewport={"width": 1600, "height": 1000},
+        device_scale_factor=1.5,
+        locale="en-US",
+        timezone_id="UTC",
+    )
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    greeting = page.get_by_role("dialog").filter(has_text="Join the Dagster community")
+    page.add_locator_handler(greeting, lambda dialog: dialog.get_by_role("button", name="Skip").click())
+    yield page
+    save(page, request.node.name.removeprefix("test_"))
+    context.close()
+
+
+def save(page: Page, name: str, *, picture: bool = False, clip: FloatRect | None = None) -> None:
+    """Save what is seen; with `picture`, also for the documentation, if that is asked for."""
+    SCREENSHOTS.mkdir(exist_ok=True)
+    path = SCREENSHOTS / f"{name}.png"
+    page.screenshot(path=path, clip=clip)
+    if picture and os.environ.get("STEDI_UPDATE_PICTURES"):
+        DOCS.mkdir(exist_ok=True)
+        with Image.open(path) as image:
+            small(image.convert("RGB")).save(DOCS / path.name, optimize=True)
+
+
+def small(image: Image.Image) -> Image.Image:
+    """The picture in 256 colours: the most frequent ones as they are, and enough for the small icons."""
+    counted: list[tuple[int, Any]] = image.getcolors(image.width * image.height) or []
+    frequent = [part for _, colour in sorted(counted, reverse=True)[:200] for part in colour]
+    varied = image.quantize(colors=56, method=Image.Quantize.MAXCOVERAGE).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*frequent, *varied[: 3 * 56]])
+    return image.quantize(palette=palette, dither=Image.Dither.NONE)
+
+
+# What a person does ---------------------------------------------------------------------------------------------
+
+
+def go(page: Page, area: str) -> None:
+    page.get_by_role("navigation").get_by_role("link").filter(has_text=area).click()
+
+
+def open_asset(page: Page, asset: str, tab: str = "Overview") -> None:
+    go(page, "Catalog")
+    page.get_by_role("link").filter(has=page.get_by_title(asset, exact=True)).click()
+    page.get_by_role("tab", name=tab, exact=True).click()
+
+
+def launch(page: Page, button: Locator) -> str:
+    """Click what starts a run, wait until the run has ended well, and come back. The answer is the run's id."""
+    button.click()
+    launched = page.get_by_role("region", name="Notifications").get_by_role("listitem").filter(has_text="Launched run")
+    view = launched.get_by_role("link", name="View")
+    run = str(view.get_attribute("href")).removeprefix("/runs/")
+    view.click()
+    expect(page).to_have_url(re.compile(run))
+    ended = page.get_by_text(re.compile("^(Success|Failure|Canceled)$")).first
+    expect(ended).to_be_visible()
+    assert ended.inner_text() == "Success"
+    page.go_back()
+    return run
+
+
+def metadata(page: Page, key: str) -> Locator:
+    """The row of the asset's metadata table with that key."""
+    return page.get_by_role("row").filter(has=page.get_by_role("cell", name=key, exact=True)).first
+
+
+WHOLE_GRAPH = """minimum => {
+    const boxes = [...document.querySelectorAll("foreignObject")].map(node => node.getBoundingClientRect());
+    const [left, top] = ["left", "top"].map(side => Math.min(...boxes.map(box => box[side])));
+    const [right, bottom] = ["right", "bottom"].map(side => Math.max(...boxes.map(box => box[side])));
+    const seen = JSON.stringify([boxes.length, left, top, right, bottom]);
+    const still = window.seenBefore === seen;
+    window.seenBefore = seen;
+    const whole = boxes.length >= minimum && left > 0 && top > 0 && right < innerWidth && bottom < innerHeight;
+    return still && whole && {x: left, y: top, width: right - left, height: bottom - top};
+}"""
+
+
+def show_whole_graph(page: Page) -> FloatRect:
+    """Set the lineage so that every asset is readable at once; the answer is where the graph lies in the window."""
+    page.set_viewport_size({"width": 2150, "height": 1300})
+    page.get_by_role("button", name="config", exact=True).click()
+    facets = page.get_by_role("dialog").filter(has_text="Choose Asset Facets")
+    for facet in ("Latest event", "Automation", "Partitions"):
+        facets.locator("label").filter(has_text=facet).click()
+    facets.get_by_role("button", name="Save").click()
+    for choice in ("Expand all groups", "Change graph to vertical orientation"):
+        page.get_by_role("button", name="settings", exact=True).click()
+        page.get_by_role("menuitem", name=choice).click()
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("menuitem")).to_have_count(0)
+    page.get_by_role("button", name="Hide navigation").click()
+    page.reload()  # the graph is fitted into the window when it is drawn first
+    graph = page.wait_for_function(WHOLE_GRAPH, arg=len(ASSETS) + len(GROUPS), polling=300)
+    page.get_by_role("button", name="panel_show_right", exact=True).click()
+    graph = page.wait_for_function(WHOLE_GRAPH, arg=len(ASSETS) + len(GROUPS), polling=300)
+    box, margin = graph.json_value(), 16
+    return {
+        "x": box["x"] - margin,
+        "y": box["y"] - margin,
+        "width": box["width"] + 2 * margin,
+        "height": box["height"] + 2 * margin,
+    }
+
+
+# What the person sees -------------------------------------------------------------------------------------------
+
+
+def test_one_asset_is_materialized_with_a_click(page: Page, project: Project) -> None:
+    page.goto("/")
+    open_asset(page, "customer_landing")
+    run = launch(page, page.get_by_role("button", name="Materialize").first)
+    assert project.newest("customer_landing").run_id == run
+    page.get_by_role("tab", name="Checks").click()
+    expect(page.get_by_text("Checks (3)")).to_be_visible()
+    expect(page.get_by_text("Succeeded", exact=True)).to_have_count(3)
+    page.get_by_text("records_balance", exact=True).first.click()
+    expect(page.get_by_text("Passed", exact=True)).to_be_visible()
+    expect(page.get_by_text(re.compile(r"\d+ records found = \d+ accepted \+ \d+ quarantined"))).to_be_visible()
+
+
+def test_the_lineage_shows_every_asset_in_its_group(page: Page, everything: None) -> None:
+    page.goto("/")
+    go(page, "Lineage")
+    for group in GROUPS:
+        row = page.get_by_role("button", name=f"asset_group {group}")
+        row.locator("xpath=preceding::button[1]").click()
+    rows = page.locator("button > [title]")
+    expect(rows).to_have_count(len(GROUPS) + len(ASSETS))
+    seen = rows.evaluate_all("rows => rows.map(row => row.title)")
+    assert seen == [name for group, assets in GROUPS.items() for name in (group, *assets)]
+
+    whole = show_whole_graph(page)
+    graph = page.locator("svg")
+    for name in (*GROUPS, *ASSETS):
+        expect(graph.get_by_text(name, exact=True)).to_be_visible()
+    expect(graph.get_by_text("Materialized", exact=True)).to_have_count(len(ASSETS))
+    save(page, "lineage", picture=True, clip=whole)
+
+
+def test_a_run_of_the_command_line_is_in_the_ui(page: Page, project: Project, everything: None) -> None:
+    run = project.newest("machine_learning_curated").run_id
+    page.goto("/")
+    go(page, "Runs")
+    row = page.get_by_role("link", name=run[:8])
+    expect(row).to_be_visible()
+    row.click()
+    expect(page.get_by_text("Success", exact=True).first).to_be_visible()
+    expect(page.get_by_text("RUN_SUCCESS").last).to_be_visible()
+
+
+def test_an_asset_page_says_what_the_table_is(page: Page, project: Project, everything: None) -> None:
+    contract = TABLES["machine_learning_curated"]
+    event = project.newest(contract.name)
+    assert event.asset_materialization is not None
+    rows = event.asset_materialization.metadata["dagster/row_count"].value
+    assert isinstance(rows, int)
+
+    page.goto("/")
+    open_asset(page, contract.name)
+    expect(page.get_by_text("accelerometer readings of the same customer", exact=False).first).to_be_visible()
+    expect(page.get_by_text(contract.grain)).to_be_visible()
+    for kind in ("PySpark", "Iceberg"):
+        expect(page.get_by_text(kind, exact=True)).to_be_visible()
+    for column in contract.columns:
+        shown = page.get_by_role("row").filter(has_text=column.meaning)
+        expect(shown).to_contain_text(column.name)
+        expect(shown).to_contain_text(column.type)
+    expect(page.get_by_text(re.compile(f"^(Row count)?{rows:,}$")).first).to_be_visible()
+    expect(page.locator(f"a[href*='/runs/{event.run_id}']").first).to_be_visible()
+    page.set_viewport_size({"width": 1400, "height": 1200})
+    page.get_by_role("button", name="Hide navigation").click()
+    end = page.get_by_role("button", name="Metadata").bounding_box()
+    assert end is not None
+    save(page, "asset", picture=True, clip={"x": 0, "y": 0, "width": 1400, "height": end["y"] - 8})
+
+    preview = metadata(page, "preview").get_by_role("table")
+    for name in contract.column_names:
+        expect(preview.get_by_role("columnheader", name=name, exact=True)).to_be_visible()
+    expect(preview.get_by_role("row")).to_have_count(1 + 5)
+    metadata(page, "readings").get_by_text("Show Markdown").click()
+    plot = page.get_by_role("dialog").get_by_role("img", name="readings")
+    expect(plot).to_be_visible()
+    assert plot.evaluate("image => image.decode().then(() => image.naturalWidth)") > 500
+
+
+def test_no_table_page_shows_personal_data(page: Page, project: Project, everything: None) -> None:
+    personal = project.personal_data()
+    assert len(personal) > 500
+    for table in TABLES:
+        page.goto(f"/assets/{table}")
+        expect(metadata(page, "preview").get_by_role("columnheader").first).to_be_visible()
+        text = page.locator("body").inner_text()
+        assert "•••" in text or not TABLES[table].contains_pii
+        assert {value for value in personal if value in text} == set(), table
+
+
+def test_one_check_is_executed_alone(page: Page, project: Project, everything: None) -> None:
+    made = project.newest("customer_trusted")
+    page.goto("/")
+    open_asset(page, "customer_trusted", "Checks")
+    page.get_by_text("only_consenting_customers", exact=True).first.click()
+    expect(page.get_by_text("This is a blocking asset check.")).to_be_visible()
+    run = launch(page, page.get_by_role("button", name="execute Execute", exact=True))
+    page.get_by_role("tab", name="Execution history").click()
+    evaluation = page.get_by_role("row").filter(has=page.locator(f"a[href*='/runs/{run}']"))
+    expect(evaluation).to_contain_text("Passed")
+    expect(evaluation).to_contain_text("Every row keeps the promise.")
+    assert project.newest("customer_trusted").run_id == made.run_id
+
+
+def test_the_job_is_in_the_list_of_jobs(page: Page) -> None:
+    page.goto("/")
+    go(page, "Jobs")
+    job = page.get_by_role("link", name="stedi_lakehouse")
+    expect(job).to_be_visible()
+    job.click()
+    expect(page.get_by_text("Bring the feeds and make every table").first).to_be_visible()

@@ -35,8 +35,8 @@ COUNTS["as-of-date"] = {
 def test_the_reference_data_gives_the_reference_counts(stedi: Stedi, consent: str) -> None:
     if not REFERENCE.is_dir():
         pytest.skip(
-            f"the reference data is not at {REFERENCE}: unpack STEDI's customer, accelerometer and step_trainer folders "
-            "there (public data of Udacity's course project; its licence forbids a copy in this repository)",
+            f"the reference data is not at {REFERENCE}: unpack the folders customer, accelerometer and step_trainer of "
+            "Udacity's STEDI project there (its licence forbids a copy in this repository)"
         )
     stedi.environment |= {"STEDI_SOURCE": str(REFERENCE), "STEDI_CONSENT": consent}
     assert stedi.materialize().success
