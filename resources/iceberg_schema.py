@@ -7,7 +7,8 @@ is audited before a version is published.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from pyiceberg.schema import Schema
 from pyiceberg.types import DoubleType, LongType, NestedField, PrimitiveType, StringType
@@ -21,10 +22,6 @@ NAME_MAPPING = "schema.name-mapping.default"
 """Table property that ties Parquet columns, which carry no Iceberg field ids, to fields by name."""
 
 _TYPES: dict[str, PrimitiveType] = {"string": StringType(), "bigint": LongType(), "double": DoubleType()}
-
-
-class _Update(Protocol):
-    def delete_column(self, path: str) -> object: ...
 
 
 def iceberg_schema(columns: Sequence[ColumnSpec]) -> Schema:
@@ -44,19 +41,23 @@ def name_mapping(schema: Schema) -> str:
 
 def evolve(transaction: Transaction, published: Schema, columns: Sequence[ColumnSpec]) -> None:
     """Give the table the columns of the contract, in the transaction that publishes rows of that shape."""
-    wanted = {column.name: column for column in columns}
-    current = {field.name: field for field in published.fields}
-    changed = {
-        name for name, field in current.items() if name in wanted and field.field_type != _TYPES[wanted[name].type]
-    }
-    obsolete = (current.keys() - wanted.keys()) | changed
-    missing = [column for column in columns if column.name not in current or column.name in changed]
-    if not obsolete and not missing:
+    types = {column.name: _TYPES[column.type] for column in columns}
+    if [(field.name, field.field_type, field.doc) for field in published.fields] == [
+        (column.name, types[column.name], column.meaning) for column in columns
+    ]:
         return
+    kept = {field.name for field in published.fields if types.get(field.name) == field.field_type}
     with transaction.update_schema(allow_incompatible_changes=True) as update:
-        for name in obsolete:
-            update.delete_column(name)
+        for field in published.fields:
+            if field.name not in kept:
+                update.delete_column(field.name)
+    # The name mapping follows the additions by itself, and keeps removed columns: older versions still have them.
     with transaction.update_schema() as update:
-        for column in missing:
-            update.add_column(column.name, _TYPES[column.type], doc=column.meaning)
-    transaction.set_properties({NAME_MAPPING: name_mapping(transaction.table_metadata.schema())})
+        for column in columns:
+            if column.name in kept:
+                update.update_column(column.name, doc=column.meaning)
+            else:
+                update.add_column(column.name, types[column.name], doc=column.meaning)
+        update.move_first(columns[0].name)
+        for left, right in pairwise(columns):
+            update.move_after(right.name, left.name)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import unquote, urlparse
+from urllib.parse import urlparse
 
 import dagster as dg
 from pydantic import PrivateAttr
@@ -111,10 +111,12 @@ class Lakehouse(dg.ConfigurableResource[Any]):
         """The Iceberg catalog; opened on first use."""
         if self._catalog is None:
             from pyiceberg.catalog.sql import SqlCatalog
+            from sqlalchemy import URL
 
             root = Path(self.root)
             root.mkdir(parents=True, exist_ok=True)
-            self._catalog = SqlCatalog("stedi", uri=f"sqlite:///{root / 'catalog.db'}", warehouse=root.as_uri())
+            database = URL.create("sqlite", database=str(root / "catalog.db"))
+            self._catalog = SqlCatalog("stedi", uri=database.render_as_string(), warehouse=_uri(root))
             self._catalog.create_namespace_if_not_exists(self.namespace)
         catalog: SqlCatalog = self._catalog
         return catalog
@@ -129,7 +131,7 @@ class Lakehouse(dg.ConfigurableResource[Any]):
 
     def uri(self, table: str) -> str:
         """The table's location."""
-        return self.location(table).as_uri()
+        return _uri(self.location(table))
 
     def load(self, table: str) -> IcebergTable | None:
         """The Iceberg table, or None where it was never published."""
@@ -148,15 +150,17 @@ class Lakehouse(dg.ConfigurableResource[Any]):
 
     def history(self, table: str) -> list[Version]:
         """Every version of the table that its metadata knows, oldest first."""
-        return _versions(self.load(table))
+        loaded = self.load(table)
+        return [_version(snapshot) for snapshot in loaded.metadata.snapshots] if loaded else []
 
     def read(self, spark: SparkSession, table: TableSpec, snapshot_id: int | None = None) -> tuple[DataFrame, Version]:
         """The published rows (of that snapshot, or the newest), and the version they belong to."""
         loaded = self.load(table.name)
-        snapshot = loaded.snapshot_by_id(snapshot_id) if loaded and snapshot_id else None
-        snapshot = snapshot or (loaded.current_snapshot() if loaded else None)
-        if loaded is None or snapshot is None:
+        if loaded is None or not loaded.metadata.snapshots:
             raise NotPublishedError(f"{table.name} has never been published in {self.root}.")
+        snapshot = loaded.snapshot_by_id(snapshot_id) if snapshot_id else loaded.current_snapshot()
+        if snapshot is None:
+            raise LakehouseError(f"{table.name} in {self.root} has no version {snapshot_id} any more.")
         paths = []
         for task in loaded.scan(snapshot_id=snapshot.snapshot_id).plan_files():
             if task.delete_files:
@@ -170,8 +174,8 @@ class Lakehouse(dg.ConfigurableResource[Any]):
     def stage(self, frame: DataFrame, table: TableSpec, run_id: str) -> Staged:
         """Compute the frame and write it where no reader looks. First remove what crashed runs left behind."""
         area = StagingArea(self.location(table.name) / "data")
+        area.remove_leftovers(lambda: {one.properties.get(STAGED_IN, "") for one in self.history(table.name)})
         base = self.load(table.name)
-        area.remove_leftovers(keep={version.properties.get(STAGED_IN, "") for version in _versions(base)})
         folder = area.open(run_id)
         try:
             frame.write.parquet(str(folder))
@@ -186,13 +190,13 @@ class Lakehouse(dg.ConfigurableResource[Any]):
 
     def publish(self, staged: Staged, properties: Mapping[str, str]) -> Version:
         """Replace the table's rows by the staged ones in one commit. LakehouseError if another writer was faster."""
-        from pyiceberg.exceptions import CommitFailedException
+        from pyiceberg.exceptions import CommitFailedException, TableAlreadyExistsError, ValidationException
 
         try:
             transaction = self._transaction(staged.base, staged.table)
             self._replace_files(transaction, staged, {**properties, STAGED_IN: staged.area.name})
             snapshot = transaction.commit_transaction().current_snapshot()
-        except CommitFailedException as error:
+        except (CommitFailedException, TableAlreadyExistsError, ValidationException) as error:
             staged.area.discard()
             raise LakehouseError(
                 f"Another run published {staged.table.name} at the same time; this run's version was discarded. "
@@ -215,7 +219,8 @@ class Lakehouse(dg.ConfigurableResource[Any]):
             self.identifier(table.name),
             schema,
             location=self.uri(table.name),
-            properties={"format-version": "2", NAME_MAPPING: name_mapping(schema)},
+            # A refused commit is not tried again: it would replace a version that it was not made from.
+            properties={"format-version": "2", "commit.retry.num-retries": "0", NAME_MAPPING: name_mapping(schema)},
         )
 
     def _replace_files(self, transaction: Transaction, staged: Staged, properties: dict[str, str]) -> None:
@@ -224,7 +229,7 @@ class Lakehouse(dg.ConfigurableResource[Any]):
         new = parquet_files_to_data_files(
             transaction._table.io,
             transaction.table_metadata,
-            iter([Path(file).as_uri() for file in staged.files]),
+            iter([_uri(Path(file)) for file in staged.files]),
         )
         with transaction.update_snapshot(snapshot_properties=properties).overwrite() as overwrite:
             for task in staged.base.scan().plan_files() if staged.base is not None else ():
@@ -249,10 +254,6 @@ def _staged(table: TableSpec, area: StagingArea, base: IcebergTable | None) -> S
     return Staged(table, area, base, tuple(full), sum(footer.metadata.num_rows for footer in full.values()), schema)
 
 
-def _versions(table: IcebergTable | None) -> list[Version]:
-    return [_version(snapshot) for snapshot in table.metadata.snapshots] if table else []
-
-
 def _version(snapshot: Snapshot) -> Version:
     summary = snapshot.summary.additional_properties if snapshot.summary else {}
     return Version(
@@ -265,8 +266,13 @@ def _version(snapshot: Snapshot) -> Version:
     )
 
 
+def _uri(path: Path) -> str:
+    # Iceberg's readers take a location as it is written: they decode no `%20`, so none must be in it.
+    return f"file://{path}"
+
+
 def _path(uri: str) -> str:
-    return unquote(urlparse(uri).path) if uri.startswith("file:") else uri
+    return urlparse(uri).path if uri.startswith("file:") else uri
 
 
 def _spark_type(arrow_type: str) -> str:

@@ -11,30 +11,18 @@ external table can lie over it; `landing/<name>/` holds `manifest.json` and the 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
 from typing import Any
 
 import dagster as dg
 
-from resources.lines import CHUNK, FileShape, inspect, open_raw, rewrite
-
-SUFFIXES = (".json", ".json.gz")
-
-
-@dataclass(frozen=True)
-class LandedFile:
-    """One raw file: its name in the landing zone, its content's SHA-256, size in bytes, and how it can be read."""
-
-    name: str
-    sha256: str
-    size: int
-    modified_ns: int
-    shape: FileShape
+from resources.lines import CHUNK, FileShape, rewrite
+from resources.manifest import SUFFIXES, UNREADABLE, LandedFile, Manifest, files_below, write_beside
 
 
 @dataclass
@@ -96,29 +84,32 @@ class LandingZone(dg.ConfigurableResource[Any]):
 
     def bring(self, feed: str) -> Landing:
         """Copy what is new or changed of `feed`; LandingError where the source has no file of it at all."""
-        target = self.folder(feed)
-        target.mkdir(parents=True, exist_ok=True)
-        origin, known = self._load_manifest(feed)
+        self._refuse_itself_as_source(feed)
+        origin, known = self._manifest(feed).load()
         landing = Landing(files=[])
-        if origin != self.source:
+        if origin not in (None, self.source):
             landing.left_out, known = sorted(known), {}
         offered = dict(self._offered(feed, known, landing))
         if not offered and not known:
-            raise LandingError(
-                f"No .json or .json.gz file of the feed {feed!r} in {self.source}: looked for a folder "
-                f"{' or '.join(self._layouts(feed))}. Set STEDI_SOURCE to the folder that has it."
-            )
-        held = {name: file for name, file in known.items() if name not in offered}
-        for name, (path, seen) in offered.items():
-            self._settle(feed, path, name, seen, known.get(name), held, landing)
+            raise self._nothing_to_bring(feed, landing)
+        held = dict(self._kept(feed, known, offered, landing))
+        if not known:
+            with _explained(f"The feed {feed!r}"):  # should this run break off: what lies there is of this source
+                self._manifest(feed).save(self.source, ())
+        # What is landed keeps its place: a file of the same content is the second delivery, whatever its name.
+        for path, seen in sorted(offered.values(), key=lambda offer: _is_news(offer[1], known)):
+            with _explained(f"{seen.name} of the feed {feed!r}"):
+                self._settle(feed, path, seen, known, held, landing)
         landing.files = sorted(held.values(), key=lambda file: file.name)
-        self._save_manifest(feed, landing.files)
-        self._remove_strays(feed, landing.files)
+        with _explained(f"The feed {feed!r}"):
+            self._rewrite(feed, landing)
+            self._manifest(feed).save(self.source, landing.files)
+            self._remove_strays(feed, landing.files)
         return landing
 
     def landed(self, feed: str) -> Landing:
         """What the landing zone holds, without looking at the source."""
-        _, files = self._load_manifest(feed)
+        _, files = self._manifest(feed).load()
         return Landing(files=sorted(files.values(), key=lambda file: file.name))
 
     def readable(self, feed: str, landing: Landing) -> list[str]:
@@ -144,12 +135,28 @@ class LandingZone(dg.ConfigurableResource[Any]):
         """The feed's files in the source: their names for the landing zone, and their paths."""
         for layout in self._layouts(feed):
             folder = Path(self.source) / layout
-            if not folder.is_dir():
-                continue
-            for path in sorted(folder.rglob("*")):
-                if path.name.endswith(SUFFIXES) and not path.name.startswith((".", "_")) and path.is_file():
-                    yield _landing_name(path.relative_to(folder)), path
-            return
+            if paths := files_below(folder):
+                yield from ((_landing_name(path.relative_to(folder)), path) for path in paths)
+                return
+
+    def _refuse_itself_as_source(self, feed: str) -> None:
+        """Bringing a folder into itself would clear its other files away as strays, or bring what was brought."""
+        landed = Path(os.path.realpath(self.folder(feed)))
+        for layout in self._layouts(feed):
+            if landed.is_relative_to(os.path.realpath(Path(self.source) / layout)):
+                raise LandingError(
+                    f"The feed {feed!r} would be brought from {self.source} into a part of itself, {landed}. "
+                    "Set STEDI_LAKEHOUSE or STEDI_SOURCE to another folder."
+                )
+
+    def _nothing_to_bring(self, feed: str, landing: Landing) -> LandingError:
+        if landing.unreadable:
+            reasons = ", ".join(f"{name} ({reason})" for name, reason in landing.unreadable.items())
+            return LandingError(f"No file of the feed {feed!r} in {self.source} can be read: {reasons}.")
+        return LandingError(
+            f"No .json or .json.gz file of the feed {feed!r} in {self.source}: looked for a folder "
+            f"{' or '.join(self._layouts(feed))}. Set STEDI_SOURCE to the folder that has it."
+        )
 
     def _offered(
         self, feed: str, known: dict[str, LandedFile], landing: Landing
@@ -157,73 +164,64 @@ class LandingZone(dg.ConfigurableResource[Any]):
         for name, path in self.source_files(feed):
             try:
                 yield name, (path, self._look_at(feed, name, path, known.get(name)))
-            except (OSError, EOFError) as error:
+            except UNREADABLE as error:
                 landing.unreadable[name] = f"{type(error).__name__}: {getattr(error, 'strerror', None) or error}"
 
     def _look_at(self, feed: str, name: str, path: Path, known: LandedFile | None) -> LandedFile:
         stat = path.stat()
-        landed = self.folder(feed) / name
-        if (
-            known is not None
-            and (known.size, known.modified_ns) == (stat.st_size, stat.st_mtime_ns)
-            and landed.is_file()
-            and landed.stat().st_size == known.size
-        ):
+        unchanged = known is not None and (known.size, known.modified_ns) == (stat.st_size, stat.st_mtime_ns)
+        if known is not None and unchanged and self._is_whole(feed, known):
             return known
-        sha256, shape = _inspect(path)
-        return LandedFile(name, sha256, stat.st_size, stat.st_mtime_ns, shape)
+        return LandedFile.of(path, name)
+
+    def _is_whole(self, feed: str, file: LandedFile) -> bool:
+        path = self.folder(feed) / file.name
+        return path.is_file() and path.stat().st_size == file.size
+
+    def _kept(
+        self, feed: str, known: dict[str, LandedFile], offered: Iterable[str], landing: Landing
+    ) -> Iterator[tuple[str, LandedFile]]:
+        """What was landed and is not offered now: the source removed it, or it cannot be read there any more."""
+        for name in known.keys() - offered:
+            if (self.folder(feed) / name).is_file():
+                yield name, known[name]
+            else:
+                landing.unreadable.setdefault(name, "gone from the landing zone, and no more in the source")
 
     def _settle(
         self,
         feed: str,
         path: Path,
-        name: str,
         seen: LandedFile,
-        known: LandedFile | None,
+        known: dict[str, LandedFile],
         held: dict[str, LandedFile],
         landing: Landing,
     ) -> None:
         """Decide for one offered file whether it is new, replaced, unchanged, or a second delivery."""
         twin = next((other.name for other in held.values() if other.sha256 == seen.sha256 and other.size), None)
         if twin is not None:
-            landing.duplicates[name] = twin
+            landing.duplicates[seen.name] = twin
             return
-        target = self.folder(feed) / name
-        held[name] = seen
-        if known is not None and known.sha256 == seen.sha256 and target.is_file():
-            landing.unchanged.append(name)
-            if not seen.shape.needs_rewriting or self._rewritten(feed, seen).is_file():
-                return
-        else:
-            (landing.new if known is None else landing.replaced).append(name)
-            _copy(path, target)
-        if seen.shape.needs_rewriting:
-            rewrite(target, self._rewritten(feed, seen), seen.shape)
+        held[seen.name] = seen
+        if not _is_news(seen, known) and self._is_whole(feed, seen):
+            landing.unchanged.append(seen.name)
+            return
+        (landing.replaced if seen.name in known else landing.new).append(seen.name)
+        _copy(path, self.folder(feed) / seen.name)
 
-    def _manifest(self, feed: str) -> Path:
-        return Path(self.root) / "landing" / feed / "manifest.json"
+    def _rewrite(self, feed: str, landing: Landing) -> None:
+        for file in landing.files:
+            if file.shape.needs_rewriting and not self._rewritten(feed, file).is_file():
+                rewrite(self.folder(feed) / file.name, self._rewritten(feed, file), file.shape)
+
+    def _manifest(self, feed: str) -> Manifest:
+        return Manifest(self._beside(feed) / "manifest.json", self.folder(feed))
+
+    def _beside(self, feed: str) -> Path:
+        return Path(self.root) / "landing" / feed
 
     def _rewritten(self, feed: str, file: LandedFile) -> Path:
-        return Path(self.root) / "landing" / feed / f"{file.sha256[:32]}.json"
-
-    def _load_manifest(self, feed: str) -> tuple[str, dict[str, LandedFile]]:
-        """The source that the landing zone was last brought from, and the files by name."""
-        path = self._manifest(feed)
-        if not path.is_file():
-            return self.source, {}
-        try:
-            manifest = json.loads(path.read_text())
-            files = [LandedFile(**entry | {"shape": FileShape(entry["shape"])}) for entry in manifest["files"]]
-            return str(manifest["source"]), {file.name: file for file in files}
-        except (ValueError, KeyError, TypeError):
-            # The manifest only saves work: without it every file is looked at again.
-            return self.source, {}
-
-    def _save_manifest(self, feed: str, files: Iterable[LandedFile]) -> None:
-        text = json.dumps({"source": self.source, "files": [asdict(file) for file in files]}, indent=1)
-        path = self._manifest(feed)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write_beside(path, lambda beside: beside.write_text(text))
+        return self._beside(feed) / f"{file.sha256[:32]}.json"
 
     def _remove_strays(self, feed: str, files: Iterable[LandedFile]) -> None:
         """Remove what earlier versions of the feed or a broken copy left: it would be read as data."""
@@ -232,28 +230,28 @@ class LandingZone(dg.ConfigurableResource[Any]):
             if path.is_file() and path.relative_to(self.folder(feed)).as_posix() not in kept:
                 path.unlink()
         rewritten = {self._rewritten(feed, file).name for file in files if file.shape.needs_rewriting}
-        for path in self._manifest(feed).parent.glob("*"):
-            if path != self._manifest(feed) and path.name not in rewritten:
+        for path in self._beside(feed).glob("*"):
+            if path.name not in rewritten | {self._manifest(feed).path.name}:
                 path.unlink()
 
 
-def _landing_name(relative: Path) -> str:
-    """A name that engines take literally: no blanks, globs, `=` or `%`. A changed name keeps a hash of the old."""
+def _landing_name(relative: PurePath) -> str:
+    """A name that engines take literally: no blanks, globs, `=` or `%`. A changed name keeps a hash of the old.
+
+    No folder of it is named like a file, so that a file which becomes a folder of its name finds a place.
+    """
     original = relative.as_posix()
-    safe = re.sub(r"[^A-Za-z0-9._/-]", "_", original)
-    safe = "/".join(part.lstrip("._") or "_" for part in safe.split("/"))
-    if safe == original:
-        return safe
-    stem, dot, suffix = safe.partition(".json")
-    return f"{stem}-{hashlib.sha256(original.encode(errors='surrogateescape')).hexdigest()[:8]}{dot}{suffix}"
+    suffix = next(suffix for suffix in SUFFIXES if original.endswith(suffix))
+    stem = re.sub(r"\.json(\.gz)?/", "_json/", original.removesuffix(suffix))
+    parts = (re.sub(r"[^A-Za-z0-9._-]", "_", part)[-200:].lstrip("._") or "x" for part in stem.split("/"))
+    safe = "/".join(parts)
+    if safe + suffix == original:
+        return original
+    return f"{safe}-{hashlib.sha256(original.encode(errors='surrogateescape')).hexdigest()[:8]}{suffix}"
 
 
-def _inspect(path: Path) -> tuple[str, FileShape]:
-    """The content's SHA-256 and how it can be read."""
-    with path.open("rb") as raw:
-        sha256 = hashlib.file_digest(raw, "sha256").hexdigest()
-    with open_raw(path) as stream:
-        return sha256, inspect(iter(lambda: stream.read(CHUNK), b""))
+def _is_news(seen: LandedFile, known: dict[str, LandedFile]) -> bool:
+    return seen.name not in known or known[seen.name].sha256 != seen.sha256
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -262,15 +260,14 @@ def _copy(source: Path, target: Path) -> None:
             while chunk := reader.read(CHUNK):
                 writer.write(chunk)
 
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _write_beside(target, copy)
+    write_beside(target, copy)
 
 
-def _write_beside(target: Path, write: Any) -> None:
-    """Write a file under another name, then rename: a reader never meets half of it."""
-    beside = target.with_name(f".{target.name}.part")
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
     try:
-        write(beside)
-        os.replace(beside, target)
-    finally:
-        beside.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        raise LandingError(
+            f"{what} could not be brought: {error}. What was landed before is there, the next run brings the rest."
+        ) from error

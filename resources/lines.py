@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 CHUNK = 1 << 20
+LONGEST_LINE = 1000  # bytes: regular expressions recurse on the JVM, so engines cut only lines up to this length
 LONGEST_OBJECT = 1 << 20  # characters: beyond it, an object that does not end is taken for a broken one
 _BLANK = b" \t\r\n\xef\xbb\xbf"
 _SEPARATORS = "[], \t\r\n\ufeff"
@@ -30,14 +31,15 @@ class FileShape(StrEnum):
     """How a file can be read."""
 
     LINES = "lines"  # as it is
-    SPANNING = "spanning"  # objects span lines, or a line is very long: rewritten, one object a line
+    SPANNING = "spanning"  # objects span lines: rewritten, one object a line
+    LONG_LINES = "long lines"  # too long for an engine's regular expressions: each line is cut into its objects
     NOT_UTF8 = "not utf-8"  # rewritten line by line, with U+FFFD for what is no text
     EMPTY = "empty"
 
     @property
     def needs_rewriting(self) -> bool:
         """Whether an engine reads a rewritten copy instead of the file."""
-        return self in (FileShape.SPANNING, FileShape.NOT_UTF8)
+        return self in (FileShape.SPANNING, FileShape.LONG_LINES, FileShape.NOT_UTF8)
 
 
 class Sniffer:
@@ -47,11 +49,15 @@ class Sniffer:
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._valid = True
         self._head = b""
+        self._longest = self._unfinished = 0  # bytes of the longest line, and of the one that has not ended yet
 
     def feed(self, chunk: bytes, *, final: bool = False) -> None:
         """Take the next bytes; `final` says that no more will come."""
         if len(self._head) < CHUNK:
             self._head = (self._head + chunk).lstrip(_BLANK)[:CHUNK]
+        first, *others = map(len, chunk.split(b"\n"))
+        self._longest = max(self._longest, self._unfinished + first, *others)
+        self._unfinished = others[-1] if others else self._unfinished + first
         if self._valid:
             try:
                 self._decoder.decode(chunk, final)
@@ -68,8 +74,10 @@ class Sniffer:
         opened = first_line.startswith(b"{") and b"}" not in first_line and bool(newline)
         # A truncated first object on a line of its own is followed by a line that starts with the next object.
         continues = opened and not first[len(first_line) :].lstrip(_BLANK).startswith(b"{")
-        if continues or len(first_line) >= CHUNK - len(_BLANK):
+        if continues:
             return FileShape.SPANNING
+        if self._longest > LONGEST_LINE:
+            return FileShape.LONG_LINES
         return FileShape.LINES if self._valid else FileShape.NOT_UTF8
 
 
@@ -94,11 +102,12 @@ def rewrite(source: Path, target: Path, shape: FileShape) -> None:
     try:
         with open_raw(source) as raw, beside.open("w", encoding="utf-8", newline="\n") as out:
             reader = TextIOWrapper(raw, encoding="utf-8", errors="replace", newline="")
-            chunks = iter(lambda: reader.read(CHUNK), "")
             if shape is FileShape.SPANNING:
-                out.writelines(f"{line}\n" for line in object_lines(chunks))
+                out.writelines(f"{line}\n" for line in object_lines(iter(lambda: reader.read(CHUNK), "")))
+            elif shape is FileShape.LONG_LINES:
+                out.writelines(f"{piece}\n" for line in reader for piece in object_lines([line]))
             else:
-                out.writelines(chunks)
+                out.writelines(iter(lambda: reader.read(CHUNK), ""))
         os.replace(beside, target)
     finally:
         beside.unlink(missing_ok=True)
@@ -111,8 +120,10 @@ def object_lines(chunks: Iterable[str]) -> Iterator[str]:
         text += chunk or ""
         position = 0
         for start, end in _pieces(text, final=chunk is None):
-            if line := re.sub(r"[\r\n]+", " ", text[start:end]).strip(_SEPARATORS):
-                yield line
+            piece = text[start:end]
+            # An object is one line whatever lines it spans; between objects, each line is a text of its own.
+            lines = [re.sub(r"[\r\n]+", " ", piece)] if piece.startswith("{") else re.split(r"[\r\n]+", piece)
+            yield from filter(None, (line.strip(_SEPARATORS) for line in lines))
             position = end
         text = text[position:]
 
@@ -126,16 +137,22 @@ def _pieces(text: str, *, final: bool) -> Iterator[tuple[int, int]]:
             if final:
                 yield position, len(text)
             return
-        yield position, start
         end = _object_end(text, start, final=final)
+        if end is None and not final and len(text) - start < LONGEST_OBJECT:
+            return
+        yield position, start
         if end is None:
-            if not final and len(text) - start < LONGEST_OBJECT:
-                return
-            # The object never ends. It must not hide those behind it: cut it off where the next one opens.
-            following = text.find("{", start + 1)
-            end = len(text) if following == -1 else following
+            # The object never ends. It must not hide those behind it, nor may one inside of it pass for a record.
+            end = _next_object(text, start)
         yield start, end
         position = end
+
+
+def _next_object(text: str, start: int) -> int:
+    """Where the next object opens on a line of its own, indented no deeper than the one at `start`."""
+    indent = start - (text.rfind("\n", 0, start) + 1)
+    following = re.compile(rf"\n[ \t]{{0,{indent}}}\{{").search(text, start)
+    return following.end() - 1 if following else len(text)
 
 
 def _object_end(text: str, start: int, *, final: bool) -> int | None:

@@ -17,6 +17,9 @@ from typing import NoReturn
 
 import click
 
+RESERVED = ("landing", "sample", "evidence")
+"""Folders of a lakehouse that hold no tables."""
+
 
 class Consent(StrEnum):
     """Which readings a consenting customer shares."""
@@ -114,6 +117,8 @@ def _database(env: Mapping[str, str]) -> str:
     value = _get(env, "STEDI_DATABASE", "stedi")
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", value):
         _reject("STEDI_DATABASE", value, "use at most 64 lower-case letters, digits and _, starting with a letter")
+    if value in RESERVED or value.endswith("_landing"):
+        _reject("STEDI_DATABASE", value, "that folder of the lakehouse holds something else, use another name")
     return value
 
 

@@ -50,12 +50,11 @@ class SparkEngine(dg.ConfigurableResource[Any], ABC):
         self.close()
 
     def close(self) -> None:
-        """End the session, if one was started."""
-        if self._session is None:
-            return
+        """End the session, and the engine, which may be there without one: a start can fail halfway."""
         session, self._session = self._session, None
         try:
-            session.stop()
+            if session is not None:
+                session.stop()
         finally:
             self.stop()
 

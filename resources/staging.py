@@ -10,7 +10,8 @@ import fcntl
 import os
 import shutil
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -49,10 +50,11 @@ class StagingArea:
             shutil.rmtree(self._data / self.name, ignore_errors=True)
             self.close()
 
-    def remove_leftovers(self, keep: Collection[str]) -> None:
-        """Remove folders that no version is made of and whose writer has died."""
+    def remove_leftovers(self, published: Callable[[], Collection[str]]) -> None:
+        """Remove folders that no version is made of and whose writer has died. `published` names the versions'."""
         if not self._data.is_dir():
             return
+        keep = published()
         for path in list(self._data.iterdir()):
             name = path.name.removeprefix(".").removesuffix(".lock")
             if name in keep and path.is_dir():
@@ -60,7 +62,8 @@ class StagingArea:
             lock = _try_lock(self._lock_file(name))
             if lock is None:
                 continue  # its writer is at work
-            if name not in keep:
+            # Asked again: the writer may have published since, but whoever lost the lock publishes nothing any more.
+            if name not in keep and name not in published():
                 shutil.rmtree(self._data / name, ignore_errors=True)
             self._lock_file(name).unlink(missing_ok=True)
             os.close(lock)
@@ -76,7 +79,8 @@ def _try_lock(path: Path) -> int | None:
     except BlockingIOError:
         os.close(descriptor)
         return None
-    if not path.exists():  # removed between opening and locking: the lock guards nothing
-        os.close(descriptor)
-        return None
-    return descriptor
+    with suppress(FileNotFoundError):
+        if os.path.samestat(os.fstat(descriptor), path.stat()):
+            return descriptor
+    os.close(descriptor)  # removed between opening and locking, or even made anew: the lock guards nothing
+    return None

@@ -25,7 +25,6 @@ else:
     F = LazyModule("pyspark.sql.functions")
 
 Query = Callable[..., "DataFrame"]
-Bind = Callable[[Query], "DataFrame"]
 Numbers = Mapping[str, float]
 
 BROKEN = "rows that break the promise"

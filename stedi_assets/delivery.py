@@ -107,11 +107,12 @@ def judge_limit(delivery: Delivery, limit: float) -> Verdict:
 def judge_files(landing: Landing) -> Verdict:
     """Whether every file was delivered once, is not empty, and could be read as it is."""
     remarks = [
+        *(f"{name} cannot be read ({reason})" for name, reason in sorted(landing.unreadable.items())),
+        *(f"{name} was removed: STEDI_SOURCE names another source now" for name in landing.left_out),
         *(f"{name} has the content of {twin}, counted once" for name, twin in sorted(landing.duplicates.items())),
         *(f"{name} is empty" for name in landing.empty),
-        *(f"{name} cannot be read ({reason})" for name, reason in sorted(landing.unreadable.items())),
         *(
-            f"{name} is not one object a line in UTF-8, and was read from a rewritten copy"
+            f"{name} is no UTF-8 text with an object a line, and was read from a rewritten copy"
             for name in landing.rewritten
         ),
     ]
@@ -123,4 +124,6 @@ def judge_files(landing: Landing) -> Verdict:
         "unreadable": len(landing.unreadable),
         "rewritten": len(landing.rewritten),
     }
-    return Verdict(not remarks, False, sentence if remarks else "All files are as expected.", numbers)
+    # Whatever an unreadable file holds is in no table and in no quarantine: that is an error, not a remark.
+    severe = bool(landing.unreadable)
+    return Verdict(not remarks, severe, sentence if remarks else "All files are as expected.", numbers)

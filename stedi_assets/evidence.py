@@ -20,9 +20,9 @@ from resources.query import Answer, Query
 from resources.settings import Consent
 from resources.spark import SparkEngine
 from stedi_assets import report
-from stedi_assets.contracts import TABLES, Zone
+from stedi_assets.contracts import TABLES, Pii, Zone
 from stedi_assets.publishing import Tables
-from stedi_assets.table import OWNER
+from stedi_assets.table import OWNER, code_version
 
 QUERIES = Path(__file__).parents[1] / "sql" / "queries"
 LINE = 0.2  # inches
@@ -47,7 +47,7 @@ def queries() -> dict[str, str]:
     tags={"zone": "evidence", "contains_pii": "yes"},
     description="The queries in sql/queries/, run on the published tables. Their results are saved as pictures "
     "under <lakehouse>/evidence/ and shown here: what landed, what is trusted, and the proof of consent.",
-    code_version="1",
+    code_version=code_version(*queries().values()),
 )
 def query_evidence(
     context: dg.AssetExecutionContext, query: Query, spark: SparkEngine, lakehouse: Lakehouse
@@ -60,6 +60,7 @@ def query_evidence(
     for name, sql in queries().items():
         answer = query.run(sql, {table: partial(tables.frame, table) for table in tables_in(sql)})
         context.log.info(f"{name}: {len(answer.rows)} rows in {answer.seconds:.2f} s")
+        metadata[f"seconds: {name}"] = round(answer.seconds, 3)
         if name in PICTURED:
             picture = picture_of(name, sql, answer, tables.rows(name))
             (folder / f"{name}.png").write_bytes(picture)
@@ -67,7 +68,7 @@ def query_evidence(
             metadata[f"{name}.png"] = dg.MetadataValue.md(f"![{name}](data:image/png;base64,{encoded})")
         else:
             metadata[name] = dg.MetadataValue.md(_markdown(answer))
-    metadata["folder"] = dg.MetadataValue.path(str(folder))
+    metadata |= {"folder": dg.MetadataValue.path(str(folder)), "engine": spark.engine}
     yield dg.MaterializeResult(metadata=metadata)
 
 
@@ -105,19 +106,18 @@ def picture_of(table: str, sql: str, answer: Answer, rows: int) -> bytes:
 def _as_text(table: str, answer: Answer) -> str:
     import pandas as pd
 
-    contract = TABLES[table]
-    shown_raw = contract.zone is Zone.LANDING
-    rows = [
-        [
-            "" if value is None else str(value if shown_raw else report.mask(value, contract[column].pii))
-            for column, value in zip(answer.columns, row, strict=True)
-        ]
-        for row in answer.rows
-    ]
-    return str(pd.DataFrame(rows, columns=answer.columns).to_string(index=False))
+    rows = answer.rows if TABLES[table].zone is Zone.LANDING else _masked(answer)
+    shown = [["" if value is None else str(value) for value in row] for row in rows]
+    return str(pd.DataFrame(shown, columns=answer.columns).to_string(index=False))
 
 
 def _markdown(answer: Answer) -> str:
-    """A small answer for the UI. These queries count; none of them selects a personal field."""
     head = [answer.columns, ["---"] * len(answer.columns)]
-    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in (*head, *answer.rows))
+    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in (*head, *_masked(answer)))
+
+
+def _masked(answer: Answer) -> list[list[Any]]:
+    """The answer's rows, with what the contracts call personal masked, whichever table it comes from."""
+    kinds = {column.name: column.pii for table in TABLES.values() for column in table.columns}
+    pii = [kinds.get(name, Pii.NONE) for name in answer.columns]
+    return [[report.mask(value, kind) for value, kind in zip(row, pii, strict=True)] for row in answer.rows]

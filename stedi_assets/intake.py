@@ -18,11 +18,19 @@ from resources.settings import Settings
 from stedi_assets import delivery, reader, report
 from stedi_assets.contracts import Feed
 from stedi_assets.delivery import Delivery
-from stedi_assets.publishing import ACCEPTED, Outcome, Stopwatch, Tables, provenance, publish_or_discard
+from stedi_assets.publishing import (
+    ACCEPTED,
+    CODE,
+    Outcome,
+    Stopwatch,
+    Tables,
+    provenance,
+    publish_or_discard,
+    refuse_if_broken,
+)
 
 FILES = "stedi.files"
 DELIVERY = "stedi.delivery"
-CODE = "stedi.code-version"
 
 
 @dataclass
@@ -50,18 +58,22 @@ class Intake:
             delivered = yield from self._read_and_publish(context, landing, watch)
         else:
             delivered = read_before
-            yield from self._judge(landing, delivered).for_dagster(context)
+            outcome = self._judge(landing, delivered)
+            yield from outcome.for_dagster(context)
+            refuse_if_broken(outcome, self.feed.landing.name, served=True)
         context.log.info(
             f"{self.feed.landing.name}: {len(landing.files)} files ({len(landing.new)} new, {len(landing.replaced)} "
             f"replaced), {delivered.accepted:,} records accepted, {delivered.quarantined:,} quarantined"
         )
-        shown = report.shown_before(context, self.feed.landing, landing.fingerprint) if read_before else None
+        # What downstream tables read depends on the files, and on how they are read.
+        data_version = f"{landing.fingerprint}-{self.code_version}"
+        shown = report.shown_before(context, self.feed.landing, data_version) if read_before else None
         if shown is None:
             shown = report.appearance(self.feed.landing, self.tables.frame(self.feed.landing.name))
         watch.lap("report")
         yield dg.MaterializeResult(
             asset_key=self.feed.landing.name,
-            data_version=dg.DataVersion(landing.fingerprint),
+            data_version=dg.DataVersion(data_version),
             metadata={**self._numbers(landing, delivered), **shown, **watch.seconds},
         )
 

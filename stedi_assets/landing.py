@@ -12,51 +12,39 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from resources import lines
 from resources.lakehouse import Lakehouse
 from resources.landing_zone import LandingZone
-from resources.lazy import LazyModule
 from resources.settings import Settings
 from resources.spark import SparkEngine
 from stedi_assets import audits, delivery, reader
 from stedi_assets.contracts import ACCELEROMETER, CUSTOMER, STEP_TRAINER, Feed
 from stedi_assets.intake import Intake
 from stedi_assets.publishing import Tables
+from stedi_assets.rules import quarantined
 from stedi_assets.schemas import dagster_schema, tags
 from stedi_assets.table import OWNER, code_version, lakehouse_table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
-    from pyspark.sql import functions as F
-else:
-    F = LazyModule("pyspark.sql.functions")
 
 
 @lakehouse_table(CUSTOMER.quarantine, audits=[audits.nothing_quarantined])
 def customer_quarantine(customer_records: "DataFrame") -> "DataFrame":
     """Customer records that were not accepted, with their text and the reason."""
-    return quarantined(customer_records, CUSTOMER)
+    return quarantined(customer_records, CUSTOMER.landing.name)
 
 
 @lakehouse_table(ACCELEROMETER.quarantine, audits=[audits.nothing_quarantined])
 def accelerometer_quarantine(accelerometer_records: "DataFrame") -> "DataFrame":
     """Accelerometer readings that were not accepted, with their text and the reason."""
-    return quarantined(accelerometer_records, ACCELEROMETER)
+    return quarantined(accelerometer_records, ACCELEROMETER.landing.name)
 
 
 @lakehouse_table(STEP_TRAINER.quarantine, audits=[audits.nothing_quarantined])
 def step_trainer_quarantine(step_trainer_records: "DataFrame") -> "DataFrame":
     """Distance readings that were not accepted, with their text and the reason."""
-    return quarantined(step_trainer_records, STEP_TRAINER)
-
-
-def quarantined(records: "DataFrame", feed: Feed) -> "DataFrame":
-    """The records that were not accepted, as the feed's quarantine shows them."""
-    return records.where("quarantine_reason is not null").select(
-        F.lit(feed.landing.name).alias("feed"),
-        F.col("quarantine_reason").alias("reason"),
-        F.col("quarantine_text").alias("text"),
-        "run",
-    )
+    return quarantined(step_trainer_records, STEP_TRAINER.landing.name)
 
 
 _DESCRIPTIONS = {
@@ -68,7 +56,7 @@ _DESCRIPTIONS = {
 
 def landing_asset(feed: Feed, settings: Settings, lakehouse: Lakehouse, zone: LandingZone) -> dg.AssetsDefinition:
     """The feed's landing zone as an asset. Nothing is opened: the resources only say where things will lie."""
-    version = code_version(reader, repr(feed))
+    version = code_version(reader, lines, repr(feed))
     spec = dg.AssetSpec(
         feed.landing.name,
         description=f"{_DESCRIPTIONS[feed.name]} Raw JSON files, byte for byte as they were delivered.\n\n"

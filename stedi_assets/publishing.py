@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 ACCEPTED = "stedi.accepted"
+CODE = "stedi.code-version"
+CONSENT_RULE = "stedi.consent"
 INPUTS = "stedi.inputs"
 
 _FEED_OF = {feed.landing.name: feed for feed in FEEDS}
@@ -57,6 +59,17 @@ class Tables:
         """How many rows `frame` has, as the commit says."""
         version = self.version(name)
         return int(version.properties[ACCEPTED]) if name in _FEED_OF else version.rows
+
+    def refuse_another_rule(self, names: Iterable[str]) -> None:
+        """Raise dg.Failure where one of these tables was made under another consent rule than this run's."""
+        for name in names:
+            rule = self.version(name).properties.get(CONSENT_RULE)
+            if name in TABLES and name not in _FEED_OF and rule not in (None, self.consent.value):
+                raise dg.Failure(
+                    f"{name} was made under STEDI_CONSENT={rule}, and this run asks for {self.consent.value}. Make it "
+                    f"anew first: dagster asset materialize -m stedi_assets --select '+{name}'",
+                    allow_retries=False,
+                )
 
     @property
     def snapshots(self) -> dict[str, int]:
@@ -157,20 +170,25 @@ def publish_or_discard(
 ) -> Version:
     """Publish the staged version, or, where a promise is broken, remove it and raise dg.Failure."""
     if outcome.broken:
-        previous = lakehouse.version(staged.table.name)
         staged.area.discard()
-        still = "the previous version is still served" if previous else "nothing is served yet"
+        refuse_if_broken(outcome, asset, served=lakehouse.version(staged.table.name) is not None)
+    return lakehouse.publish(staged, properties)
+
+
+def refuse_if_broken(outcome: Outcome, asset: str, *, served: bool) -> None:
+    """Fail the step where a promise is broken; `served` says whether readers have a previous version."""
+    if outcome.broken:
+        still = "the previous version is still served" if served else "nothing is served yet"
         sentence = f"{asset} was not published, {still}. {' '.join(outcome.broken)}"
         raise dg.Failure(description=sentence, allow_retries=False)
-    return lakehouse.publish(staged, properties)
 
 
 def provenance(run_id: str, code_version: str, consent: Consent, inputs: Mapping[str, int]) -> dict[str, str]:
     """Where a version comes from, as the commit records it."""
     return {
         "stedi.run-id": run_id,
-        "stedi.code-version": code_version,
-        "stedi.consent": consent.value,
+        CODE: code_version,
+        CONSENT_RULE: consent.value,
         INPUTS: json.dumps(inputs, sort_keys=True),
     }
 

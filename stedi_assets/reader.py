@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from resources.lazy import LazyModule
+from resources.lines import LONGEST_LINE
 from stedi_assets.contracts import EPOCH_MS_MIN, QUARANTINE_REASON, QUARANTINE_TEXT, Feed
 from stedi_assets.contracts import Column as ContractColumn
 from stedi_assets.schemas import feed_ddl
@@ -25,12 +26,11 @@ NOT_JSON = "the text is no JSON object"
 NOT_UTF8 = "the text is not UTF-8"
 
 _BOUNDARY = r"\}[\s,]*\{"  # where one object ends and the next begins
-_LONG = 1000  # characters: longer text is cut at boundaries first, since regular expressions recurse on the JVM
 _STRING = r'"[^"\\]*(?:\\.[^"\\]*)*"'
 _FLAT = rf'\{{[^{{}}"]*(?:{_STRING}[^{{}}"]*)*\}}'
 _NESTED = rf'\{{[^{{}}"]*(?:(?:{_STRING}|{_FLAT})[^{{}}"]*)*\}}'
 _OBJECT = rf'\{{[^{{}}"]*(?:(?:{_STRING}|{_NESTED})[^{{}}"]*)*\}}'
-_BRACED = r"\{[^{}]*\}"
+_BLANKS = " \t\r\n\u00a0\u2007\u202f\u200b\ufeff"
 _SEPARATORS = r"^[\s,\[\]\x{FEFF}]+|[\s,\[\]\x{FEFF}]+$"
 
 
@@ -48,22 +48,18 @@ def cut_records(lines: DataFrame) -> DataFrame:
     """The text of each record. Columns: value.
 
     A line may hold one object, several, a part of an array around objects, or rubbish. Every text that is more
-    than blanks, commas and brackets becomes a record, so that nothing is lost.
+    than blanks, commas and brackets becomes a record, so that nothing is lost. Longer lines than LONGEST_LINE were
+    cut into objects when they landed: one that is left is one object, or rubbish.
     """
-    value = F.trim(F.regexp_replace("value", r"^[\s\x{FEFF}]+|\s+$", ""))
+    value = F.regexp_replace("value", r"^[\s\x{FEFF}]+|\s+$", "")
     lines = lines.select(value.alias("value")).where("value <> ''")
-    single = F.col("value").startswith("{") & F.col("value").endswith("}") & ~F.col("value").rlike(_BOUNDARY)
-    short = F.length("value") <= _LONG
-    at_boundaries = F.split(F.regexp_replace("value", _BOUNDARY, "}\n{"), "\n")
-    parts = lines.select(F.explode(F.when(single | short, F.array("value")).otherwise(at_boundaries)).alias("value"))
-    objects = F.when(short, F.regexp_extract_all("value", F.lit(_OBJECT), F.lit(0))).otherwise(
-        F.regexp_extract_all("value", F.lit(_BRACED), F.lit(0))
-    )
-    between = F.when(short, F.regexp_replace("value", _OBJECT, " ")).otherwise(F.regexp_replace("value", _BRACED, " "))
-    pieces = F.concat(objects, F.array(F.regexp_replace(between, _SEPARATORS, "")))
-    return parts.select(F.explode(F.when(single, F.array("value")).otherwise(pieces)).alias("value")).where(
-        "value <> ''"
-    )
+    one_object = F.col("value").startswith("{") & F.col("value").endswith("}") & ~F.col("value").rlike(_BOUNDARY)
+    objects = F.regexp_extract_all("value", F.lit(_OBJECT), F.lit(0))
+    between = F.regexp_replace(F.regexp_replace("value", _OBJECT, " "), _SEPARATORS, "")
+    # Quotes between objects are those of an object that is broken: what was found inside of it is no record.
+    whole = one_object | (F.length("value") > LONGEST_LINE) | F.contains(between, F.lit('"'))
+    pieces = F.when(whole, F.array("value")).otherwise(F.concat(objects, F.array(between)))
+    return lines.select(F.explode(pieces).alias("value")).where("value <> ''")
 
 
 def type_records(records: DataFrame, feed: Feed, run: str) -> DataFrame:
@@ -74,7 +70,7 @@ def type_records(records: DataFrame, feed: Feed, run: str) -> DataFrame:
         for older in column.feed_names[1:]:
             text = F.replace(text, F.lit(f'"{older}"'), F.lit(f'"{column.feed_names[0]}"'))
     parsed = records.select("value", F.from_json(text, feed_ddl(feed)).alias("parsed"))
-    raw = parsed.select("value", *(_blank_as_null(f"parsed.{c.feed_names[0]}").alias(c.name) for c in columns))
+    raw = parsed.select("value", *(_stripped(f"parsed.{c.feed_names[0]}").alias(c.name) for c in columns))
     numbers = raw.select(
         "value",
         *(c.name for c in columns),
@@ -90,8 +86,10 @@ def type_records(records: DataFrame, feed: Feed, run: str) -> DataFrame:
     )
 
 
-def _blank_as_null(path: str) -> Column:
-    return F.when(F.trim(F.col(path)) != "", F.col(path))
+def _stripped(path: str) -> Column:
+    """The text without the blanks around it, of whatever kind; null where nothing is left."""
+    text = F.trim(F.col(path), F.lit(_BLANKS))
+    return F.when(text != "", text)
 
 
 def _number(column: ContractColumn) -> str:
@@ -120,7 +118,8 @@ def _reason(columns: Sequence[ContractColumn]) -> Column:
 def _wrong_value(column: ContractColumn) -> Column:
     present, name = F.col(column.name).isNotNull(), column.feed_names[0]
     if column.type == "string":
-        nested = F.col(column.name).startswith("{") | F.col(column.name).startswith("[")
+        # Engines give a nested value as its text; the record tells it from a text that begins with a bracket.
+        nested = F.col(column.name).rlike(r"^[{\[]") & F.col("value").rlike(rf'"{name}"\s*:\s*[{{\[]')
         return F.when(present & nested, f"{name} is not text")
     number = F.col(_number(column))
     wrong = F.when(present & number.isNull(), f"{name} is not a number")

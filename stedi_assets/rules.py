@@ -80,3 +80,13 @@ def sole_holders(customer_trusted: DataFrame) -> DataFrame:
         F.count("*").alias("holders"), F.min(person("email")).alias("person")
     )
     return serials.where("holders = 1").select("serialnumber", "person")
+
+
+def quarantined(records: DataFrame, feed: str) -> DataFrame:
+    """The records that were not accepted. Columns: feed (their landing table), reason, text, run."""
+    return records.where("quarantine_reason is not null").select(
+        F.lit(feed).alias("feed"),
+        F.col("quarantine_reason").alias("reason"),
+        F.col("quarantine_text").alias("text"),
+        "run",
+    )

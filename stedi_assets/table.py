@@ -91,6 +91,7 @@ class LakehouseTable:
     def _materialize(self, context: dg.AssetExecutionContext, tables: Tables) -> Iterator[Any]:
         watch = Stopwatch()
         frame = tables.bind(self.function)
+        tables.refuse_another_rule(self.inputs)
         staged = tables.lakehouse.stage(frame, self.contract, context.run_id)
         try:
             watch.lap("compute")
@@ -123,7 +124,7 @@ class LakehouseTable:
     def _audit_published(self, context: dg.AssetExecutionContext, today: Tables) -> Iterator[dg.AssetCheckResult]:
         """Audit what readers see, without making it anew."""
         version = today.version(self.name)
-        then = Tables(today.spark, today.lakehouse, today.consent, json.loads(version.properties[INPUTS]))
+        then = Tables(today.spark, today.lakehouse, today.consent, json.loads(version.properties.get(INPUTS, "{}")))
         rows = today.frame(self.name)
         outcome = audit(
             self.contract,

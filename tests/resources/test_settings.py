@@ -154,8 +154,8 @@ def test_folders_are_absolute_so_that_every_process_means_the_same(
     (tmp_path / "feeds").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    for given in ("feeds", "./feeds", "~/feeds"):
-        settings = Settings.from_environment({"STEDI_SOURCE": given, "STEDI_LAKEHOUSE": given})
+    for value in ("feeds", "./feeds", "~/feeds"):
+        settings = Settings.from_environment({"STEDI_SOURCE": value, "STEDI_LAKEHOUSE": value})
         assert (settings.source, settings.lakehouse) == (str(tmp_path / "feeds"),) * 2
 
 

@@ -5,14 +5,13 @@ Belongs here: the small code location for it. Runs of the real one are `Stedi.ma
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
 
 from resources.settings import Consent
-from resources.spark import SparkEngine
 from stedi_assets.definitions import LAKEHOUSE_TABLES
 from stedi_assets.table import LakehouseTable
 from tests.support import Outcome, SharedSpark, Stedi
@@ -31,18 +30,17 @@ def run(
     consent: Consent = Consent.CUSTOMER,
     *,
     checks: bool = True,
-    spark: SparkEngine | None = None,
 ) -> Outcome:
     """Materialize these tables in one run, with or without their checks selected."""
     lakehouse = stedi.lakehouse
     definitions = dg.Definitions(
         assets=[table.asset(consent, lakehouse) for table in tables],
-        resources={"spark": spark or SharedSpark(), "lakehouse": lakehouse},
+        resources={"spark": SharedSpark(), "lakehouse": lakehouse},
         executor=dg.in_process_executor,
     )
     job = definitions.resolve_implicit_global_asset_job_def()
     keys = definitions.resolve_asset_graph().materializable_asset_keys
-    selected: Collection[dg.AssetCheckKey] | None = None if checks else set()
+    selected: set[dg.AssetCheckKey] | None = None if checks else set()
     result = job.get_subset(asset_selection=keys, asset_check_selection=selected).execute_in_process(
         instance=stedi.instance, raise_on_error=False
     )

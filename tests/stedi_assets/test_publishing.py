@@ -14,6 +14,7 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
+from dagster._serdes import serialize_value
 
 from resources.settings import Consent
 from stedi_assets import accounting
@@ -487,7 +488,7 @@ def marked_feeds() -> dict[str, list[Row]]:
 def texts(stedi: Stedi, outcome: Outcome) -> Iterator[tuple[str, str]]:
     """All that Dagster keeps of a run: metadata, check results, failures and log lines."""
     for record in stedi.instance.all_logs(outcome.result.run_id):
-        yield f"{record.step_key} {record.dagster_event_type}", f"{record.user_message} {record.to_json()}"
+        yield f"{record.step_key} {record.dagster_event_type}", f"{record.user_message} {serialize_value(record)}"
 
 
 def test_no_run_tells_dagster_who_somebody_is(stedi: Stedi) -> None:

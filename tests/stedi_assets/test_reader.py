@@ -222,9 +222,25 @@ def test_a_bad_record_between_good_ones_on_one_line_hides_neither(spark: SparkSe
     assert len(read.quarantined) == 2
 
 
-def test_a_very_long_line_of_objects_is_cut_between_them(spark: SparkSession) -> None:
-    read = Read(spark, ACCELEROMETER, ",".join([LINE] * 500))
-    assert read.accepted == [TYPED] * 500
+def test_an_object_inside_a_broken_one_is_no_record(spark: SparkSession) -> None:
+    """Else the history of a customer could bring back a consent that the broken record takes away."""
+    broken = LINE[:-1] + f', "history": [{LINE}, {LINE}'
+    deep = LINE[:-1] + ', "a": {"b": {"c": {"d": ' + LINE + "}}}}"
+    read = Read(spark, ACCELEROMETER, broken, deep + deep, LINE)
+    assert read.accepted == [TYPED]
+    assert [text for _, text in read.quarantined] == [broken, deep + deep]
+
+
+def test_a_text_may_begin_with_a_bracket(spark: SparkSession) -> None:
+    read = Read(spark, CUSTOMER, json.dumps({**CUSTOMER_RECORD, "customerName": "[Ada] Example"}))
+    assert read.accepted[0][0] == "[Ada] Example"
+
+
+@pytest.mark.parametrize("blank", [" ", "\t", "\u00a0", "\ufeff", "\u200b"])
+def test_blanks_around_a_text_are_no_part_of_it(spark: SparkSession, blank: str) -> None:
+    padded = {"email": f"{blank}ada@example.com{blank}", "serialNumber": f"{blank}s-1"}
+    read = Read(spark, CUSTOMER, json.dumps({**CUSTOMER_RECORD, **padded}))
+    assert (read.accepted[0][1], read.accepted[0][4]) == ("ada@example.com", "s-1")
 
 
 FRAGMENTS = st.sampled_from([LINE, LINE[:-4], _without("z"), "{", "}", "[", "]", ",", " ", '"', "rubbish", "\\", "{}"])

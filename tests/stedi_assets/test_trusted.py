@@ -86,6 +86,8 @@ def test_then_the_remaining_columns_decide_from_last_to_first_and_null_is_the_le
     phone = customer("ann@x", customername="a", phone="1")
     name = customer("ann@x", customername="z")
     assert trusted(frame, phone, name, columns=("customername",)) == ["a"]
+    earlier, later = (customer("ann@x", customername=f"{at}", sharewithfriendsasofdate=at) for at in (1, 2))
+    assert trusted(frame, later, earlier, columns=("customername",)) == ["2"]
 
 
 @pytest.mark.parametrize("same", ["ANN@X", "Ann@x", " ann@x", "ann@x  "])
@@ -95,8 +97,8 @@ def test_an_address_in_other_letter_case_or_with_blanks_is_the_same_customer(fra
 
 
 def test_consent_to_share_with_friends_or_the_public_is_no_consent_for_research(frame: MakeFrame) -> None:
-    others = {"sharewithpublicasofdate": 1, "sharewithfriendsasofdate": 1}
-    assert trusted(frame, customer("ann@x", consent=None, **others)) == []
+    ann = customer("ann@x", consent=None, sharewithpublicasofdate=1, sharewithfriendsasofdate=1)
+    assert trusted(frame, ann) == []
 
 
 def test_a_record_delivered_twice_is_one_customer(frame: MakeFrame) -> None:

@@ -1,0 +1,148 @@
+"""One engine session serves a run: it starts when it is first needed, and nothing of it is left afterwards."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import pytest
+from pydantic import PrivateAttr
+
+from resources.spark import EmbeddedSpark
+from tests.support import ROOT
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+class Watched(EmbeddedSpark):
+    """The embedded engine, with a note of the ports that it was started on."""
+
+    _ports: list[int] = PrivateAttr(default_factory=list)
+
+    def start(self) -> SparkSession:
+        session = super().start()
+        self._ports.append(self._server.listening_address[1])
+        return session
+
+    @property
+    def ports(self) -> list[int]:
+        return self._ports
+
+
+def answers(port: int) -> bool:
+    """Whether a server listens there."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def test_an_engine_starts_with_the_first_table_that_needs_it_and_not_before() -> None:
+    engine = Watched()
+    assert engine.engine.startswith("Sail ")
+    assert "(Spark 4." in engine.engine
+    engine.close()
+    assert engine.ports == []
+
+
+def test_one_session_serves_every_table_until_it_is_closed() -> None:
+    engine = Watched()
+    try:
+        session = engine.spark_session
+        assert session is engine.spark_session
+        (port,) = engine.ports
+        assert answers(port)
+        assert session.range(3).count() == 3
+    finally:
+        engine.close()
+    assert not answers(port)
+    engine.close()
+    assert engine.ports == [port]
+
+
+def test_a_closed_engine_can_be_used_again() -> None:
+    engine = Watched()
+    try:
+        assert engine.spark_session.range(2).count() == 2
+        engine.close()
+        assert engine.spark_session.range(3).count() == 3
+    finally:
+        engine.close()
+    assert not any(map(answers, engine.ports))
+
+
+def test_an_engine_that_starts_but_cannot_be_reached_is_stopped_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyspark.sql import SparkSession
+
+    ports = []
+
+    def unreachable(builder: SparkSession.Builder, url: str) -> SparkSession.Builder:
+        ports.append(int(url.rpartition(":")[2]))
+        raise ConnectionError("no route to the engine")
+
+    monkeypatch.setattr(SparkSession.Builder, "remote", unreachable)
+    engine = EmbeddedSpark()
+    with pytest.raises(ConnectionError):
+        _ = engine.spark_session
+    assert answers(ports[0])
+    engine.close()
+    assert not answers(ports[0])
+
+
+def test_two_engines_do_not_meet(spark: SparkSession) -> None:
+    engine = Watched()
+    try:
+        engine.spark_session.range(1).createOrReplaceTempView("only_here")
+        assert engine.spark_session.sql("select * from only_here").count() == 1
+        with pytest.raises(Exception, match="only_here"):
+            spark.sql("select * from only_here").count()
+    finally:
+        engine.close()
+    assert spark.range(3).count() == 3
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["succeeds", "fails"])
+def test_the_session_ends_with_the_run_that_started_it(fails: bool) -> None:
+    """Dagster hands each run a copy of the resource."""
+    used: list[Watched] = []
+
+    @dg.asset
+    def table(spark: Watched) -> None:
+        used.append(spark)
+        assert spark.spark_session.range(1).count() == 1
+        if fails:
+            raise dg.Failure("no")
+
+    result = dg.materialize([table], resources={"spark": Watched()}, raise_on_error=False)
+    assert result.success is not fails
+    (port,) = used[0].ports
+    assert not answers(port)
+
+
+RUN = """
+import sys
+from resources.spark import EmbeddedSpark
+engine = EmbeddedSpark()
+engine.engine
+assert not {"pysail", "pyspark"} & set(sys.modules), "the engine was imported before it was needed"
+spark = engine.spark_session
+assert spark.range(3).count() == 3
+try:
+    spark.sql("select * from nowhere").count()
+except Exception as error:
+    assert "nowhere" in str(error)
+engine.close()
+engine.close()
+"""
+
+
+def test_an_engine_adds_no_noise_to_what_the_run_prints() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", RUN], env={"PYTHONPATH": str(ROOT)}, check=False, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
