@@ -58,6 +58,5 @@ def evolve(transaction: Transaction, published: Schema, columns: Sequence[Column
                 update.update_column(column.name, doc=column.meaning)
             else:
                 update.add_column(column.name, types[column.name], doc=column.meaning)
-        update.move_first(columns[0].name)
         for left, right in pairwise(columns):
             update.move_after(right.name, left.name)

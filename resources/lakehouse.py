@@ -169,6 +169,12 @@ class Lakehouse(dg.ConfigurableResource[Any]):
                     f"the deleted rows back. Rewrite the table there, or materialize {table.name} again."
                 )
             paths.append(_path(task.file.file_path))
+        # Engines may take a missing file for an empty one.
+        if missing := [path for path in paths if not Path(path).is_file()]:
+            raise LakehouseError(
+                f"{len(missing)} of {len(paths)} data files of {table.name} are gone, {missing[0]} among them: "
+                f"something removed them behind the table's back. Materialize {table.name} again to make it anew."
+            )
         return read_files(spark, table, paths), _version(snapshot)
 
     def stage(self, frame: DataFrame, table: TableSpec, run_id: str) -> Staged:

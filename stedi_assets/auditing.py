@@ -169,7 +169,7 @@ def coverage(
         share = covered / of if of else 1.0
         empty = of > 0 and covered == 0 and not facts.an_input_is_empty
         sentence = f"{covered:,.0f} of {of:,.0f} ({share:.1%}); expected at least {warn_below:.0%}."
-        metadata = {"share": share, "covered": int(covered), "of": int(of), "warns below": warn_below}
+        metadata = {"share": round(share, 4), "covered": int(covered), "of": int(of), "warns below": warn_below}
         return Verdict(share >= warn_below and not empty, empty, sentence, metadata)
 
     return Audit(name, description, query=query, measure=measure, judge=judge)

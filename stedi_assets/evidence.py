@@ -46,7 +46,7 @@ def queries() -> dict[str, str]:
     owners=[OWNER],
     tags={"zone": "evidence", "contains_pii": "yes"},
     description="The queries in sql/queries/, run on the published tables. Their results are saved as pictures "
-    "under <lakehouse>/evidence/ and shown here: what landed, what is trusted, and the proof of consent.",
+    "under `<lakehouse>/evidence/` and shown here: what landed, what is trusted, and the proof of consent.",
     code_version=code_version(*queries().values()),
 )
 def query_evidence(

@@ -13,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 
+from resources.lakehouse import LakehouseError
 from resources.landing_zone import Landing, LandingZone
 from resources.settings import Settings
 from stedi_assets import delivery, reader, report
@@ -86,6 +87,10 @@ class Intake:
     def _read_before(self, landing: Landing) -> Delivery | None:
         version = self.tables.lakehouse.version(self.feed.records.name)
         if version is None:
+            return None
+        try:
+            self.tables.frame(self.feed.records.name)
+        except LakehouseError:  # what was read is damaged: read it again
             return None
         same = (version.properties.get(FILES), version.properties.get(CODE)) == (
             landing.fingerprint,

@@ -104,6 +104,15 @@ class Tables:
         return records.where("quarantine_reason is null").select(*feed.landing.column_names), version
 
 
+def published_rows(lakehouse: Lakehouse, name: str) -> int | None:
+    """How many rows of the table readers see now, as its commit says; None where it was never published."""
+    feed = _FEED_OF.get(name)
+    version = lakehouse.version(feed.records.name if feed else name)
+    if version is None:
+        return None
+    return int(version.properties[ACCEPTED]) if feed else version.rows
+
+
 def table_inputs(function: Callable[..., Any]) -> list[str]:
     """The tables that a table function is made from: its parameters, but for the consent rule."""
     return [name for name in inspect.signature(function).parameters if name != "consent"]

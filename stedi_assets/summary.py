@@ -1,6 +1,6 @@
 """What the lakehouse holds, as a short table for the terminal: `python -m stedi_assets.summary`.
 
-Belongs here: reading Dagster's own record of the newest materializations and checks, and printing it.
+Belongs here: the tables' rows as the lakehouse has them, and their newest checks as Dagster remembers them.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import click
 import dagster as dg
 from dagster._core.errors import DagsterHomeNotSetError
 
+from resources.lakehouse import Lakehouse
 from resources.settings import Settings
 from stedi_assets.contracts import TABLES
-from stedi_assets.definitions import build_definitions
+from stedi_assets.definitions import build_definitions, build_resources
+from stedi_assets.publishing import published_rows
 
 if TYPE_CHECKING:
     from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
@@ -44,16 +46,16 @@ def summary(instance: dg.DagsterInstance, settings: Settings) -> Table:
     """Each table: its rows, its checks, and where it lies."""
     from rich.table import Table
 
-    graph = build_definitions(settings).resolve_asset_graph()
+    definitions = build_definitions(settings)
+    graph = definitions.resolve_asset_graph()
+    lakehouse: Lakehouse = build_resources(settings)["lakehouse"]
     table = Table("table", "rows", "checks", "where", title="The STEDI lakehouse", title_justify="left")
     table.columns[1].justify = "right"
     for name in TABLES:
         key = dg.AssetKey(name)
-        event = instance.get_latest_materialization_event(key)
-        metadata = event.asset_materialization.metadata if event and event.asset_materialization else {}
-        rows = metadata.get("dagster/row_count")
-        checks = _checks(instance, graph.get_check_keys_for_assets({key}))
-        shown = f"{rows.value:,}" if rows else "not made yet"
+        rows = published_rows(lakehouse, name)
+        checks = _checks(instance, graph.get_check_keys_for_assets({key})) if rows is not None else ""
+        shown = "not made yet" if rows is None else f"{rows:,}"
         table.add_row(name, shown, checks, str(graph.get(key).metadata["dagster/uri"]))
     return table
 

@@ -592,3 +592,12 @@ def test_a_table_may_change_from_any_shape_to_any_other(house: House, history: l
         table = house.iceberg
         assert table.schema().column_names == [column.name for column in columns]
         assert arrow_rows(table.scan().to_arrow()) == [row]
+
+
+def test_a_data_file_that_is_gone_is_told_and_not_taken_for_an_empty_one(house: House) -> None:
+    house.publish(ANN, BOB)
+    for path in house.data.rglob("*.parquet"):
+        path.unlink()
+    with pytest.raises(LakehouseError) as told:
+        house.rows()
+    assert "data files of walks are gone" in str(told.value.description)

@@ -493,7 +493,7 @@ def test_a_replacement_that_breaks_off_leaves_the_landed_version(zone: Zone) -> 
 def test_a_reader_who_has_a_file_open_reads_it_to_its_end(zone: Zone) -> None:
     zone.deliver("1.json", ONE * 3)
     zone.bring()
-    with (zone.landed / "1.json").open("rb") as reader:
+    with (zone.landed / "1.json").open("rb", buffering=0) as reader:
         first = reader.readline()
         zone.deliver("1.json", TWO * 3)
         zone.bring()

@@ -91,6 +91,7 @@ def test_an_empty_variable_is_the_default(name: str, value: str) -> None:
         ("STEDI_CONSENT", "as_of_date", ["'customer'", "'as-of-date'"]),
         ("STEDI_DATABASE", "Stedi", ["lower-case letters, digits and _", "starting with a letter"]),
         ("STEDI_DATABASE", "2stedi", ["lower-case letters, digits and _", "starting with a letter"]),
+        ("STEDI_DATABASE", "stediété", ["lower-case letters, digits and _", "starting with a letter"]),
         ("STEDI_DATABASE", "stedi.raw", ["lower-case letters, digits and _", "starting with a letter"]),
         ("STEDI_DATABASE", "../stedi", ["lower-case letters, digits and _", "starting with a letter"]),
         ("STEDI_DATABASE", "s" * 65, ["at most 64 lower-case letters, digits and _"]),

@@ -1,0 +1,95 @@
+"""Taking a delivery, as one Dagster run after another sees it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+
+from stedi_assets.contracts import TABLES
+from stedi_assets.sample import write_feeds
+from tests.support import Stedi
+
+READING = {"user": "ada@example.com", "timestamp": 1655564376361, "x": 1.0, "y": -0.5, "z": 0.25}
+LANDING = "accelerometer_landing"
+
+
+def test_a_file_that_cannot_be_read_is_an_error_and_does_not_stop_the_others(stedi: Stedi) -> None:
+    stedi.deliver("accelerometer", [READING])
+    stedi.deliver("accelerometer", gzip.compress(json.dumps(READING).encode())[:-6], "2.json.gz")
+    outcome = stedi.materialize(LANDING)
+    check = outcome.checks[LANDING, "files_as_expected"]
+    assert outcome.materialized == {LANDING}
+    assert not check.passed
+    assert check.severity.value == "ERROR"
+    assert "2.json.gz cannot be read" in str(check.description)
+
+
+def test_the_same_delivery_compressed_counts_once(stedi: Stedi) -> None:
+    stedi.deliver("accelerometer", [READING])
+    stedi.deliver("accelerometer", gzip.compress((json.dumps(READING) + "\n").encode()), "2.json.gz")
+    outcome = stedi.materialize(LANDING)
+    assert outcome.metadata(LANDING)["dagster/row_count"] == 1
+    assert "2.json.gz has the content of 1.json" in str(outcome.checks[LANDING, "files_as_expected"].description)
+
+
+def test_one_long_line_of_many_objects_is_read_completely(stedi: Stedi) -> None:
+    stedi.deliver("accelerometer", "[" + ", ".join([json.dumps(READING)] * 500) + "]")
+    assert stedi.materialize(LANDING).metadata(LANDING)["dagster/row_count"] == 500
+
+
+def test_a_feed_that_changed_its_shape_is_not_published_and_the_sentence_says_why(stedi: Stedi) -> None:
+    stedi.deliver("accelerometer", [READING] * 9)
+    assert stedi.materialize(LANDING).success
+    stedi.deliver("accelerometer", [{**READING, "moment": READING["timestamp"], "timestamp": None}] * 9, "2.json")
+    outcome = stedi.materialize(LANDING)
+    assert not outcome.success
+    assert outcome.materialized == set()
+    assert "the previous version is still served" in outcome.failure
+    assert "50.0% of 18 records quarantined" in outcome.failure
+    assert "timestamp is missing (9)" in outcome.failure
+    assert len(stedi.rows(LANDING)) == 9
+
+
+def test_an_unchanged_delivery_is_held_to_a_limit_that_has_changed(stedi: Stedi) -> None:
+    stedi.deliver("accelerometer", "\n".join([json.dumps(READING)] * 99 + ["rubbish"]))
+    assert stedi.materialize(LANDING).success
+    stedi.environment["STEDI_QUARANTINE_LIMIT"] = "0"
+    outcome = stedi.materialize(LANDING)
+    assert outcome.materialized == set()
+    assert "1.0% of 100 records quarantined" in outcome.failure
+
+
+def test_records_that_something_removed_are_read_again(stedi: Stedi) -> None:
+    stedi.deliver("accelerometer", [READING] * 3)
+    stedi.materialize(LANDING)
+    for path in stedi.lakehouse.location("accelerometer_records").rglob("*.parquet"):
+        path.unlink()
+    assert stedi.materialize(LANDING).success
+    assert len(stedi.rows(LANDING)) == 3
+
+
+@pytest.fixture
+def sampled(stedi: Stedi) -> Stedi:
+    write_feeds(stedi.folder / "sample", customers=30)
+    stedi.environment["STEDI_SOURCE"] = str(stedi.folder / "sample")
+    return stedi
+
+
+def test_another_source_starts_the_landing_zone_anew_and_says_so(sampled: Stedi) -> None:
+    assert sampled.materialize().success
+    other = Stedi(sampled.folder, {}, sampled.instance)
+    other.deliver("accelerometer", [READING])
+    outcome = other.materialize(LANDING)
+    assert other.rows(LANDING) == [tuple(READING.values())]
+    assert "STEDI_SOURCE names another source now" in str(outcome.checks[LANDING, "files_as_expected"].description)
+
+
+def test_a_table_is_not_made_from_tables_of_another_consent_rule(sampled: Stedi) -> None:
+    assert sampled.materialize().success
+    sampled.environment["STEDI_CONSENT"] = "as-of-date"
+    outcome = sampled.materialize("customers_curated")
+    assert not outcome.success
+    assert "was made under STEDI_CONSENT=customer, and this run asks for as-of-date" in outcome.failure
+    assert sampled.materialize(*TABLES).success
