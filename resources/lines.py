@@ -105,12 +105,20 @@ def rewrite(source: Path, target: Path, shape: FileShape) -> None:
             if shape is FileShape.SPANNING:
                 out.writelines(f"{line}\n" for line in object_lines(iter(lambda: reader.read(CHUNK), "")))
             elif shape is FileShape.LONG_LINES:
-                out.writelines(f"{piece}\n" for line in reader for piece in object_lines([line]))
+                while start := reader.readline(CHUNK):
+                    out.writelines(f"{line}\n" for line in object_lines(_whole_line(start, reader)))
             else:
                 out.writelines(iter(lambda: reader.read(CHUNK), ""))
         os.replace(beside, target)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _whole_line(start: str, reader: TextIOWrapper) -> Iterator[str]:
+    """The line that begins so, in chunks: a feed may be one line, and larger than the memory."""
+    yield start
+    while not start.endswith(("\n", "\r")) and (start := reader.readline(CHUNK)):
+        yield start
 
 
 def object_lines(chunks: Iterable[str]) -> Iterator[str]:
@@ -131,13 +139,16 @@ def object_lines(chunks: Iterable[str]) -> Iterator[str]:
 def _pieces(text: str, *, final: bool) -> Iterator[tuple[int, int]]:
     """Where the objects and the texts between them begin and end; without `final`, only what is complete."""
     position = 0
+    ends: dict[int, int | None] = {}
     while position < len(text):
         start = text.find("{", position)
         if start == -1:
             if final:
                 yield position, len(text)
             return
-        end = _object_end(text, start, final=final)
+        if start not in ends:
+            ends |= _object_ends(text, start)
+        end = ends[start]
         if end is None and not final and len(text) - start < LONGEST_OBJECT:
             return
         yield position, start
@@ -155,16 +166,16 @@ def _next_object(text: str, start: int) -> int:
     return following.end() - 1 if following else len(text)
 
 
-def _object_end(text: str, start: int, *, final: bool) -> int | None:
-    depth = 0
+def _object_ends(text: str, start: int) -> dict[int, int | None]:
+    """Where the object at `start` ends, and each inside of it. None: it never does."""
+    ends: dict[int, int | None] = {}
+    opened: list[int] = []
     for token in _TOKEN.finditer(text, start):
-        symbol = token.group()
-        if symbol == "{":
-            depth += 1
-        elif symbol == "}":
-            depth -= 1
-            if depth == 0:
-                return token.end()
-        elif token.end() == len(text) and not final:
-            return None  # the string may go on in the next chunk
-    return None
+        if token.group() == "{":
+            opened.append(token.start())
+            ends[token.start()] = None
+        elif token.group() == "}":
+            ends[opened.pop()] = token.end()
+            if not opened:
+                break
+    return ends

@@ -38,7 +38,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(script: str, project: Path) -> str:
-    settings = {name for name in os.environ if name.startswith(("STEDI_", "DAGSTER_"))}
+    settings = {name for name in os.environ if name.startswith(("STEDI_", "DAGSTER_", "MAKE"))}
     environment = {name: value for name, value in os.environ.items() if name not in settings}
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script], cwd=project, env=environment, text=True, capture_output=True

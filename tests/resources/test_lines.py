@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import tracemalloc
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +20,9 @@ from resources.lines import CHUNK, LONGEST_OBJECT, FileShape, inspect, object_li
 SEPARATORS = "[], \t\r\n\ufeff"
 
 # Text made of what JSON is made of, broken in every way: what a crashed writer or a careless tool leaves behind.
-scraps = st.lists(st.sampled_from([*'{}[]":,\\ab1é', "\n", "\r\n", "\\n", '{"a": 1}', '"x"', "\ufeff"]), max_size=40)
+scraps = st.lists(
+    st.sampled_from([*'{}[]":,\\ab1é ', "\n", "\n  {", "\r\n", "\\n", '{"a": 1}', '"x"', "\ufeff"]), max_size=40
+)
 torn_text = scraps.map("".join)
 
 values = st.one_of(st.none(), st.integers(), st.text(st.sampled_from('ab{}[]",\\\n\u2028é'), max_size=8))
@@ -126,6 +129,14 @@ def test_a_file_with_an_object_that_never_ends_keeps_all_the_others() -> None:
     assert list(object_lines(pieces(text, list(range(0, len(text), 100_000)))))[1:] == good
 
 
+def test_a_file_in_which_no_object_ends_takes_no_longer_than_one_in_which_all_do() -> None:
+    """Looking for the end of each anew, to the end of the file, would take minutes here."""
+    broken = [f'{{\n "n": {number},\n "of": {{"x": 1}}\n' for number in range(10_000)]
+    lines = list(object_lines(["".join(broken)]))
+    assert len(lines) == len(broken)
+    assert solid("".join(lines)) == solid("".join(broken))
+
+
 def test_an_object_inside_one_that_never_ends_is_no_record() -> None:
     """Else the history inside a broken customer record could bring back a consent that the record takes away."""
     text = '  {"broken": [\n    {"inner": 1},\n    {"inner": 2}\n  {"good": 1}\n'
@@ -198,6 +209,18 @@ def test_a_line_too_long_for_an_engine_is_cut_into_its_objects(tmp_path: Path) -
     assert len(content) > CHUNK
     assert inspect(chunks_of(content, CHUNK)) is LONG_LINES
     assert [json.loads(line) for line in rewritten(tmp_path, content, LONG_LINES).splitlines()] == objects
+
+
+def test_a_feed_on_one_line_is_never_in_memory_whole(tmp_path: Path) -> None:
+    content = json.dumps([{"name": "x" * 300_000}] * 60).encode()
+    source, target = tmp_path / "one line.json", tmp_path / "lines.json"
+    source.write_bytes(content)
+    tracemalloc.start()
+    rewrite(source, target, LONG_LINES)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < len(content) / 2
+    assert len(target.read_text().splitlines()) == 60
 
 
 def test_a_broken_long_line_hides_no_other_line(tmp_path: Path) -> None:
