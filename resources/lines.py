@@ -24,7 +24,7 @@ LONGEST_OBJECT = 1 << 20  # characters: beyond it, an object that does not end i
 _BLANK = b" \t\r\n\xef\xbb\xbf"
 _SEPARATORS = "[], \t\r\n\ufeff"
 # Strings are passed over whole, so that a brace in one does not count. JSON strings never span lines.
-_TOKEN = re.compile(r'"(?:[^"\\\n]|\\[^\n])*"?|[{}]')
+_TOKEN = re.compile(r'"[^"\\\n]*(?:\\[^\n][^"\\\n]*)*"?|[{}]')
 
 
 class FileShape(StrEnum):

@@ -582,7 +582,11 @@ LEDGERS: dict[str, tuple[World, int, dict[str, int]]] = {
                 customer("dan@x", "C", consent=None),
                 customer("eve@x", "E"),
             ],
-            "customers_curated": [customer("ann@x", "A", consent=5), customer("cleo@x", "C")],
+            "customers_curated": [
+                customer("ann@x", "A", consent=5),
+                customer("bob@x", "A", consent=6),
+                customer("cleo@x", "C"),
+            ],
             "step_trainer_landing": [
                 *[distance("lost", 9)] * 4,
                 *[distance("C", 9)] * 3,

@@ -106,7 +106,7 @@ def query_of(one: Audit, rows: DataFrame, known: Mapping[str, DataFrame], consen
 
 @pytest.mark.parametrize("consent", list(Consent))
 @given(feeds=FEEDS)
-@QUICKLY(max_examples=30)
+@QUICKLY(max_examples=24)
 def test_for_any_feeds_every_table_has_the_rows_that_the_rules_say_and_every_account_balances(
     frame: MakeFrame, consent: Consent, feeds: Feeds
 ) -> None:
