@@ -12,7 +12,9 @@ import pytest
 
 from resources.lazy import LazyModule
 from resources.settings import Consent
+from stedi_assets import accounting
 from stedi_assets.contracts import MACHINE_LEARNING_CURATED, USER
+from stedi_assets.coverage import rows_accounted_for
 from stedi_assets.rules import consented, consented_serials, latest_record, owners, person, sole_holders
 from stedi_assets.table import LakehouseTable
 from tests.stedi_assets.examples import T, deliver_all
@@ -353,3 +355,18 @@ def test_a_reading_whose_value_changed_on_the_way_is_not_paired_with_a_distance(
     table = ASSETS["machine_learning_curated"]
     altered = Accident(lambda rows, chosen: [*rows[1:], (T + 20, "ann", 3, 99.0, 0.0, 0.0)]).to(table)
     is_caught(stedi, altered, {"no_row_pairs_two_customers"})
+
+
+def lossy_readings(accelerometer_landing: DataFrame, customer_trusted: DataFrame, consent: Consent) -> DataFrame:
+    table = ASSETS["accelerometer_trusted"]
+    return table(accelerometer_landing.where("x <> 1.5"), customer_trusted, consent)
+
+
+def lossy_account(accelerometer_landing: DataFrame, customer_landing: DataFrame, consent: Consent) -> DataFrame:
+    return accounting.accelerometer_trusted(accelerometer_landing.where("x <> 1.5"), customer_landing, consent)
+
+
+def test_a_row_that_a_table_and_its_account_both_overlook_is_missing_in_the_sum(stedi: Stedi) -> None:
+    audits = (rows_accounted_for(lossy_account),)
+    mutant = changed("accelerometer_trusted", function=lossy_readings, account=lossy_account, audits=audits)
+    is_caught(stedi, mutant, {"rows_accounted_for"})

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -288,6 +289,20 @@ def test_an_engine_that_fails_while_it_writes_leaves_the_previous_version_and_no
     assert (stedi.rows("customer_trusted"), data_folders(stedi, "customer_trusted")) == before
 
 
+def cannot_be_asked(rows: DataFrame) -> DataFrame:
+    raise RuntimeError("the engine went away")
+
+
+def test_an_audit_that_cannot_be_run_stops_the_table_and_leaves_no_files(published: tuple[Stedi, Outcome]) -> None:
+    stedi, _ = published
+    before = snapshot(stedi, "customer_trusted"), data_folders(stedi, "customer_trusted")
+    broken = replace(ASSETS["customer_trusted"].audits[0], query=cannot_be_asked)
+    outcome = run(stedi, [changed("customer_trusted", audits=(broken,))])
+    assert not outcome.success
+    assert "the engine went away" in outcome.failure
+    assert (snapshot(stedi, "customer_trusted"), data_folders(stedi, "customer_trusted")) == before
+
+
 @pytest.mark.parametrize("table", [*ASSETS])
 def test_a_table_alone_says_what_is_missing_and_the_command_that_makes_it(stedi: Stedi, table: str) -> None:
     outcome = stedi.materialize(table)
@@ -345,6 +360,18 @@ def test_a_table_is_not_made_from_upstream_tables_that_do_not_know_of_a_withdraw
     assert CONSENT_CHECKS[table] in failed(outcome)
     assert outcome.failure.startswith(f"{table} was not published, the previous version is still served.")
     assert snapshot(stedi, table) == before
+
+
+def test_the_account_of_a_table_holds_though_its_upstream_tables_were_made_anew(stedi: Stedi) -> None:
+    deliver_all(stedi)
+    upstream = ("customer_landing", "accelerometer_landing", "customer_trusted", "accelerometer_trusted")
+    assert stedi.materialize(*upstream, "customers_curated").success
+    withdrawal = customer("ann@x.org", "ann", updated=T + 99, consent=None)
+    stedi.deliver("customer", as_delivered("customer", [withdrawal]), "2.json")
+    assert stedi.materialize(*upstream).success
+    audited = stedi.materialize(checks=checks_of(stedi, "customers_curated"))
+    assert failed(audited) == {"only_consenting_customers"}
+    assert audited.checks["customers_curated", "rows_accounted_for"].passed
 
 
 @pytest.mark.parametrize("table", MADE)
