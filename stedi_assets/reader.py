@@ -30,6 +30,9 @@ _STRING = r'"[^"\\]*(?:\\.[^"\\]*)*"'
 _FLAT = rf'\{{[^{{}}"]*(?:{_STRING}[^{{}}"]*)*\}}'
 _NESTED = rf'\{{[^{{}}"]*(?:(?:{_STRING}|{_FLAT})[^{{}}"]*)*\}}'
 _OBJECT = rf'\{{[^{{}}"]*(?:(?:{_STRING}|{_NESTED})[^{{}}"]*)*\}}'
+# A number that an engine's JSON parser would round, or refuse as too large, and where such a one may be.
+_NUMBER = r'([^\\]"\s*:\s*)(-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)(\s*[,}])'
+_LONG_NUMBER = r"[\d.]{17}|\d[eE][+-]?\d"
 _BLANKS = " \t\r\n\u00a0\u2007\u202f\u200b\ufeff"
 _SEPARATORS = r"^[\s,\[\]\x{FEFF}]+|[\s,\[\]\x{FEFF}]+$"
 
@@ -69,7 +72,7 @@ def type_records(records: DataFrame, feed: Feed, run: str) -> DataFrame:
     for column in columns:
         for older in column.feed_names[1:]:
             text = F.replace(text, F.lit(f'"{older}"'), F.lit(f'"{column.feed_names[0]}"'))
-    parsed = records.select("value", F.from_json(text, feed_ddl(feed)).alias("parsed"))
+    parsed = records.select("value", F.from_json(_numbers_as_text(text), feed_ddl(feed)).alias("parsed"))
     raw = parsed.select("value", *(_stripped(f"parsed.{c.feed_names[0]}").alias(c.name) for c in columns))
     numbers = raw.select(
         "value",
@@ -84,6 +87,11 @@ def type_records(records: DataFrame, feed: Feed, run: str) -> DataFrame:
         F.when(~accepted, F.col("value")).alias(QUARANTINE_TEXT.name),
         F.when(~accepted, F.lit(run)).alias("run"),
     )
+
+
+def _numbers_as_text(text: Column) -> Column:
+    """The record with its numbers in quotes, where they are long: casting text to a number is exact, JSON is not."""
+    return F.when(text.rlike(_LONG_NUMBER), F.regexp_replace(text, _NUMBER, '$1"$2"$3')).otherwise(text)
 
 
 def _stripped(path: str) -> Column:

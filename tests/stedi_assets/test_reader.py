@@ -137,6 +137,7 @@ def _with(**changes: Any) -> str:
         (_with(x="NaN"), "x is not a finite number"),
         (_with(y="Infinity"), "y is not a finite number"),
         (_with(z=1e9), "z is out of range"),
+        (LINE.replace("0.25", "1e400"), "z is not a finite number"),
         (LINE.replace("a@", "a\ufffd@"), "the text is not UTF-8"),
     ],
 )
@@ -241,6 +242,19 @@ def test_blanks_around_a_text_are_no_part_of_it(spark: SparkSession, blank: str)
     padded = {"email": f"{blank}ada@example.com{blank}", "serialNumber": f"{blank}s-1"}
     read = Read(spark, CUSTOMER, json.dumps({**CUSTOMER_RECORD, **padded}))
     assert (read.accepted[0][1], read.accepted[0][4]) == ("ada@example.com", "s-1")
+
+
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(st.lists(st.floats(-999_999, 999_999), min_size=1, max_size=300))
+def test_a_number_is_accepted_to_its_last_digit(spark: SparkSession, numbers: list[float]) -> None:
+    read = Read(spark, ACCELEROMETER, *(_with(x=number) for number in numbers))
+    assert sorted(row[2] for row in read.accepted) == sorted(numbers)
+
+
+def test_a_number_inside_a_text_is_part_of_the_text(spark: SparkSession) -> None:
+    name = 'Ada: 0.12345678901234567, "x":1e9, \\\\":2,'
+    read = Read(spark, CUSTOMER, json.dumps({**CUSTOMER_RECORD, "customerName": name}))
+    assert read.accepted[0][0] == name
 
 
 FRAGMENTS = st.sampled_from([LINE, LINE[:-4], _without("z"), "{", "}", "[", "]", ",", " ", '"', "rubbish", "\\", "{}"])
