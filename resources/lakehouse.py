@@ -247,8 +247,13 @@ class Lakehouse(dg.ConfigurableResource[Any]):
 def read_files(spark: SparkSession, table: TableSpec, paths: Iterable[str]) -> DataFrame:
     """Parquet files of a table as one frame; an empty one where there are none."""
     paths = list(paths)
-    ddl = ", ".join(f"`{column.name}` {column.type}" for column in table.columns)
+    ddl = spark_ddl(table)
     return spark.read.schema(ddl).parquet(*paths) if paths else spark.createDataFrame([], ddl)
+
+
+def spark_ddl(table: TableSpec) -> str:
+    """The table's columns as a Spark schema string."""
+    return ", ".join(f"`{column.name}` {column.type}" for column in table.columns)
 
 
 def _staged(table: TableSpec, area: StagingArea, base: IcebergTable | None) -> Staged:

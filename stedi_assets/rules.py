@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from resources.lazy import LazyModule
 from resources.settings import Consent
+from stedi_assets import contracts
 from stedi_assets.contracts import CUSTOMER_COLUMNS
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ else:
     F = LazyModule("pyspark.sql.functions")
     window = LazyModule("pyspark.sql.window")
 
-CONSENT = "sharewithresearchasofdate"
+CONSENT = contracts.CONSENT.name
 SINCE = "consented_since"
 
 

@@ -18,11 +18,6 @@ LOCATION = "${location}"
 _PII_TAGS = {Pii.NONE: {}, Pii.DEVICE: {"pii": "device"}, Pii.DIRECT: {"pii": "direct"}}
 
 
-def spark_ddl(table: Table) -> str:
-    """The table's columns as a Spark schema string."""
-    return ", ".join(f"`{column.name}` {column.type}" for column in table.columns)
-
-
 def feed_ddl(feed: Feed) -> str:
     """The feed's fields as text, spelled as the newest files spell them: typing them is the reader's work."""
     return ", ".join(f"`{column.feed_names[0]}` string" for column in feed.landing.columns)

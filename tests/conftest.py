@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from resources.lakehouse import spark_ddl
 from stedi_assets.contracts import TABLES, Table
-from stedi_assets.schemas import spark_ddl
 from tests.support import ENGINE, MakeFrame, Rows, Stedi
 
 if TYPE_CHECKING:
