@@ -3,10 +3,13 @@
 Read `landing.py`, `trusted.py`, `curated.py`, in this order. `defs` is what `dagster -m stedi_assets` loads.
 """
 
+from functools import cache
+
 import dagster as dg
 
 
 @dg.definitions
+@cache  # Dagster asks several times for one command
 def defs() -> dg.Definitions:
     """The code location, for the settings in the environment."""
     from resources.settings import Settings

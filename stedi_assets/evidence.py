@@ -5,7 +5,6 @@ in all others, personal fields are masked.
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotation of `context` as it stands.
-import base64
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -21,11 +20,11 @@ from resources.settings import Consent
 from resources.spark import SparkEngine
 from stedi_assets import report
 from stedi_assets.contracts import TABLES, Pii, Zone
+from stedi_assets.pictures import table_picture
 from stedi_assets.publishing import Tables
 from stedi_assets.table import OWNER, code_version
 
 QUERIES = Path(__file__).parents[1] / "sql" / "queries"
-LINE = 0.2  # inches
 PICTURED = ("customer_landing", "accelerometer_landing", "customer_trusted")
 
 
@@ -64,8 +63,7 @@ def query_evidence(
         if name in PICTURED:
             picture = picture_of(name, sql, answer, tables.rows(name))
             (folder / f"{name}.png").write_bytes(picture)
-            encoded = base64.b64encode(picture).decode()
-            metadata[f"{name}.png"] = dg.MetadataValue.md(f"![{name}](data:image/png;base64,{encoded})")
+            metadata[f"{name}.png"] = report.embedded(name, picture)
         else:
             metadata[name] = dg.MetadataValue.md(_markdown(answer))
     metadata |= {"folder": dg.MetadataValue.path(str(folder)), "engine": spark.engine}
@@ -74,41 +72,17 @@ def query_evidence(
 
 def picture_of(table: str, sql: str, answer: Answer, rows: int) -> bytes:
     """The answer as a PNG: the query, the result, how many rows the table has, and how long the query took."""
-    from matplotlib.figure import Figure
-
     statement = "\n".join(line for line in sql.strip().splitlines() if not line.startswith("--"))
-    result = _as_text(table, answer)
     footer = (
         f"{len(answer.rows)} rows shown of {rows:,} in {table}. The query took {answer.seconds:.2f} s "
         f"on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
     )
-    parts = [(statement, "#1f4e79"), (result, "#222222"), (footer, "#666666")]
-    lines = [line for text, _ in parts for line in (*text.splitlines(), "")]
-    height = LINE * (len(lines) + 1)
-    figure = Figure(figsize=(0.083 * max(map(len, lines)) + 2 * LINE, height))
-    top = LINE
-    for text, colour in parts:
-        figure.text(
-            LINE / figure.get_figwidth(),
-            1 - top / height,
-            text,
-            family="monospace",
-            fontsize=9.5,
-            linespacing=LINE * 72 / 9.5,
-            verticalalignment="top",
-            color=colour,
-            parse_math=False,
-        )
-        top += LINE * (len(text.splitlines()) + 1)
-    return report.png(figure)
+    return table_picture(statement, answer.columns, _shown(table, answer), footer)
 
 
-def _as_text(table: str, answer: Answer) -> str:
-    import pandas as pd
-
+def _shown(table: str, answer: Answer) -> list[list[str]]:
     rows = answer.rows if TABLES[table].zone is Zone.LANDING else _masked(answer)
-    shown = [["" if value is None else str(value) for value in row] for row in rows]
-    return str(pd.DataFrame(shown, columns=answer.columns).to_string(index=False))
+    return [["" if value is None else str(value) for value in row] for row in rows]
 
 
 def _markdown(answer: Answer) -> str:

@@ -7,7 +7,6 @@ Does not belong here: a number that decides anything; those are audits.
 from __future__ import annotations
 
 import base64
-import io
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +14,9 @@ import dagster as dg
 
 from resources.lazy import LazyModule
 from stedi_assets.contracts import Pii, Table
+from stedi_assets.pictures import Bars, bars_picture
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from pyspark.sql import DataFrame
     from pyspark.sql import functions as F
 else:
@@ -71,52 +70,40 @@ def readings_picture(table: Table, rows: DataFrame) -> dg.MarkdownMetadataValue 
     """A small plot: readings over time, and how many readings one owner has. None where there are no readings."""
     if table.taken is None or table.owner is None:
         return None
-    over_time, per_owner = _measure(rows, table.taken, table.owner)
-    if over_time is None:
-        return None
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 2.4))
-    time_axes, owner_axes = figure.add_axes((0.06, 0.14, 0.52, 0.73)), figure.add_axes((0.64, 0.14, 0.34, 0.73))
-    start, width, counts = over_time
-    time_axes.stairs(counts, [start + width * edge for edge in range(len(counts) + 1)], fill=True, color="#4f7cac")
-    ticks = [start + width * len(counts) * part // 4 for part in range(5)]
-    time_axes.set_xticks(ticks, [f"{datetime.fromtimestamp(at / 1000, UTC):%d %b %H:%M}" for at in ticks])
-    time_axes.set_title(f"readings over time ({table.taken}, UTC)", fontsize=9)
-    owner_axes.bar([size for size, _ in per_owner], [owners for _, owners in per_owner], color="#c0791b")
-    owner_axes.set_title(f"owners ({table.owner}) by number of readings", fontsize=9)
-    for axes in (time_axes, owner_axes):
-        axes.tick_params(labelsize=7)
-        axes.locator_params(axis="y", nbins=4)
-        axes.set_ylim(bottom=0)
-        axes.spines[["top", "right"]].set_visible(False)
-    return dg.MetadataValue.md(f"![readings](data:image/png;base64,{base64.b64encode(png(figure)).decode()})")
-
-
-Timeline = tuple[int, int, list[int]]
-"""The first bucket's start and the buckets' width (epoch ms), and how many readings each bucket has."""
-
-
-def _measure(rows: DataFrame, taken: str, owner: str) -> tuple[Timeline | None, list[tuple[int, int]]]:
-    first, last = rows.agg(F.min(taken), F.max(taken)).collect()[0]
+    first, last = rows.agg(F.min(table.taken), F.max(table.taken)).collect()[0]
     if first is None:
-        return None, []
+        return None
     width = (last - first) // BUCKETS + 1
+    over_time, per_owner = _count(rows, table.taken, table.owner, first, width)
+    moments = [first + width * BUCKETS * part // 3 for part in range(4)]
+    fewest, most = min(per_owner), max(per_owner)
+    per_bar = (most - fewest) // BUCKETS + 1
+    owners = [0] * ((most - fewest) // per_bar + 1)
+    for readings, number in per_owner.items():
+        owners[(readings - fewest) // per_bar] += number
+    picture = bars_picture(
+        Bars(
+            f"readings over time ({table.taken}, UTC)",
+            [over_time.get(bucket, 0) for bucket in range(BUCKETS)],
+            [f"{datetime.fromtimestamp(moment / 1000, UTC):%d %b %H:%M}" for moment in moments],
+            "#4f7cac",
+        ),
+        Bars(f"owners ({table.owner}) by readings", owners, [f"{fewest:,} readings", f"{most:,} readings"], "#c0791b"),
+    )
+    return embedded("readings", picture)
+
+
+def _count(rows: DataFrame, taken: str, owner: str, first: int, width: int) -> tuple[dict[int, int], dict[int, int]]:
+    """Readings by bucket of time, and owners by number of readings, in one query."""
     bucket = F.floor((F.col(taken) - first) / width).cast("bigint")
     over_time = rows.groupBy(bucket.alias("at")).agg(F.count("*").alias("n")).withColumn("kind", F.lit("time"))
     sizes = rows.groupBy(owner).agg(F.count("*").alias("at")).groupBy("at").agg(F.count("*").alias("n"))
-    measured: dict[str, dict[int, int]] = {"time": {}, "owner": {}}
+    counted: dict[str, dict[int, int]] = {"time": {}, "owner": {}}
     for row in over_time.unionByName(sizes.withColumn("kind", F.lit("owner"))).collect():
-        measured[row["kind"]][row["at"]] = row["n"]
-    counts = [measured["time"].get(number, 0) for number in range(BUCKETS)]
-    return (first, width, counts), sorted(measured["owner"].items())
+        counted[row["kind"]][row["at"]] = row["n"]
+    return counted["time"], counted["owner"]
 
 
-def png(figure: Figure) -> bytes:
-    """The figure as a PNG file."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    FigureCanvasAgg(figure)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
-    return buffer.getvalue()
+def embedded(name: str, picture: bytes) -> dg.MarkdownMetadataValue:
+    """A PNG as metadata that the UI shows."""
+    return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(picture).decode()})")

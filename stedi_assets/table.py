@@ -11,6 +11,7 @@ import json
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -203,6 +204,7 @@ def code_version(*parts: Any) -> str:
     return digest.hexdigest()[:12]
 
 
+@cache  # Dagster loads the definitions several times for one command
 def _syntax(part: Any) -> str:
     tree = ast.parse(textwrap.dedent(inspect.getsource(part)))
     for node in ast.walk(tree):

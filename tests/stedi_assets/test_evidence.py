@@ -49,8 +49,8 @@ def test_only_the_landing_pictures_show_personal_data() -> None:
     from stedi_assets import evidence
 
     answer = Answer(["email", "serialnumber"], [("ada@example.com", "1234-5678-abcd")], 0.1)
-    assert "ada@example.com" in evidence._as_text("customer_landing", answer)
-    masked = evidence._as_text("customer_trusted", answer)
+    assert "ada@example.com" in evidence._shown("customer_landing", answer)[0]
+    masked = " ".join(evidence._shown("customer_trusted", answer)[0])
     assert "ada" not in masked
     assert "1234" not in masked
     assert picture_of("customer_trusted", "SELECT 1", answer, 1).startswith(b"\x89PNG")
