@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,6 +20,16 @@ import click
 
 RESERVED = ("landing", "sample", "evidence")
 """Folders of a lakehouse that hold no tables."""
+
+
+SPARK_CONF_OF_OURS = (
+    "spark.remote",
+    "spark.plugins",
+    "spark.connect.grpc.binding.address",
+    "spark.connect.grpc.binding.port",
+    "spark.connect.authenticate.token",
+)
+"""Spark settings that nobody can replace: without them there is no engine to talk to."""
 
 
 class Consent(StrEnum):
@@ -42,6 +53,7 @@ class Settings:
     consent: Consent
     database: str
     quarantine_limit: float
+    spark_conf: dict[str, str]
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -54,6 +66,7 @@ class Settings:
             consent=Consent(_choice(env, "STEDI_CONSENT", tuple(Consent))),
             database=_database(env),
             quarantine_limit=_share(env, "STEDI_QUARANTINE_LIMIT", "0.05"),
+            spark_conf=_spark_conf(env),
         )
 
 
@@ -108,9 +121,26 @@ def _folder(value: str) -> Path | None:
 
 def _engine(env: Mapping[str, str]) -> str:
     value = _choice(env, "STEDI_SPARK", ("embedded", "local", "emr-serverless"))
-    if value != "embedded":
-        _reject("STEDI_SPARK", value, "this engine is not available yet, set it to 'embedded'")
+    if value == "emr-serverless":
+        _reject("STEDI_SPARK", value, "this engine is not available yet, set it to 'embedded' or 'local'")
     return value
+
+
+def _spark_conf(env: Mapping[str, str]) -> dict[str, str]:
+    name, value = "STEDI_SPARK_CONF", _get(env, "STEDI_SPARK_CONF", "")
+    if value and _engine(env) == "embedded":
+        _reject(name, value, "the embedded engine takes no Spark settings, unset it or set STEDI_SPARK=local")
+    try:
+        words = shlex.split(value)
+    except ValueError as error:
+        _reject(name, value, f"it cannot be split into settings ({error})")
+    pairs = [word.partition("=")[::2] for word in words]
+    for key, setting in pairs:
+        if not re.fullmatch(r"spark(\.[\w-]+)+", key) or not setting:
+            _reject(name, value, "write spark.key=value, several with blanks between, quotes around one with blanks")
+        if key in SPARK_CONF_OF_OURS:
+            _reject(name, value, f"{key} is set by the engine itself, leave it out")
+    return dict(pairs)
 
 
 def _database(env: Mapping[str, str]) -> str:

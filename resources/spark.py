@@ -1,8 +1,8 @@
 """The engines that compute tables, each as a resource with the property `spark_session`.
 
-Belongs here: starting, naming and stopping an engine. One session serves a whole run: it starts with the first
-table that asks for it and ends with the run.
-Does not belong here: what is computed.
+Belongs here: what all engines have in common, and the embedded one. One session serves a whole run: it starts with
+the first table that asks for it and ends with the run.
+Does not belong here: what is computed, or how another engine starts (`local_spark.py`).
 """
 
 from __future__ import annotations
@@ -10,20 +10,31 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import PrivateAttr
 
+from resources.progress import ProgressLog
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+
+class EngineError(dg.Failure):
+    """An engine cannot start. Retrying does not help; the sentence says what does."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(description=sentence, allow_retries=False)
 
 
 class SparkEngine(dg.ConfigurableResource[Any], ABC):
     """An engine behind Spark Connect. The property's name is that of dagster-pyspark's resources."""
 
     _session: Any = PrivateAttr(default=None)
+    _log: Any = PrivateAttr(default_factory=lambda: logging.getLogger(__name__))
 
     @property
     @abstractmethod
@@ -42,12 +53,17 @@ class SparkEngine(dg.ConfigurableResource[Any], ABC):
     def spark_session(self) -> SparkSession:
         """The run's session; the first call starts the engine."""
         if self._session is None:
+            began = time.perf_counter()
             self._session = self.start()
+            self._session.registerProgressHandler(ProgressLog(self._log))
+            self._log.info(f"{self.engine} started in {time.perf_counter() - began:.2f} s")
         session: SparkSession = self._session
         return session
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Nothing is started yet; but what is loaded by now stays for the whole run."""
+        if context.log is not None:
+            self._log = context.log
         # So the garbage collector need not look through it again, which it does several times while engines load.
         gc.freeze()
 
@@ -63,6 +79,17 @@ class SparkEngine(dg.ConfigurableResource[Any], ABC):
                 session.stop()
         finally:
             self.stop()
+
+
+def connect(url: str) -> SparkSession:
+    """A session of an engine on this machine. If that has died, a query says so at once, not after ten minutes."""
+    from pyspark.sql import SparkSession
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+
+    session: Any = SparkSession.builder.remote(url).create()
+    session.client.set_retry_policies([DefaultPolicy(max_retries=3)])
+    connected: SparkSession = session
+    return connected
 
 
 class EmbeddedSpark(SparkEngine):
@@ -82,14 +109,12 @@ class EmbeddedSpark(SparkEngine):
         # The server reads these once, when it starts. Its notes on every session are no news to a run's reader.
         os.environ.setdefault("RUST_LOG", "error")
         from pysail.spark import SparkConnectServer
-        from pyspark.sql import SparkSession
 
         logging.getLogger("pyspark").setLevel(logging.ERROR)
         self._server = SparkConnectServer("127.0.0.1", 0)
         self._server.start(background=True)
         _, port = self._server.listening_address
-        session: SparkSession = SparkSession.builder.remote(f"sc://127.0.0.1:{port}").create()
-        return session
+        return connect(f"sc://127.0.0.1:{port}")
 
     def stop(self) -> None:
         """Stop the server."""

@@ -15,8 +15,9 @@ import dagster as dg
 from resources.lakehouse import Lakehouse
 from resources.landing_zone import LandingZone
 from resources.query import EngineQuery
+from resources.local_spark import LocalSpark
 from resources.settings import Settings
-from resources.spark import EmbeddedSpark
+from resources.spark import EmbeddedSpark, SparkEngine
 from stedi_assets import curated, landing, trusted
 from stedi_assets.contracts import FEEDS
 from stedi_assets.evidence import query_evidence
@@ -62,11 +63,15 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
 def build_resources(settings: Settings) -> dict[str, Any]:
     """The resources that the settings ask for."""
     return {
-        "spark": EmbeddedSpark(),
+        "spark": _engine(settings),
         "lakehouse": Lakehouse(root=settings.lakehouse, namespace=settings.database),
         "landing_zone": _landing_zone(settings),
         "query": EngineQuery(),
     }
+
+
+def _engine(settings: Settings) -> SparkEngine:
+    return LocalSpark(conf=settings.spark_conf) if settings.spark == "local" else EmbeddedSpark()
 
 
 def _landing_zone(settings: Settings) -> LandingZone:
