@@ -1,8 +1,11 @@
 """Reading raw JSON text as records: each record accepted with the contract's types, or quarantined with a reason.
 
 Belongs here: cutting text into records, typing them, and naming what is wrong with those that cannot be trusted.
-Does not belong here: where the files lie (`landing.py`). One bad record never stops or hides a good one, and only
-what all engines do alike is used: `from_json` on text, no lookaround in regular expressions.
+Does not belong here: where the files lie (`landing.py`). One bad record never stops or hides a good one.
+
+Only what all engines do alike is used, and where their parsers differ by nature (trailing text, odd numbers, depth),
+the strictest one's answer is made everybody's. In regular expressions that means no lookaround, ASCII in place of
+`\\s` and `\\d`, and `\\z` for the end.
 """
 
 from __future__ import annotations
@@ -24,24 +27,51 @@ else:
 
 NOT_JSON = "the text is no JSON object"
 NOT_UTF8 = "the text is not UTF-8"
+TOO_DEEP = "the text is nested too deeply"
+DEEPEST = 64  # levels of a record; the shallowest engine reads 128
 
-_BOUNDARY = r"\}[\s,]*\{"  # where one object ends and the next begins
-_STRING = r'"[^"\\]*(?:\\.[^"\\]*)*"'
+_SPACE = r"[ \t\r\n\f\x0B]"
+_BOUNDARY = r"\}[ \t\r\n\f\x0B,]*\{"  # where one object ends and the next begins
+_STRING = r'"[^"\\]*(?:\\(?s:.)[^"\\]*)*"'
 _FLAT = rf'\{{[^{{}}"]*(?:{_STRING}[^{{}}"]*)*\}}'
 _NESTED = rf'\{{[^{{}}"]*(?:(?:{_STRING}|{_FLAT})[^{{}}"]*)*\}}'
 _OBJECT = rf'\{{[^{{}}"]*(?:(?:{_STRING}|{_NESTED})[^{{}}"]*)*\}}'
-# A number that an engine's JSON parser would round, or refuse as too large, and where such a one may be.
-_NUMBER = r'([^\\]"\s*:\s*)(-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)(\s*[,}])'
-_LONG_NUMBER = r"[\d.]{17}|\d[eE][+-]?\d"
+_AROUND = r"^[ \t\r\n\f\x0B\x{FEFF}]+|[ \t\r\n\f\x0B]+\z"
+_SEPARATORS = r"^[ \t\r\n\f\x0B,\[\]\x{FEFF}]+|[ \t\r\n\f\x0B,\[\]\x{FEFF}]+\z"
+
+_DEEP = rf"(?:[\[{{][^\[{{]*){{{DEEPEST}}}"  # so many brackets may open so many levels
+
+# What engines read differently is in records that hold one of these; all others are spared the closer look.
+_ODD = "|".join(
+    (
+        r"[0-9.]{17}",  # more digits than some JSON parser keeps
+        r"[0-9][eE][+-]?[0-9]",
+        r"-0[ \t\r\n,}]",
+        r'[0-9.][dDfF][ \t]*"|0[xX]',  # numbers in Java
+        r"\\[uU]",
+        _DEEP,
+    )
+)
+_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_ANY_NUMBER = rf"^(?:{_NUMBER}|[+-]?(?:[nN][aA][nN]|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?))\z"
+_NUMBER_VALUE = (
+    rf'([^\\]"{_SPACE}*:{_SPACE}*)(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)({_SPACE}*[,}}])'
+)
+_SURROGATES = r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_LONE_SURROGATE = r"\\u[dD][89a-fA-F]"
 _BLANKS = " \t\r\n\u00a0\u2007\u202f\u200b\ufeff"
-_SEPARATORS = r"^[\s,\[\]\x{FEFF}]+|[\s,\[\]\x{FEFF}]+$"
+
+# A record is parsed inside of an object whose end must be found: some parsers stop after the first object, and
+# would take what follows for nothing.
+_END = "end of the record"
+_STRICT = {"allowSingleQuotes": "false", "allowNonNumericNumbers": "false"}
 
 
 def read_text(spark: SparkSession, files: Sequence[str]) -> DataFrame:
     """The files' lines. Columns: value."""
     # Plain and compressed files are read apart: the embedded engine takes one kind at a time.
     kinds = [[file for file in files if file.endswith(".gz") is zipped] for zipped in (False, True)]
-    frames = [spark.read.text(kind) for kind in kinds if kind]
+    frames = [spark.read.text(kind, lineSep="\n") for kind in kinds if kind]
     if not frames:
         return spark.createDataFrame([], "value string")
     return frames[0] if len(frames) == 1 else frames[0].unionByName(frames[1])
@@ -54,7 +84,7 @@ def cut_records(lines: DataFrame) -> DataFrame:
     than blanks, commas and brackets becomes a record, so that nothing is lost. Longer lines than LONGEST_LINE were
     cut into objects when they landed: one that is left is one object, or rubbish.
     """
-    value = F.regexp_replace("value", r"^[\s\x{FEFF}]+|\s+$", "")
+    value = F.regexp_replace("value", _AROUND, "")
     lines = lines.select(value.alias("value")).where("value <> ''")
     one_object = F.col("value").startswith("{") & F.col("value").endswith("}") & ~F.col("value").rlike(_BOUNDARY)
     objects = F.regexp_extract_all("value", F.lit(_OBJECT), F.lit(0))
@@ -68,18 +98,12 @@ def cut_records(lines: DataFrame) -> DataFrame:
 def type_records(records: DataFrame, feed: Feed, run: str) -> DataFrame:
     """Each record's text as a row of `feed.records`: typed, or with the reason why not and the text itself."""
     columns = feed.landing.columns
-    text = F.col("value")
-    for column in columns:
-        for older in column.feed_names[1:]:
-            text = F.replace(text, F.lit(f'"{older}"'), F.lit(f'"{column.feed_names[0]}"'))
-    parsed = records.select("value", F.from_json(_numbers_as_text(text), feed_ddl(feed)).alias("parsed"))
-    raw = parsed.select("value", *(_stripped(f"parsed.{c.feed_names[0]}").alias(c.name) for c in columns))
-    numbers = raw.select(
-        "value",
-        *(c.name for c in columns),
-        *(F.col(c.name).try_cast("double").alias(_number(c)) for c in columns if c.type != "string"),
+    numbers = [column for column in columns if column.type != "string"]
+    parsed = _parsed(records, feed).select(
+        "value", "odd", "unreadable", *(_stripped(f"record.{c.feed_names[0]}").alias(c.name) for c in columns)
     )
-    judged = numbers.withColumn(QUARANTINE_REASON.name, _reason(columns))
+    typed = parsed.select("*", *(_as_number(column).alias(_number(column)) for column in numbers))
+    judged = typed.withColumn(QUARANTINE_REASON.name, _reason(columns))
     accepted = F.col(QUARANTINE_REASON.name).isNull()
     return judged.select(
         *(F.when(accepted, _typed(c)).alias(c.name) for c in columns),
@@ -89,9 +113,41 @@ def type_records(records: DataFrame, feed: Feed, run: str) -> DataFrame:
     )
 
 
-def _numbers_as_text(text: Column) -> Column:
-    """The record with its numbers in quotes, where they are long: casting text to a number is exact, JSON is not."""
-    return F.when(text.rlike(_LONG_NUMBER), F.regexp_replace(text, _NUMBER, '$1"$2"$3')).otherwise(text)
+def _parsed(records: DataFrame, feed: Feed) -> DataFrame:
+    """Columns: value, odd, unreadable (why the text is no record), record (its fields, all as text)."""
+    text = F.col("value")
+    for column in feed.landing.columns:
+        for older in column.feed_names[1:]:
+            text = F.replace(text, F.lit(f'"{older}"'), F.lit(f'"{column.feed_names[0]}"'))
+    texts = records.select("value", text.alias("text")).select("*", F.col("text").rlike(_ODD).alias("odd"))
+    # Casting text to a number is exact, an engine's JSON parser is not.
+    exact = F.when(F.col("odd"), F.regexp_replace("text", _NUMBER_VALUE, '$1"$2"$3')).otherwise(F.col("text"))
+    whole = F.concat(F.lit('{"record":'), exact, F.lit(f',"{_END}":"{_END}"}}'))
+    parsed = F.from_json(whole, f"record STRUCT<{feed_ddl(feed)}>, `{_END}` STRING", _STRICT)
+    return texts.select("value", "odd", parsed.alias("parsed")).select(
+        "value", "odd", _unreadable().alias("unreadable"), F.col("parsed.record").alias("record")
+    )
+
+
+def _unreadable() -> Column:
+    """Why a text is no record at all, or null."""
+    value, odd = F.col("value"), F.col("odd")
+    # Strings first, so that a bracket in one does not count.
+    strings = F.regexp_replace(F.regexp_replace(value, r"\\(?s:.)", ""), '"[^"]*"', "")
+    brackets = F.regexp_replace(strings, r"[^\[\]{}]", "")
+    deeper = F.aggregate(
+        F.sequence(F.lit(1), F.lit(DEEPEST)),
+        brackets,
+        lambda text, _: F.replace(F.replace(text, F.lit("[]"), F.lit("")), F.lit("{}"), F.lit("")),
+    )
+    lone_surrogate = F.regexp_replace(value, _SURROGATES, "").rlike(_LONE_SURROGATE)
+    complete = F.col("parsed.record").isNotNull() & (F.col(f"parsed.`{_END}`") == _END) & value.startswith("{")
+    return (
+        F.when(odd & value.rlike(_DEEP) & (deeper != ""), TOO_DEEP)
+        .when(~F.coalesce(complete, F.lit(False)) | F.contains(value, F.lit(_END)), NOT_JSON)
+        .when(odd & lone_surrogate, NOT_JSON)
+        .when(F.contains(value, F.lit("\ufffd")), NOT_UTF8)
+    )
 
 
 def _stripped(path: str) -> Column:
@@ -104,31 +160,32 @@ def _number(column: ContractColumn) -> str:
     return f"{column.name}_as_number"
 
 
+def _as_number(column: ContractColumn) -> Column:
+    # Java takes 1d and 0x1p3 for numbers.
+    is_number = ~F.col("odd") | F.col(column.name).rlike(_ANY_NUMBER)
+    return F.when(is_number, F.col(column.name).try_cast("double"))
+
+
 def _typed(column: ContractColumn) -> Column:
     return F.col(column.name) if column.type == "string" else F.col(_number(column)).cast(column.type)
 
 
 def _reason(columns: Sequence[ContractColumn]) -> Column:
     """The first thing that is wrong with a record, or null. It never quotes the record."""
-    nothing_read = F.lit(True)
-    for column in columns:
-        nothing_read = nothing_read & F.col(column.name).isNull()
-    is_object = F.from_json("value", "map<string,string>").isNotNull()
-    reasons = [
-        F.when(nothing_read & ~F.coalesce(is_object, F.lit(False)), NOT_JSON),
-        F.when(F.contains(F.col("value"), F.lit("\ufffd")), NOT_UTF8),
-        *(F.when(F.col(c.name).isNull(), f"{c.feed_names[0]} is missing") for c in columns if c.required),
-        *(_wrong_value(column) for column in columns),
-    ]
-    return F.coalesce(*reasons)
+    missing = (F.when(F.col(c.name).isNull(), f"{c.feed_names[0]} is missing") for c in columns if c.required)
+    return F.coalesce(F.col("unreadable"), *missing, *map(_wrong_value, columns))
 
 
 def _wrong_value(column: ContractColumn) -> Column:
     present, name = F.col(column.name).isNotNull(), column.feed_names[0]
     if column.type == "string":
-        # Engines give a nested value as its text; the record tells it from a text that begins with a bracket.
-        nested = F.col(column.name).rlike(r"^[{\[]") & F.col("value").rlike(rf'"{name}"\s*:\s*[{{\[]')
-        return F.when(present & nested, f"{name} is not text")
+        # Engines give a nested value, or a fraction, as a text of their own spelling; the record tells whether it
+        # was one, unless it spells its keys in escapes.
+        maybe = F.col(column.name).rlike(r"^(?:[{\[]|-?[0-9]+[.eE])")
+        is_one = F.contains(F.col("value"), F.lit("\\u")) | F.col("value").rlike(
+            rf'"{name}"{_SPACE}*:{_SPACE}*(?:[{{\[]|-?[0-9]+[.eE])'
+        )
+        return F.when(present & maybe & is_one, f"{name} is not text")
     number = F.col(_number(column))
     wrong = F.when(present & number.isNull(), f"{name} is not a number")
     wrong = wrong.when(F.isnan(number) | (F.abs(number) > 1e300), f"{name} is not a finite number")
