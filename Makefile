@@ -24,8 +24,9 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Time the whole command beside other ways: `make bench`, `make bench SCALE=100 RUNS=3`. More: bench/run --help.
 bench: $(VENV)/installed-dev
-	$(BIN)/python bench/run
+	$(BIN)/python bench/run $(if $(SCALE),--scale $(SCALE)) $(if $(RUNS),--runs $(RUNS))
 
 # Write sql/*_landing.sql anew from the contracts.
 ddl: $(VENV)/installed

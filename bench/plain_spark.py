@@ -1,6 +1,6 @@
 """The yardstick: STEDI's five trusted and curated tables as one plain PySpark script, without any framework.
 
-Usage: `python bench/plain_spark.py SOURCE OUTPUT`, where SOURCE holds `customer/landing/*.json` and likewise
+Usage: `python -m bench.plain_spark SOURCE OUTPUT`, where SOURCE holds `customer/landing/*.json` and likewise
 `accelerometer` and `step_trainer`. Writes one Parquet folder per table into OUTPUT and prints each row count.
 
 The rules of the tables are the lakehouse's own (consent rule `customer`). What a framework is for is absent
@@ -8,19 +8,12 @@ on purpose: no quarantine, no audits, no atomic publishing, no history, only tod
 """
 
 import sys
-from hashlib import file_digest
 from pathlib import Path
 
-from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-CUSTOMER = """
-    customerName STRING, email STRING, phone STRING, birthDay STRING, serialNumber STRING,
-    registrationDate BIGINT, lastUpdateDate BIGINT,
-    shareWithResearchAsOfDate BIGINT, shareWithPublicAsOfDate BIGINT, shareWithFriendsAsOfDate BIGINT
-"""
-ACCELEROMETER = "user STRING, timestamp BIGINT, x DOUBLE, y DOUBLE, z DOUBLE"
-STEP_TRAINER = "sensorReadingTime BIGINT, serialNumber STRING, distanceFromObject BIGINT"
+from bench.feeds import COLUMNS, delivered_files, feed_folder
 
 
 def start_spark() -> SparkSession:
@@ -37,21 +30,11 @@ def start_spark() -> SparkSession:
     )
 
 
-def delivered_files(folder: Path) -> list[str]:
-    """Return the feed's files; of files with equal content only one, since a second delivery adds nothing."""
-    by_content: dict[bytes, str] = {}
-    for path in sorted(folder.glob("*.json")):
-        with path.open("rb") as file:
-            by_content.setdefault(file_digest(file, "sha256").digest(), str(path))
-    if not by_content:
-        sys.exit(f"There is no .json file in {folder}.")
-    return list(by_content.values())
-
-
-def read_feed(spark: SparkSession, folder: Path, schema: str) -> DataFrame:
+def read_feed(spark: SparkSession, source: Path, name: str) -> DataFrame:
     """Read a feed, its columns named in lower case."""
-    feed = spark.read.schema(schema).json(delivered_files(folder))
-    return feed.toDF(*(name.lower() for name in feed.columns))
+    schema = ", ".join(f"{column} {type_}" for column, type_ in COLUMNS[name].items())
+    feed = spark.read.schema(schema).json(delivered_files(feed_folder(source, name)))
+    return feed.toDF(*(column.lower() for column in feed.columns))
 
 
 def write(table: DataFrame, output: Path, name: str) -> DataFrame:
@@ -63,16 +46,42 @@ def write(table: DataFrame, output: Path, name: str) -> DataFrame:
     return written
 
 
+def person(email: str) -> Column:
+    """Return who an e-mail address means: letter case and surrounding blanks do not make another person."""
+    return F.lower(F.trim(F.col(email)))
+
+
 def latest_record(customer: DataFrame) -> DataFrame:
-    """Return each customer's latest record, with `consented`; where two tie, the one without consent wins."""
-    newest_first = Window.partitionBy("email").orderBy(F.desc("lastupdatedate"), F.asc("consented"))
+    """Return each customer's latest record, with `person` and `consented`; where two tie, the one without wins."""
+    rest = (F.desc_nulls_last(column) for column in reversed(customer.columns))
+    order = (F.desc("lastupdatedate"), F.asc("consented"), F.desc("sharewithresearchasofdate"), F.desc("serialnumber"))
+    newest_first = Window.partitionBy("person").orderBy(*order, *rest)
     return (
         customer.where("email IS NOT NULL")
+        .withColumn("person", person("email"))
         .withColumn("consented", F.expr("coalesce(sharewithresearchasofdate > 0, false)"))
         .withColumn("rank", F.row_number().over(newest_first))
         .where("rank = 1")
         .drop("rank")
     )
+
+
+def customer_trusted(latest: DataFrame) -> DataFrame:
+    """Return the customers who agreed to share for research."""
+    return latest.where("consented").drop("person", "consented")
+
+
+def accelerometer_trusted(accelerometer: DataFrame, customers: DataFrame) -> DataFrame:
+    """Return the readings of trusted customers."""
+    owners = customers.select(person("email").alias("person"))
+    readings = accelerometer.withColumn("person", person("user"))
+    return readings.join(owners, "person", "left_semi").drop("person")
+
+
+def customers_curated(customers: DataFrame, motions: DataFrame) -> DataFrame:
+    """Return the trusted customers who have a trusted reading."""
+    users = motions.select(person("user").alias("person"))
+    return customers.withColumn("person", person("email")).join(users, "person", "left_semi").drop("person")
 
 
 def serial_numbers(latest: DataFrame, curated: DataFrame) -> DataFrame:
@@ -83,41 +92,41 @@ def serial_numbers(latest: DataFrame, curated: DataFrame) -> DataFrame:
     return holders.where("all_consented").join(curated, "serialnumber", "left_semi")
 
 
+def step_trainer_trusted(step_trainer: DataFrame, serials: DataFrame) -> DataFrame:
+    """Return the distance readings under these serial numbers."""
+    return step_trainer.join(serials, "serialnumber", "left_semi")
+
+
+def machine_learning_curated(steps: DataFrame, motions: DataFrame, curated: DataFrame, serials: DataFrame) -> DataFrame:
+    """Return each trusted distance with the readings of the same customer at the same millisecond."""
+    # A reading belongs to a person only where the serial number has one holder.
+    devices = curated.join(serials.where("holders = 1"), "serialnumber", "left_semi")
+    devices = devices.select("serialnumber", person("email").alias("person"))
+    readings = motions.select(person("user").alias("person"), F.col("timestamp").alias("sensorreadingtime"), *"xyz")
+    return (
+        steps.join(devices, "serialnumber")
+        .join(readings, ["person", "sensorreadingtime"])
+        .select("sensorreadingtime", "serialnumber", "distancefromobject", "x", "y", "z")
+    )
+
+
 def main(source: Path, output: Path) -> None:
     """Build the five tables."""
     spark = start_spark()
-    customer = read_feed(spark, source / "customer/landing", CUSTOMER)
-    accelerometer = read_feed(spark, source / "accelerometer/landing", ACCELEROMETER)
-    step_trainer = read_feed(spark, source / "step_trainer/landing", STEP_TRAINER)
-
-    latest = latest_record(customer).cache()
-    customers = write(latest.where("consented").select(customer.columns), output, "customer_trusted")
-
-    owners = customers.select(F.col("email").alias("user"))
-    motions = accelerometer.join(owners, "user", "left_semi")
-    motions = write(motions, output, "accelerometer_trusted")
-
-    users = motions.select(F.col("user").alias("email"))
-    curated = write(customers.join(users, "email", "left_semi"), output, "customers_curated")
-
+    latest = latest_record(read_feed(spark, source, "customer")).cache()
+    customers = write(customer_trusted(latest), output, "customer_trusted")
+    accelerometer = read_feed(spark, source, "accelerometer")
+    motions = write(accelerometer_trusted(accelerometer, customers), output, "accelerometer_trusted")
+    curated = write(customers_curated(customers, motions), output, "customers_curated")
     serials = serial_numbers(latest, curated).cache()
-    steps = step_trainer.join(serials, "serialnumber", "left_semi")
-    steps = write(steps, output, "step_trainer_trusted")
-
-    # A reading belongs to a person only where the serial number has one holder.
-    devices = curated.join(serials.where("holders = 1"), "serialnumber", "left_semi")
-    devices = devices.select("serialnumber", F.col("email").alias("user"))
-    learning = (
-        steps.join(devices, "serialnumber")
-        .withColumnRenamed("sensorreadingtime", "timestamp")
-        .join(motions, ["user", "timestamp"])
-        .select(F.col("timestamp").alias("sensorreadingtime"), "serialnumber", "distancefromobject", "x", "y", "z")
-    )
+    step_trainer = read_feed(spark, source, "step_trainer")
+    steps = write(step_trainer_trusted(step_trainer, serials), output, "step_trainer_trusted")
+    learning = machine_learning_curated(steps, motions, curated, serials)
     write(learning, output, "machine_learning_curated")
     spark.stop()
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 3:
-        sys.exit("Usage: python bench/plain_spark.py SOURCE OUTPUT")
+        sys.exit("Usage: python -m bench.plain_spark SOURCE OUTPUT")
     main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,171 @@
+"""Where the time of one lakehouse run goes: by phase, and by asset.
+
+Belongs here: reading a run's event log (the laps that each asset's stopwatch noted, and when its step began and
+ended), and dividing the command's wall time by it, so that the parts add up to the whole.
+Does not belong here: how it is shown (`report.py`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from subprocess import run
+from typing import TYPE_CHECKING, Any
+
+from bench.contestants import ROOT
+from bench.measure import Measurement
+
+if TYPE_CHECKING:
+    from dagster import DagsterEvent, EventLogEntry, MetadataValue
+
+LAP = "seconds: "
+"""What the name of a lap begins with, in the metadata of a materialization."""
+ENGINE, DAGSTER, EVIDENCE = "engine start", "Dagster", "evidence"
+PHASES = (ENGINE, "landing", "parse", "compute", "audit", "publish", "report", EVIDENCE, DAGSTER)
+"""The phases of a step. The engine is lazy: computing a table and writing it is one act, and so is parsing a feed."""
+
+_ENGINE_STARTED = re.compile(r"started in ([\d.]+) s$")
+
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Imports:
+    """Seconds of a Python process that only imports Dagster, and what importing the project adds to it."""
+
+    dagster: float
+    project: float
+
+
+@dataclass(frozen=True)
+class Steps:
+    """One run in parts: until Dagster's first event, until the first step, the steps, between them, and the end.
+
+    `assets` divides each step's time into PHASES. All parts together are the wall time.
+    """
+
+    loading: float
+    planning: float
+    assets: Mapping[str, Mapping[str, float]]
+    between: float
+    ending: float
+
+    def totals(self, imports: Imports) -> dict[str, float]:
+        """What each part of the run took, in the order of their happening."""
+        phases = {phase: sum(asset.get(phase, 0.0) for asset in self.assets.values()) for phase in PHASES}
+        return {
+            "Python starts and imports Dagster": imports.dagster,
+            "importing stedi_assets": imports.project,
+            "Dagster loads the definitions and makes the run": self.loading - imports.dagster - imports.project,
+            "Dagster notes what is planned": self.planning,
+            "engine start": phases[ENGINE],
+            "landing: the files are copied": phases["landing"],
+            "parse: records are read, typed and staged": phases["parse"],
+            "compute and stage: tables are computed and written": phases["compute"],
+            "audit": phases["audit"],
+            "publish": phases["publish"],
+            "report: previews and pictures": phases["report"],
+            "evidence: queries and pictures": phases[EVIDENCE],
+            "Dagster notes checks and results, and between steps": phases[DAGSTER] + self.between,
+            "the run ends, the engine stops, Python exits": self.ending,
+        }
+
+
+@dataclass
+class _Step:
+    """What the event log says of one step: moments in epoch seconds, and the laps of its stopwatch, if it has one."""
+
+    began: float = 0.0
+    ended: float = 0.0
+    first_check: float = 0.0
+    last_check: float = 0.0
+    result: float = 0.0
+    laps: dict[str, float] = field(default_factory=dict)
+
+    def phases(self, engine: Span) -> dict[str, float]:
+        """The step's time by phase; `engine` is when the engine was started, in this step or in another."""
+        phases = dict.fromkeys(PHASES, 0.0)
+        phases[ENGINE] = _overlap(engine, (self.began, self.ended))
+        if not self.laps:
+            phases[EVIDENCE] = self.result - self.began - phases[ENGINE]
+        end = self.result
+        for name, seconds in reversed(self.laps.items()):
+            lap = (end - seconds, end)
+            # A lap goes on while the engine starts, and while Dagster notes the results of the checks.
+            others = _overlap(engine, lap) + _overlap((self.first_check, self.last_check), lap)
+            phases["parse" if name == "compute" and "landing" in self.laps else name] += seconds - others
+            end -= seconds
+        phases[DAGSTER] = (self.ended - self.began) - sum(phases.values())
+        return phases
+
+
+def steps_of(home: Path, run: Measurement) -> Steps:
+    """Divide the newest run of that DAGSTER_HOME, which is what the command did that was measured."""
+    from dagster import DagsterInstance
+
+    with DagsterInstance.from_config(str(home)) as instance:
+        newest = instance.get_runs(limit=1)[0]
+        return divide(instance.all_logs(newest.run_id), run)
+
+
+def divide(log: Sequence[EventLogEntry], run: Measurement) -> Steps:
+    """Divide a run by its event log."""
+    steps: dict[str, _Step] = {}
+    engine = (0.0, 0.0)
+    for entry in log:
+        if started := _ENGINE_STARTED.search(entry.user_message):
+            engine = (entry.timestamp - float(started[1]), entry.timestamp)
+        if entry.step_key and entry.dagster_event:
+            _note(entry.dagster_event, entry.timestamp, steps.setdefault(entry.step_key, _Step()))
+    made = dict(sorted(steps.items(), key=lambda item: item[1].began))
+    first, last = (min(step.began for step in made.values()), max(step.ended for step in made.values()))
+    return Steps(
+        loading=log[0].timestamp - run.began,
+        planning=first - log[0].timestamp,
+        assets={name: step.phases(engine) for name, step in made.items()},
+        between=last - first - sum(step.ended - step.began for step in made.values()),
+        ending=run.ended - last,
+    )
+
+
+def _note(event: DagsterEvent, at: float, step: _Step) -> None:
+    match event.event_type_value:
+        case "STEP_START":
+            step.began = at
+        case "STEP_OUTPUT":  # of a check, or, as the last one, of the asset
+            step.first_check, step.result = step.first_check or at, at
+        case "ASSET_CHECK_EVALUATION":
+            step.last_check = at
+        case "ASSET_MATERIALIZATION":
+            step.laps = _laps(event.step_materialization_data.materialization.metadata)
+        case "STEP_SUCCESS":
+            step.ended = at
+
+
+def _laps(metadata: Mapping[str, MetadataValue[Any]]) -> dict[str, float]:
+    laps = {name.removeprefix(LAP): value.value for name, value in metadata.items() if name.startswith(LAP)}
+    # The evidence notes seconds too, of its queries, which are not all that it does.
+    return laps if "report" in laps else {}
+
+
+def _overlap(one: Span, other: Span) -> float:
+    return max(min(one[1], other[1]) - max(one[0], other[0]), 0.0)
+
+
+def import_seconds(repeat: int = 3) -> Imports:
+    """Measure what imports cost, in processes of their own."""
+    dagster = median(_python("import dagster") for _ in range(repeat))
+    project = median(_python("import dagster, stedi_assets.definitions") for _ in range(repeat))
+    return Imports(dagster, project - dagster)
+
+
+def _python(program: str) -> float:
+    start = time.perf_counter()
+    run([sys.executable, "-c", program], cwd=ROOT, env=os.environ, check=True)
+    return time.perf_counter() - start

@@ -1,0 +1,76 @@
+"""The rows of the benchmark: what is run, and from which starting point."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.contestants import ROOT, Contestant, contestants
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> dict[str, Contestant]:
+    return {row.name: row for row in contestants(tmp_path / "source", tmp_path / "scratch")}
+
+
+def not_run() -> None:
+    raise AssertionError("the command was run where it must not be")
+
+
+def bench(*options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "bench/run", *options], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_a_lakehouse_starts_without_tables_landed_files_and_history(rows: dict[str, Contestant]) -> None:
+    for name in ("embedded", "local"):
+        (rows[name].tables / "customer_landing").mkdir(parents=True)
+        (rows[name].home / "history").mkdir(parents=True)
+        rows[name].prepare(not_run)
+        left = [path.relative_to(rows[name].folder) for path in rows[name].folder.rglob("*") if path.is_file()]
+        assert left == [Path("dagster_home/dagster.yaml")]
+
+
+def test_the_daily_row_starts_from_what_one_run_before_left(rows: dict[str, Contestant]) -> None:
+    daily, ran = rows["embedded-again"], list[int]()
+    for _ in range(3):
+        daily.prepare(lambda: ran.append((daily.folder / "tables").mkdir() or 1))
+        daily.clear()
+    assert ran == [1]
+    assert daily.tables.is_dir()
+
+
+def test_settings_of_the_caller_s_shell_change_nothing(
+    rows: dict[str, Contestant], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("STEDI_CONSENT", "DAGSTER_HOME", "SPARK_REMOTE", "PYSPARK_SUBMIT_ARGS"):
+        monkeypatch.setenv(name, "foreign")
+    for row in rows.values():
+        assert "foreign" not in row.environment.values()
+        assert row.environment["DAGSTER_HOME"] == str(row.home)
+        assert "PATH" in row.environment
+
+
+def test_all_ways_to_build_the_tables_are_rows() -> None:
+    listed = bench("--list").stdout.splitlines()
+    assert [line.split()[0] for line in listed] == ["embedded", "embedded-again", "local", "plain", "naive", "duckdb"]
+
+
+def test_a_row_that_is_not_there_is_refused() -> None:
+    refused = bench("--only", "duckdb,sparkle")
+    assert refused.returncode
+    assert refused.stderr.splitlines()[-1] == "There is no row sparkle: see --list."
+
+
+def test_without_java_the_rows_that_need_it_are_left_out_and_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAVA_HOME", "/nowhere")
+    told = bench("--only", "duckdb,plain", "--runs", "1").stdout
+    assert "DuckDB" in told
+    assert (
+        "plain PySpark script, Apache Spark: left out, since Apache Spark has no Java to run on. Install Java 17"
+        in told
+    )
+    refused = bench("--only", "plain")
+    assert refused.stderr.splitlines()[-1].startswith("Apache Spark has no Java to run on. Install Java 17")
