@@ -14,8 +14,8 @@ import dagster as dg
 
 from resources.lakehouse import Lakehouse
 from resources.landing_zone import LandingZone
-from resources.query import EngineQuery
 from resources.local_spark import LocalSpark
+from resources.query import EngineQuery
 from resources.settings import Settings
 from resources.spark import EmbeddedSpark, SparkEngine
 from stedi_assets import curated, landing, trusted

@@ -54,17 +54,16 @@ _ODD = "|".join(
 )
 _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _ANY_NUMBER = rf"^(?:{_NUMBER}|[+-]?(?:[nN][aA][nN]|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?))\z"
-_NUMBER_VALUE = (
-    rf'([^\\]"{_SPACE}*:{_SPACE}*)(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)({_SPACE}*[,}}])'
-)
+_NUMBER_VALUE = rf'([^\\]"{_SPACE}*:{_SPACE}*)(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)({_SPACE}*[,}}])'
 _SURROGATES = r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _LONE_SURROGATE = r"\\u[dD][89a-fA-F]"
 _BLANKS = " \t\r\n\u00a0\u2007\u202f\u200b\ufeff"
 
 # A record is parsed inside of an object whose end must be found: some parsers stop after the first object, and
-# would take what follows for nothing.
+# would take what follows for nothing. Others give what they could read of a broken record, and say so in a field.
 _END = "end of the record"
-_STRICT = {"allowSingleQuotes": "false", "allowNonNumericNumbers": "false"}
+_BROKEN = "_corrupt_record"
+_STRICT = {"allowSingleQuotes": "false", "allowNonNumericNumbers": "false", "columnNameOfCorruptRecord": _BROKEN}
 
 
 def read_text(spark: SparkSession, files: Sequence[str]) -> DataFrame:
@@ -123,7 +122,7 @@ def _parsed(records: DataFrame, feed: Feed) -> DataFrame:
     # Casting text to a number is exact, an engine's JSON parser is not.
     exact = F.when(F.col("odd"), F.regexp_replace("text", _NUMBER_VALUE, '$1"$2"$3')).otherwise(F.col("text"))
     whole = F.concat(F.lit('{"record":'), exact, F.lit(f',"{_END}":"{_END}"}}'))
-    parsed = F.from_json(whole, f"record STRUCT<{feed_ddl(feed)}>, `{_END}` STRING", _STRICT)
+    parsed = F.from_json(whole, f"record STRUCT<{feed_ddl(feed)}>, `{_END}` STRING, {_BROKEN} STRING", _STRICT)
     return texts.select("value", "odd", parsed.alias("parsed")).select(
         "value", "odd", _unreadable().alias("unreadable"), F.col("parsed.record").alias("record")
     )
@@ -141,10 +140,11 @@ def _unreadable() -> Column:
         lambda text, _: F.replace(F.replace(text, F.lit("[]"), F.lit("")), F.lit("{}"), F.lit("")),
     )
     lone_surrogate = F.regexp_replace(value, _SURROGATES, "").rlike(_LONE_SURROGATE)
-    complete = F.col("parsed.record").isNotNull() & (F.col(f"parsed.`{_END}`") == _END) & value.startswith("{")
+    whole = F.col("parsed.record").isNotNull() & F.col(f"parsed.{_BROKEN}").isNull() & value.startswith("{")
+    complete = whole & F.coalesce(F.col(f"parsed.`{_END}`") == _END, F.lit(False))
     return (
         F.when(odd & value.rlike(_DEEP) & (deeper != ""), TOO_DEEP)
-        .when(~F.coalesce(complete, F.lit(False)) | F.contains(value, F.lit(_END)), NOT_JSON)
+        .when(~complete | F.contains(value, F.lit(_END)), NOT_JSON)
         .when(odd & lone_surrogate, NOT_JSON)
         .when(F.contains(value, F.lit("\ufffd")), NOT_UTF8)
     )

@@ -10,7 +10,7 @@ import pytest
 
 from resources.lakehouse import spark_ddl
 from stedi_assets.contracts import TABLES, Table
-from tests.support import ENGINE, MakeFrame, Rows, Stedi
+from tests.support import ENGINE, ENGINES, MakeFrame, Rows, Stedi, require_apache_spark
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -21,6 +21,14 @@ def spark() -> Iterator[SparkSession]:
     """The one session of the whole test run."""
     yield ENGINE.spark_session
     ENGINE.close()
+
+
+@pytest.fixture(scope="session")
+def apache_spark() -> Iterator[SparkSession]:
+    """The one session on Apache Spark, whose JVM serves the whole test run."""
+    require_apache_spark()
+    yield ENGINES["local"].spark_session
+    ENGINES["local"].close()
 
 
 @pytest.fixture(scope="session")

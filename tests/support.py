@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pytest
 
+from resources.java import require_java
 from resources.lakehouse import Lakehouse
+from resources.local_spark import LocalSpark
 from resources.settings import Settings
-from resources.spark import EmbeddedSpark, SparkEngine
+from resources.spark import EmbeddedSpark, EngineError, SparkEngine
 from stedi_assets.contracts import TABLES, Table
 from stedi_assets.definitions import build_definitions
 from stedi_assets.publishing import Tables
@@ -29,17 +31,24 @@ ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT.parent / "shared" / "reference"
 
 ENGINE = EmbeddedSpark()
+ENGINES: dict[str, SparkEngine] = {
+    "embedded": ENGINE,
+    # Small: test data is tiny, and the machine runs other things beside.
+    "local": LocalSpark(conf={"spark.driver.memory": "2g", "spark.sql.shuffle.partitions": "2"}),
+}
 
 
 class SharedSpark(SparkEngine):
-    """The test run's one session, lent to each Dagster run."""
+    """The test run's one session of an engine, lent to each Dagster run."""
+
+    lender: str = "embedded"
 
     @property
     def engine(self) -> str:
-        return ENGINE.engine
+        return ENGINES[self.lender].engine
 
     def start(self) -> SparkSession:
-        return ENGINE.spark_session
+        return ENGINES[self.lender].spark_session
 
     def stop(self) -> None:
         pass
@@ -95,6 +104,7 @@ class Stedi:
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
+    engine: str = "embedded"
     instance: dg.DagsterInstance = field(default_factory=dg.DagsterInstance.ephemeral)
 
     @property
@@ -124,7 +134,7 @@ class Stedi:
         self, *assets: str, checks: Sequence[dg.AssetCheckKey] = (), resources: Mapping[str, Any] | None = None
     ) -> Outcome:
         """Materialize these assets (all tables, without the evidence, if none is named), as one Dagster run."""
-        definitions = build_definitions(self.settings, {"spark": SharedSpark(), **(resources or {})})
+        definitions = build_definitions(self.settings, {"spark": SharedSpark(lender=self.engine), **(resources or {})})
         selection = dg.AssetSelection.assets(*(assets or TABLES))
         if checks:
             selection = dg.AssetSelection.checks(*checks)
@@ -142,13 +152,21 @@ class Stedi:
 
     def rows(self, table: str) -> list[tuple[Any, ...]]:
         """The published rows of a table, sorted."""
-        tables = Tables(ENGINE, self.lakehouse, self.settings.consent)
+        tables = Tables(ENGINES[self.engine], self.lakehouse, self.settings.consent)
         return sorted((tuple(row) for row in tables.frame(table).collect()), key=repr)
 
     def counts(self) -> dict[str, int]:
         """The number of rows of every table."""
-        tables = Tables(ENGINE, self.lakehouse, self.settings.consent)
+        tables = Tables(ENGINES[self.engine], self.lakehouse, self.settings.consent)
         return {name: tables.rows(name) for name in TABLES}
+
+
+def require_apache_spark() -> None:
+    """Skip the test where Apache Spark cannot run; in CI that is a failure."""
+    try:
+        require_java()
+    except EngineError as error:
+        require(False, error.description or "")
 
 
 def require(present: bool, what: str) -> None:

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.settings import Consent, Settings, SettingsError
+from resources.local_spark import connect_server
+from resources.settings import SPARK_CONF_OF_OURS, Consent, Settings, SettingsError
 from tests.support import ROOT
 
 VARIABLES = (
@@ -21,6 +22,7 @@ VARIABLES = (
     "STEDI_CONSENT",
     "STEDI_DATABASE",
     "STEDI_QUARANTINE_LIMIT",
+    "STEDI_SPARK_CONF",
 )
 
 
@@ -40,6 +42,7 @@ def test_a_fresh_machine_needs_no_setting(tmp_path: Path, monkeypatch: pytest.Mo
         consent=Consent.CUSTOMER,
         database="stedi",
         quarantine_limit=0.05,
+        spark_conf={},
     )
 
 
@@ -47,7 +50,8 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
     environment = {
         "STEDI_SOURCE": str(tmp_path),
         "STEDI_LAKEHOUSE": str(tmp_path / "my lake"),
-        "STEDI_SPARK": "embedded",
+        "STEDI_SPARK": "local",
+        "STEDI_SPARK_CONF": "spark.driver.memory=4g 'spark.driver.extraJavaOptions=-Xss4m -Da=b'",
         "STEDI_CONSENT": "as-of-date",
         "STEDI_DATABASE": "stedi_2",
         "STEDI_QUARANTINE_LIMIT": "0.5",
@@ -55,10 +59,11 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
     assert Settings.from_environment(environment) == Settings(
         source=str(tmp_path),
         lakehouse=str(tmp_path / "my lake"),
-        spark="embedded",
+        spark="local",
         consent=Consent.AS_OF_DATE,
         database="stedi_2",
         quarantine_limit=0.5,
+        spark_conf={"spark.driver.memory": "4g", "spark.driver.extraJavaOptions": "-Xss4m -Da=b"},
     )
 
 
@@ -115,8 +120,7 @@ def test_a_wrong_value_stops_with_one_sentence_naming_variable_value_and_what_is
 @pytest.mark.parametrize(
     ("name", "value", "instead"),
     [
-        ("STEDI_SPARK", "local", "'embedded'"),
-        ("STEDI_SPARK", "emr-serverless", "'embedded'"),
+        ("STEDI_SPARK", "emr-serverless", "'embedded' or 'local'"),
         ("STEDI_SOURCE", "s3://cd0030bucket/", "'sample' or a folder"),
         ("STEDI_LAKEHOUSE", "s3://bucket/prefix", "a folder"),
     ],
@@ -142,6 +146,32 @@ def test_a_database_name_is_one_that_glue_and_every_engine_take_unquoted(name: s
     assert database == database.lower()
     assert database[0].isalpha()
     assert len(database) <= 64
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("spark.driver.memory", "write spark.key=value"),
+        ("spark.driver.memory=", "write spark.key=value"),
+        ("driver.memory=4g", "write spark.key=value"),
+        ("spark.a=1, spark.b=2 c", "write spark.key=value"),
+        ("'spark.a=1", "it cannot be split into settings (No closing quotation)"),
+        ("spark.a=1 spark.plugins=x", "spark.plugins is set by the engine itself, leave it out"),
+        ("spark.remote=sc://elsewhere", "spark.remote is set by the engine itself, leave it out"),
+    ],
+)
+def test_spark_settings_that_cannot_work_are_refused(value: str, expected: str) -> None:
+    with pytest.raises(SettingsError) as stopped:
+        Settings.from_environment({"STEDI_SPARK": "local", "STEDI_SPARK_CONF": value})
+    assert stopped.value.message.startswith(f"STEDI_SPARK_CONF={value!r} is not usable: {expected}")
+
+
+def test_the_embedded_engine_takes_no_spark_settings_and_says_so() -> None:
+    assert "set STEDI_SPARK=local" in refusal("STEDI_SPARK_CONF", "spark.driver.memory=4g")
+
+
+def test_the_engine_keeps_for_itself_what_its_server_needs() -> None:
+    assert set(connect_server("token")) < set(SPARK_CONF_OF_OURS)
 
 
 @given(st.floats(0, 1))
