@@ -36,10 +36,8 @@ _STRING = r'"[^"\\]*(?:\\(?s:.)[^"\\]*)*"'
 _FLAT = rf'\{{[^{{}}"]*(?:{_STRING}[^{{}}"]*)*\}}'
 _NESTED = rf'\{{[^{{}}"]*(?:(?:{_STRING}|{_FLAT})[^{{}}"]*)*\}}'
 _OBJECT = rf'\{{[^{{}}"]*(?:(?:{_STRING}|{_NESTED})[^{{}}"]*)*\}}'
-_AROUND = r"^[ \t\r\n\f\x0B\x{FEFF}]+|[ \t\r\n\f\x0B]+\z"
+_AROUND = " \t\r\n\f\x0b\ufeff"
 _SEPARATORS = r"^[ \t\r\n\f\x0B,\[\]\x{FEFF}]+|[ \t\r\n\f\x0B,\[\]\x{FEFF}]+\z"
-
-_DEEP = rf"(?:[\[{{][^\[{{]*){{{DEEPEST}}}"  # so many brackets may open so many levels
 
 # What engines read differently is in records that hold one of these; all others are spared the closer look.
 _ODD = "|".join(
@@ -49,7 +47,7 @@ _ODD = "|".join(
         r"-0[ \t\r\n,}]",
         r'[0-9.][dDfF][ \t]*"|0[xX]',  # numbers in Java
         r"\\[uU]",
-        _DEEP,
+        r"[\[{][^\[{]*[\[{]",  # something nested
     )
 )
 _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
@@ -59,8 +57,8 @@ _SURROGATES = r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _LONE_SURROGATE = r"\\u[dD][89a-fA-F]"
 _BLANKS = " \t\r\n\u00a0\u2007\u202f\u200b\ufeff"
 
-# A record is parsed inside of an object whose end must be found: some parsers stop after the first object, and
-# would take what follows for nothing. Others give what they could read of a broken record, and say so in a field.
+# A last field is added to each record, and must be found: some parsers stop where the first object ends, and take
+# what follows for nothing. Some give what they could read of a broken record, and say so in another field.
 _END = "end of the record"
 _BROKEN = "_corrupt_record"
 _STRICT = {"allowSingleQuotes": "false", "allowNonNumericNumbers": "false", "columnNameOfCorruptRecord": _BROKEN}
@@ -83,8 +81,7 @@ def cut_records(lines: DataFrame) -> DataFrame:
     than blanks, commas and brackets becomes a record, so that nothing is lost. Longer lines than LONGEST_LINE were
     cut into objects when they landed: one that is left is one object, or rubbish.
     """
-    value = F.regexp_replace("value", _AROUND, "")
-    lines = lines.select(value.alias("value")).where("value <> ''")
+    lines = lines.select(F.trim("value", F.lit(_AROUND)).alias("value")).where("value <> ''")
     one_object = F.col("value").startswith("{") & F.col("value").endswith("}") & ~F.col("value").rlike(_BOUNDARY)
     objects = F.regexp_extract_all("value", F.lit(_OBJECT), F.lit(0))
     between = F.regexp_replace(F.regexp_replace("value", _OBJECT, " "), _SEPARATORS, "")
@@ -121,33 +118,41 @@ def _parsed(records: DataFrame, feed: Feed) -> DataFrame:
     texts = records.select("value", text.alias("text")).select("*", F.col("text").rlike(_ODD).alias("odd"))
     # Casting text to a number is exact, an engine's JSON parser is not.
     exact = F.when(F.col("odd"), F.regexp_replace("text", _NUMBER_VALUE, '$1"$2"$3')).otherwise(F.col("text"))
-    whole = F.concat(F.lit('{"record":'), exact, F.lit(f',"{_END}":"{_END}"}}'))
-    parsed = F.from_json(whole, f"record STRUCT<{feed_ddl(feed)}>, `{_END}` STRING, {_BROKEN} STRING", _STRICT)
-    return texts.select("value", "odd", parsed.alias("parsed")).select(
-        "value", "odd", _unreadable().alias("unreadable"), F.col("parsed.record").alias("record")
+    opened = F.substring(exact, F.lit(1), F.length(exact) - 1)
+    comma = F.when(F.col("text").rlike(r"^\{[ \t\r\n]*\}\z"), "").otherwise(",")
+    parsed = F.from_json(
+        F.concat(opened, comma, F.lit(f'"{_END}":"{_END}"}}')),
+        f"{feed_ddl(feed)}, `{_END}` STRING, {_BROKEN} STRING",
+        _STRICT,
     )
+    read = texts.select("value", "odd", parsed.alias("record"))
+    return read.select("value", "odd", "record", _unreadable().alias("unreadable"))
 
 
 def _unreadable() -> Column:
     """Why a text is no record at all, or null."""
-    value, odd = F.col("value"), F.col("odd")
-    # Strings first, so that a bracket in one does not count.
-    strings = F.regexp_replace(F.regexp_replace(value, r"\\(?s:.)", ""), '"[^"]*"', "")
+    value = F.col("value")
+    lone_surrogate = F.regexp_replace(value, _SURROGATES, "").rlike(_LONE_SURROGATE)
+    framed = value.startswith("{") & value.endswith("}") & ~F.contains(value, F.lit(_END))
+    complete = framed & F.col(f"record.`{_END}`").isNotNull() & F.col(f"record.{_BROKEN}").isNull()
+    return F.coalesce(
+        # One condition inside the other: engines may evaluate both sides of an «and».
+        F.when(F.col("odd"), F.when(_too_deep(), TOO_DEEP).when(lone_surrogate, NOT_JSON)),
+        F.when(~complete, NOT_JSON).when(F.contains(value, F.lit("\ufffd")), NOT_UTF8),
+    )
+
+
+def _too_deep() -> Column:
+    """Whether brackets are still there when those that enclose nothing were removed, level by level."""
+    # Without strings, so that a bracket in one does not count.
+    strings = F.regexp_replace(F.regexp_replace("value", r"\\(?s:.)", ""), '"[^"]*"', "")
     brackets = F.regexp_replace(strings, r"[^\[\]{}]", "")
-    deeper = F.aggregate(
+    left = F.aggregate(
         F.sequence(F.lit(1), F.lit(DEEPEST)),
         brackets,
         lambda text, _: F.replace(F.replace(text, F.lit("[]"), F.lit("")), F.lit("{}"), F.lit("")),
     )
-    lone_surrogate = F.regexp_replace(value, _SURROGATES, "").rlike(_LONE_SURROGATE)
-    whole = F.col("parsed.record").isNotNull() & F.col(f"parsed.{_BROKEN}").isNull() & value.startswith("{")
-    complete = whole & F.coalesce(F.col(f"parsed.`{_END}`") == _END, F.lit(False))
-    return (
-        F.when(odd & value.rlike(_DEEP) & (deeper != ""), TOO_DEEP)
-        .when(~complete | F.contains(value, F.lit(_END)), NOT_JSON)
-        .when(odd & lone_surrogate, NOT_JSON)
-        .when(F.contains(value, F.lit("\ufffd")), NOT_UTF8)
-    )
+    return F.when(F.length(brackets) > 2 * DEEPEST, left != "").otherwise(F.lit(False))
 
 
 def _stripped(path: str) -> Column:

@@ -20,7 +20,7 @@ _PII_TAGS = {Pii.NONE: {}, Pii.DEVICE: {"pii": "device"}, Pii.DIRECT: {"pii": "d
 
 def feed_ddl(feed: Feed) -> str:
     """The feed's fields as text, spelled as the newest files spell them: typing them is the reader's work."""
-    return ", ".join(f"`{column.feed_names[0]}`: STRING" for column in feed.landing.columns)
+    return ", ".join(f"`{column.feed_names[0]}` STRING" for column in feed.landing.columns)
 
 
 def dagster_schema(table: Table) -> dg.TableSchema:
