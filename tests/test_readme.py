@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import ROOT
+from tests.support import ROOT, require_apache_spark
 
 README = (ROOT / "README.md").read_text()
 # What a test cannot run inside a test: this suite itself.
@@ -70,6 +70,8 @@ def test_the_first_two_commands_lead() -> None:
 
 @pytest.mark.parametrize("commands", COMMANDS, ids=lambda block: block.strip().splitlines()[-1][:60])
 def test_the_commands_run_as_they_stand(lakehouse: str, project: Path, commands: str) -> None:
+    if "STEDI_SPARK=local" in commands:
+        require_apache_spark()
     activated = "source .venv/bin/activate\nexport DAGSTER_HOME=$PWD/.dagster\n"
     run(activated + commands, project)
 
