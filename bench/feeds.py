@@ -128,7 +128,7 @@ def _people(customers: int, random: Random) -> Iterator[Person]:
     serial, moments = "", range(0)
     for number in range(customers):
         # Now and then a Step Trainer has the holder before, and a walk the moments of the walk before.
-        if number % 200 != 50:
+        if number % 50 != 20:
             serial = str(UUID(int=random.getrandbits(128)))
         if number % 20 != 10:
             day, turn = divmod(number, CUSTOMERS_PER_SCALE)
@@ -147,7 +147,8 @@ def _customer(number: int, name: str, email: str, serial: str, walked: int, rand
     registered = walked - random.randrange(600_000)
     first = _record(name, email, serial, registered, registered, random)
     if number % 100 == 98:
-        return [first, _record(name, email.lower(), serial, registered, registered + 300_000, random)]
+        updated = registered + (0 if number % 200 == 98 else 300_000)  # the first ones tie
+        return [first, _record(name, email.lower(), serial, registered, updated, random)]
     return [] if number % 100 == 99 else [first]
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from statistics import median, median_low
 
-from bench.contestants import YARDSTICK, Contestant
+from bench.contestants import YARDSTICK, Contestant, DailyLakehouse
 from bench.feeds import Size
 from bench.measure import MEMORY, PERIOD, Measurement
 from bench.race import Race
@@ -90,7 +90,6 @@ def _results(contestants: Sequence[Contestant], race: Race) -> str:
 
 def _remarks(setting: Setting, contestants: Sequence[Contestant], race: Race) -> list[str]:
     equal = ", ".join(f"{name} {rows:,}" for name, rows in race.counts.items())
-    again = any(contestant.name == "embedded-again" for contestant in contestants)
     memory = {
         "PSS": "PSS, where shared pages count once",
         "RSS": "RSS, where shared pages count in each process",
@@ -105,10 +104,10 @@ def _remarks(setting: Setting, contestants: Sequence[Contestant], race: Race) ->
         f"Peak memory: of the whole process tree ({memory}), the largest of all runs, sampled every {PERIOD} s, or "
         "less often where looking takes long. × plain script: the median of the ratios of the rounds that both ran.",
     ]
-    if again:
+    if any(isinstance(contestant, DailyLakehouse) for contestant in contestants):
         remarks.append(
-            "Nothing new delivered: the same command once more on a lakehouse that has these feeds. It looks whether "
-            "files changed, reads no record again, and makes all other tables anew."
+            "Nothing new delivered: the same command once more on a lakehouse that has read these feeds before, and "
+            "that need not read them again."
         )
     return [*remarks, *setting.left_out]
 

@@ -26,11 +26,12 @@ def bench(*options: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_lakehouse_starts_without_tables_landed_files_and_history(rows: dict[str, Contestant]) -> None:
     for name in ("embedded", "local"):
-        (rows[name].tables / "customer_landing").mkdir(parents=True)
-        (rows[name].home / "history").mkdir(parents=True)
+        for left in (rows[name].tables / "catalog.db", rows[name].home / "history" / "runs.db"):
+            left.parent.mkdir(parents=True)
+            left.touch()
         rows[name].prepare(not_run)
-        left = [path.relative_to(rows[name].folder) for path in rows[name].folder.rglob("*") if path.is_file()]
-        assert left == [Path("dagster_home/dagster.yaml")]
+        files = [path.relative_to(rows[name].folder) for path in rows[name].folder.rglob("*") if path.is_file()]
+        assert files == [Path("dagster_home/dagster.yaml")]
 
 
 def test_the_daily_row_starts_from_what_one_run_before_left(rows: dict[str, Contestant]) -> None:

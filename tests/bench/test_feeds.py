@@ -77,20 +77,23 @@ def test_about_half_of_the_customers_share_for_research(records: Records) -> Non
 
 
 def test_the_cases_that_the_rules_decide_are_there(records: Records) -> None:
-    of_email, holders, at = Counter[str](), defaultdict(set), defaultdict(set)
+    of_email, latest, holders, at = Counter[str](), Counter[tuple[str, int]](), defaultdict(set), defaultdict(set)
     for record in records["customer"]:
         of_email[record["email"].lower()] += 1
+        latest[record["email"].lower(), record["lastUpdateDate"]] += 1
         holders[record["serialNumber"]].add(record["email"].lower())
     for record in records["accelerometer"]:
         at[record["timestamp"]].add(record["user"].lower())
     moving = {record["user"].lower() for record in records["accelerometer"]}
     spellings = {record["email"] for record in records["customer"]}
     assert set(of_email.values()) == {1, 2}, "some customers have two records"
+    assert set(latest.values()) == {1, 2}, "of which some tie"
     assert len(spellings) > len(of_email), "and spell their address in two ways"
     assert {len(emails) for emails in holders.values()} == {1, 2}, "some serial numbers are shared"
     assert moving - of_email.keys(), "some readings are of nobody who is a customer"
     assert of_email.keys() - moving, "some customers have no reading"
-    assert max(map(len, at.values())) > 1, "two people move at the same millisecond"
+    shared = sum(len(people) > 1 for people in at.values()) / len(at)
+    assert 0.03 < shared < 0.1, "some people move at the very milliseconds of another"
 
 
 def test_a_feed_comes_in_several_files_of_a_moderate_size_none_twice(source: Path) -> None:

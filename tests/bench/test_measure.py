@@ -13,7 +13,7 @@ from bench import measure as measuring
 from bench.measure import MEMORY, CommandFailedError, Measurement, measure, tree
 from tests.support import require
 
-CHILD = "import subprocess, sys; subprocess.run([sys.executable, '-c', {!r}])"
+CHILD = "import subprocess, sys; subprocess.run([sys.executable, '-c', {!r}], start_new_session=True)"
 HOLD = "import time; held = b'x' * ({} << 20); time.sleep(0.6)"
 LEAVE = """
 import os, time
@@ -82,4 +82,4 @@ def test_the_tree_of_a_process_is_itself_and_what_it_started() -> None:
 
 def test_a_failure_tells_the_exit_code_the_command_and_what_it_last_said() -> None:
     with pytest.raises(CommandFailedError, match=r"(?s)exit 3: .*python.*-c.*the reason"):
-        run("import sys; print('the reason'); sys.exit(3)")
+        run("import sys; print('the', 'reason'); sys.exit(3)")

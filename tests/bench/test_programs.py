@@ -51,7 +51,7 @@ def lakehouse(rows: dict[str, Contestant], spark: object) -> tuple[Digests, Step
     row.prepare(lambda: None)
     with dg.DagsterInstance.from_config(str(row.home)) as instance:
         settings = {name: value for name, value in row.environment.items() if name.startswith("STEDI_")}
-        assert Stedi(row.folder, settings, instance).materialize().success
+        assert Stedi(row.folder, environment=settings, instance=instance).materialize().success
     run = Measurement(began, time.time() - began, None)
     return digests(row), steps_of(row.home, run), run.seconds
 

@@ -39,8 +39,19 @@ def test_the_order_of_rows_and_columns_and_the_number_of_files_do_not_matter(tmp
         ("(1, 'a', 0.1::DOUBLE), (2, 'b', NULL)", "(2, 'a', 0.1::DOUBLE), (1, 'b', NULL)"),
         (", (3, '', 0.3::DOUBLE), (3, '', 0.3::DOUBLE)", ", (3, '', 0.3::DOUBLE)"),
         ("(1, 'a', 0.1::DOUBLE), (2, 'b', NULL)", "(1, 'a', 0.1::DOUBLE), (1, 'a', 0.1::DOUBLE)"),
+        ("(3, '', 0.3::DOUBLE), (3, '', 0.3::DOUBLE)", "(4, '', 0.3::DOUBLE), (4, '', 0.3::DOUBLE)"),
     ],
-    ids=["last digit", "letter case", "null", "null text", "key", "swapped", "missing", "one twice, one missing"],
+    ids=[
+        "last digit",
+        "letter case",
+        "null",
+        "null text",
+        "key",
+        "swapped",
+        "missing",
+        "one twice, one missing",
+        "another twice",
+    ],
 )
 def test_a_changed_row_is_seen(tmp_path: Path, old: str, new: str) -> None:
     changed = ROWS.replace(old, new, 1)
