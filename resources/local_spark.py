@@ -1,7 +1,7 @@
 """Apache Spark on this machine: one JVM for a run, which ends with it.
 
 Belongs here: the settings that suit one machine, starting the JVM with its Spark Connect server, and ending it.
-Does not belong here: which Java it runs on (`java.py`).
+Does not belong here: which Java it runs on (`java.py`), what makes it start fast (`class_archive.py`).
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, PrivateAttr
 
+from resources.class_archive import ClassArchive
 from resources.java import require_java
 from resources.spark import EngineError, SparkEngine, connect
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-SECONDS_TO_END = 30
+SECONDS_TO_END = 60  # the first run also stores Spark's classes then
+JAVA_OPTIONS = "spark.driver.defaultJavaOptions"  # those in spark.driver.extraJavaOptions are added to them
 QUIET = Path(__file__).with_name("log4j2.properties")
 
 
@@ -35,6 +37,7 @@ class LocalSpark(SparkEngine):
 
     _jvm: Any = PrivateAttr(default=None)
     _scratch: Any = PrivateAttr(default=None)
+    _classes: Any = PrivateAttr(default=None)
 
     @property
     def engine(self) -> str:
@@ -45,12 +48,14 @@ class LocalSpark(SparkEngine):
 
     def start(self) -> SparkSession:
         """Start the JVM and connect to it. EngineError where there is no Java, or Spark refuses its settings."""
-        require_java()
+        self._classes = ClassArchive(require_java(), _spark_home())
         for chatty in ("pyspark", "py4j"):
             logging.getLogger(chatty).setLevel(logging.ERROR)
         self._scratch = tempfile.TemporaryDirectory(prefix="stedi-spark-", ignore_cleanup_errors=True)
         token = secrets.token_hex(16)
-        conf = {**laptop_defaults(Path(self._scratch.name)), **self.conf, **connect_server(token)}
+        defaults = laptop_defaults(Path(self._scratch.name))
+        defaults[JAVA_OPTIONS] += f" {self._classes.java_options}"
+        conf = {**defaults, **self.conf, **connect_server(token)}
         with _jvm_allowed():
             from dagster_pyspark import LazyPySparkResource
             from py4j.protocol import Py4JError
@@ -77,9 +82,11 @@ class LocalSpark(SparkEngine):
             gateway.proc.stdin.close()  # Spark's launcher watches it
             try:
                 gateway.proc.wait(SECONDS_TO_END)
+                self._classes.keep()
             except subprocess.TimeoutExpired:
                 gateway.proc.kill()
                 gateway.proc.wait()
+                self._classes.discard()
         scratch, self._scratch = self._scratch, None
         if scratch is not None:
             scratch.cleanup()
@@ -101,7 +108,7 @@ def laptop_defaults(scratch: Path) -> dict[str, str]:
         "spark.local.dir": str(scratch),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
-        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={QUIET.as_uri()}",
+        JAVA_OPTIONS: f"-Dlog4j2.configurationFile={QUIET.as_uri()}",
     }
 
 
@@ -118,6 +125,12 @@ def connect_server(token: str) -> dict[str, str]:
 def driver_memory_gb(machine_gb: float) -> int:
     """Half of the machine's memory, at least 1 GB and at most 16."""
     return max(1, min(16, int(machine_gb / 2)))
+
+
+def _spark_home() -> Path:
+    import pyspark
+
+    return Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent)
 
 
 def _machine_gb() -> float:

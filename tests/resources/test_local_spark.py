@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from resources.class_archive import ClassArchive
 from resources.java import require_java
 from resources.local_spark import LocalSpark, driver_memory_gb, laptop_defaults
 from resources.spark import EngineError
@@ -175,3 +176,44 @@ def test_a_machine_without_java_is_told_so(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "jdk"))
     with pytest.raises(EngineError, match="no Java was found in JAVA_HOME="):
         LocalSpark().start()
+
+
+def test_the_first_run_stores_sparks_classes_and_the_next_one_starts_from_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with running("pass") as (run, _, _):
+        assert list(tmp_path.glob("**/*.jsa")) == []
+        run.communicate()
+    (archive,) = (tmp_path / "stedi-lakehouse").iterdir()
+    with running("time.sleep(1)") as (run, jvm, _):
+        assert str(archive) in Path(f"/proc/{jvm}/maps").read_text()
+        run.communicate()
+    assert list((tmp_path / "stedi-lakehouse").iterdir()) == [archive]
+
+
+def test_another_java_or_another_spark_has_another_archive(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir()
+    other.mkdir()
+    files = {ClassArchive(java, spark, tmp_path).file for java in ("17.0.15", "21") for spark in (one, other)}
+    assert len(files) == 4
+
+
+def test_an_archive_that_was_not_written_to_its_end_is_not_used(tmp_path: Path) -> None:
+    archive = ClassArchive("17.0.15", tmp_path, tmp_path)
+    (_, written) = archive.java_options.split(" ")[0].split("=")
+    Path(written).write_text("half")
+    archive.discard()
+    assert list(tmp_path.iterdir()) == []
+    Path(written).write_text("whole")
+    archive.keep()
+    assert archive.java_options.startswith(f"-XX:SharedArchiveFile={archive.file}")
+
+
+def test_without_a_place_for_the_archive_spark_starts_as_ever(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    archive = ClassArchive("17.0.15", tmp_path, tmp_path / "file" / "cache")
+    assert archive.java_options == ""
+    archive.keep()
+    archive.discard()
