@@ -109,7 +109,8 @@ def steps_of(home: Path, run: Measurement) -> Steps:
     """Divide the newest run of that DAGSTER_HOME, which is what the command did that was measured."""
     from dagster import DagsterInstance
 
-    with DagsterInstance.from_config(str(home)) as instance:
+    os.environ["DAGSTER_HOME"] = str(home)  # the project's dagster.yaml asks for it
+    with DagsterInstance.get() as instance:
         newest = instance.get_runs(limit=1)[0]
         return divide(instance.all_logs(newest.run_id), run)
 

@@ -80,7 +80,10 @@ class Project:
 
     def newest(self, asset: str) -> dg.EventLogEntry:
         """The newest materialization of the asset, as Dagster recorded it."""
-        with dg.DagsterInstance.from_config(str(self.home)) as instance:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DAGSTER_HOME", str(self.home))
+            instance = dg.DagsterInstance.get()
+        with instance:
             event = instance.get_latest_materialization_event(dg.AssetKey(asset))
         assert event is not None
         return event

@@ -49,7 +49,10 @@ def lakehouse(rows: dict[str, Contestant], spark: object) -> tuple[Digests, Step
     """The project's tables, where the time of making them went, and how long it took."""
     row, began = rows["embedded"], time.time()
     row.prepare(lambda: None)
-    with dg.DagsterInstance.from_config(str(row.home)) as instance:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(row.home))
+        instance = dg.DagsterInstance.get()
+    with instance:
         settings = {name: value for name, value in row.environment.items() if name.startswith("STEDI_")}
         assert Stedi(row.folder, environment=settings, instance=instance).materialize().success
     run = Measurement(began, time.time() - began, None)

@@ -138,6 +138,16 @@ def _with(**changes: Any) -> str:
         (_with(y="Infinity"), "y is not a finite number"),
         (_with(z=1e9), "z is out of range"),
         (LINE.replace("0.25", "1e400"), "z is not a finite number"),
+        (LINE.replace("0.25", "NaN"), "the text is no JSON object"),
+        (LINE.replace('"', "'"), "the text is no JSON object"),
+        (LINE + "}", "the text is no JSON object"),
+        (LINE.replace("a@", r"\ud83d"), "the text is no JSON object"),
+        (LINE.replace("a@", r"\u00g0"), "the text is no JSON object"),
+        (LINE[:-1] + ', "end of the record": "end of the record"} rubbish}', "the text is no JSON object"),
+        (LINE[:-1] + f', "other": {"[" * 64}{"]" * 64}}}', "the text is nested too deeply"),
+        (LINE.replace('"a@example.com"', "12.50"), "user is not text"),
+        (_with(x="1d"), "x is not a number"),
+        (_with(x="0x1p3"), "x is not a number"),
         (LINE.replace("a@", "a\ufffd@"), "the text is not UTF-8"),
     ],
 )
@@ -230,6 +240,12 @@ def test_an_object_inside_a_broken_one_is_no_record(spark: SparkSession) -> None
     read = Read(spark, ACCELEROMETER, broken, deep + deep, LINE)
     assert read.accepted == [TYPED]
     assert [text for _, text in read.quarantined] == [broken, deep + deep]
+
+
+def test_what_is_nested_less_deeply_is_ignored_like_any_unknown_field(spark: SparkSession) -> None:
+    deep = LINE[:-1] + f', "other": {"[" * 63}{"]" * 63}}}'
+    wide = LINE[:-1] + f', "other": [{", ".join(["[]"] * 100)}], "text": "{"[" * 100}"}}'
+    assert Read(spark, ACCELEROMETER, deep, wide).accepted == [TYPED, TYPED]
 
 
 def test_a_text_may_begin_with_a_bracket(spark: SparkSession) -> None:
