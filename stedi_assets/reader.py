@@ -141,11 +141,12 @@ def _too_deep() -> Column:
     """Whether brackets are still there when those that enclose nothing were removed, level by level."""
     # Without strings, so that a bracket in one does not count.
     strings = F.regexp_replace(F.regexp_replace("value", r"\\(?s:.)", ""), '"[^"]*"', "")
-    brackets = F.regexp_replace(strings, r"[^\[\]{}]", "")
+    # All of one kind, so that each pass removes one level.
+    brackets = F.translate(F.regexp_replace(strings, r"[^\[\]{}]", ""), "{}", "[]")
     left = F.aggregate(
         F.sequence(F.lit(1), F.lit(DEEPEST)),
         brackets,
-        lambda text, _: F.replace(F.replace(text, F.lit("[]"), F.lit("")), F.lit("{}"), F.lit("")),
+        lambda text, _: F.replace(text, F.lit("[]"), F.lit("")),
     )
     return F.when(F.length(brackets) > 2 * DEEPEST, left != "").otherwise(F.lit(False))
 
