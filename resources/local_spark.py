@@ -161,7 +161,7 @@ def _forget_jvm() -> None:
 
 
 def _why(error: Exception) -> str:
-    said = str(getattr(error, "java_exception", "") or error).strip().splitlines()[0]
+    said = (str(getattr(error, "java_exception", "") or error).strip() or type(error).__name__).splitlines()[0]
     return (
         f"Apache Spark could not start: {said}. What it printed is above, or in the run's stderr in the UI. Look at "
         "the settings in STEDI_SPARK_CONF, if there are any. STEDI_SPARK=embedded needs no Java."

@@ -13,23 +13,15 @@ from hypothesis import strategies as st
 
 from stedi_assets import reader
 from stedi_assets.contracts import ACCELEROMETER, CUSTOMER, STEP_TRAINER, Feed
+from tests.conformance import hostile
+from tests.conformance.hostile import READING
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-READING = {"user": "a@example.com", "timestamp": 1655564376361, "x": 1.0, "y": -0.5, "z": 0.25}
 TYPED = ("a@example.com", 1655564376361, 1.0, -0.5, 0.25)
 LINE = json.dumps(READING)
-CUSTOMER_RECORD = {
-    "customerName": "Ada Example",
-    "email": "ada@example.com",
-    "phone": "5550100",
-    "birthDay": "0993-01-01",
-    "serialNumber": "s-1",
-    "registrationDate": 1655564376361,
-    "lastUpdateDate": 1655564376361,
-    "shareWithResearchAsOfDate": 1655564376361,
-}
+CUSTOMER_RECORD = {**hostile.CUSTOMER, "email": "ada@example.com"}
 
 
 class Read:
