@@ -33,8 +33,14 @@ REFERENCE = ROOT.parent / "shared" / "reference"
 ENGINE = EmbeddedSpark()
 ENGINES: dict[str, SparkEngine] = {
     "embedded": ENGINE,
-    # Small: test data is tiny, and the machine runs other things beside.
-    "local": LocalSpark(conf={"spark.driver.memory": "2g", "spark.sql.shuffle.partitions": "2"}),
+    # Small, and compiled quickly in place of well: test data is tiny, and the machine runs other things beside.
+    "local": LocalSpark(
+        conf={
+            "spark.driver.memory": "2g",
+            "spark.sql.shuffle.partitions": "2",
+            "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+        }
+    ),
 }
 
 
@@ -104,8 +110,8 @@ class Stedi:
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
-    engine: str = "embedded"
     instance: dg.DagsterInstance = field(default_factory=dg.DagsterInstance.ephemeral)
+    engine: str = "embedded"
 
     @property
     def source(self) -> Path:

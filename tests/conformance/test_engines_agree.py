@@ -55,7 +55,7 @@ def lakehouses(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[dict[str
     elif not source.is_dir():
         pytest.skip(f"the reference data is not at {source} (its licence forbids a copy in this repository)")
     environment = {"STEDI_SOURCE": str(source), **settings}
-    stedis = {engine: Stedi(tmp_path / engine, environment, engine) for engine in ENGINES}
+    stedis = {engine: Stedi(tmp_path / engine, environment, engine=engine) for engine in ENGINES}
     runs = {engine: stedi.materialize(*TABLES, "query_evidence") for engine, stedi in stedis.items()}
     return stedis, runs
 
