@@ -36,7 +36,7 @@ def table(spark: LocalSpark) -> None:
     print("JVM", *jvms, spark._scratch.name, flush=True)
     {then}
 
-conf = {{"spark.driver.memory": "1g", "spark.log.level": "FATAL"}}
+conf = {{"spark.driver.memory": "1g", "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1"}}
 result = dg.materialize([table], resources={{"spark": LocalSpark(conf=conf)}}, raise_on_error=False)
 print("success", result.success, flush=True)
 """
