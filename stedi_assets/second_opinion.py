@@ -20,6 +20,7 @@ else:
     F = LazyModule("pyspark.sql.functions")
 
 LEAST = -(2**63)  # below every date, as null is
+DIGITS = 20  # of the largest distance between two dates
 
 
 def verdicts(customer_landing: DataFrame) -> DataFrame:
@@ -28,20 +29,32 @@ def verdicts(customer_landing: DataFrame) -> DataFrame:
     Columns: person, records (how many there are of the customer), lastupdatedate, serialnumber, agreed,
     consented_since (epoch ms; null where they did not).
     """
-    refuses = F.when(F.col(CONSENT) > 0, 0).otherwise(1)
-    since = F.coalesce(F.col(CONSENT), F.lit(LEAST))
-    says = F.struct("lastupdatedate", refuses.alias("refuses"), since.alias("since"), "serialnumber")
+    refuses = F.when(F.col(CONSENT) > 0, "0").otherwise("1")
+    # One text that sorts as the four would: engines find the greatest of texts many times faster than of structs.
+    says = F.concat(_sortable("lastupdatedate"), refuses, _sortable(CONSENT), F.coalesce("serialnumber", F.lit("")))
     customers = customer_landing.groupBy(person("email").alias("person"))
-    newest = customers.agg(F.count("*").alias("records"), F.max(says).alias("newest"))
-    agreed = F.col("newest.refuses") == 0
+    newest = customers.agg(F.count("*").alias("records"), F.max(says).alias("says"))
+    agreed = F.substring("says", DIGITS + 1, 1) == "0"
     return newest.select(
         "person",
         "records",
-        "newest.lastupdatedate",
-        "newest.serialnumber",
+        _sorted(1).alias("lastupdatedate"),
+        F.expr(f"substring(says, {2 * DIGITS + 2})").alias("serialnumber"),
         agreed.alias("agreed"),
-        F.when(agreed, F.col("newest.since")).alias(SINCE),
+        F.when(agreed, _sorted(DIGITS + 2)).alias(SINCE),
     )
+
+
+def _sortable(moment: str) -> Column:
+    """A moment as digits that sort as it does; null is before all."""
+    above = F.coalesce(F.col(moment), F.lit(LEAST)).cast("decimal(20,0)") - F.lit(LEAST).cast("decimal(20,0)")
+    return F.lpad(above.cast("decimal(20,0)").cast("string"), DIGITS, "0")
+
+
+def _sorted(position: int) -> Column:
+    """The moment whose digits begin there."""
+    above = F.substring("says", position, DIGITS).cast("decimal(20,0)")
+    return (above + F.lit(LEAST).cast("decimal(20,0)")).cast("bigint")
 
 
 def serial_verdicts(customer_landing: DataFrame) -> DataFrame:
