@@ -2,7 +2,7 @@
 
 Belongs here: names, defaults, allowed values, and the sentence a user reads when a value is wrong.
 Does not belong here: opening anything. Reading the settings looks whether the folders are there, and touches nothing
-else: no file, no network, no engine.
+else: no file, no network, no engine. What only AWS needs is in `aws_settings.py`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import NoReturn
 
-import click
+from resources.aws_settings import S3, Emr, athena_workgroup, emr_settings, s3_location, source_access
+from resources.environment import Environment, SettingsError, choice, get, matching, number, reject
+
+__all__ = ["RESERVED", "SPARK_CONF_OF_OURS", "Consent", "Settings", "SettingsError"]
 
 RESERVED = ("landing", "sample", "evidence")
 """Folders of a lakehouse that hold no tables."""
@@ -39,10 +41,6 @@ class Consent(StrEnum):
     AS_OF_DATE = "as-of-date"  # those taken at or after the moment of consent
 
 
-class SettingsError(click.ClickException):
-    """A setting has a value that cannot work. The command line prints the sentence, without a traceback."""
-
-
 @dataclass(frozen=True)
 class Settings:
     """What the environment asks for; see README «Settings» for the meaning of each field."""
@@ -54,60 +52,62 @@ class Settings:
     database: str
     quarantine_limit: float
     spark_conf: dict[str, str]
+    source_access: str = "credentials"
+    athena_workgroup: str = ""
+    emr: Emr | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
         """Read the settings; SettingsError names the variable, its value and what is allowed."""
         env = os.environ if environment is None else environment
+        lakehouse = _lakehouse(env)
+        engine = _engine(env, on_aws=lakehouse.startswith(S3))
         return cls(
-            source=_source(env),
-            lakehouse=_lakehouse(env),
-            spark=_engine(env),
-            consent=Consent(_choice(env, "STEDI_CONSENT", tuple(Consent))),
+            source=_source(env, on_aws=lakehouse.startswith(S3)),
+            lakehouse=lakehouse,
+            spark=engine,
+            consent=Consent(choice(env, "STEDI_CONSENT", tuple(Consent))),
             database=_database(env),
-            quarantine_limit=_share(env, "STEDI_QUARANTINE_LIMIT", "0.05"),
-            spark_conf=_spark_conf(env),
+            quarantine_limit=number(
+                env, "STEDI_QUARANTINE_LIMIT", "0.05", 0, 1, "set it to a share between 0 and 1, such as 0.05 for 5 %"
+            ),
+            spark_conf=_spark_conf(env, engine),
+            source_access=source_access(env),
+            athena_workgroup=athena_workgroup(env) if lakehouse.startswith(S3) else "",
+            emr=emr_settings(env) if engine == "emr-serverless" else None,
         )
 
-
-def _get(env: Mapping[str, str], name: str, default: str) -> str:
-    # An empty value is how shells and .env files say «not set».
-    return env.get(name, "").strip() or default
-
-
-def _reject(name: str, value: str, expected: str) -> NoReturn:
-    raise SettingsError(f"{name}={value!r} is not usable: {expected}.")
+    @property
+    def on_aws(self) -> bool:
+        """Whether the tables live in S3 and the Glue Data Catalog."""
+        return self.lakehouse.startswith(S3)
 
 
-def _choice(env: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str:
-    value = _get(env, name, allowed[0])
-    if value not in allowed:
-        _reject(name, value, f"set it to {' or '.join(map(repr, map(str, allowed)))}")
-    return value
-
-
-def _source(env: Mapping[str, str]) -> str:
-    value = _get(env, "STEDI_SOURCE", "sample")
+def _source(env: Environment, *, on_aws: bool) -> str:
+    value = get(env, "STEDI_SOURCE", "sample")
     if value == "sample":
         return value
-    if value.startswith("s3://"):
-        _reject("STEDI_SOURCE", value, "feeds in S3 are not available yet, set it to 'sample' or a folder")
+    if "://" in value:
+        location = s3_location("STEDI_SOURCE", value, "set it to 'sample', a folder, or s3://bucket/prefix")
+        if not on_aws:
+            reject("STEDI_SOURCE", value, "feeds in S3 are brought to a lakehouse in S3, set STEDI_LAKEHOUSE to one")
+        return location
     folder = _folder(value)
     if folder is None or not folder.is_dir():
-        _reject("STEDI_SOURCE", value, "set it to 'sample' or to a folder that exists")
+        reject("STEDI_SOURCE", value, "set it to 'sample' or to a folder that exists")
     return str(folder)
 
 
-def _lakehouse(env: Mapping[str, str]) -> str:
-    value = _get(env, "STEDI_LAKEHOUSE", "lakehouse")
+def _lakehouse(env: Environment) -> str:
+    value = get(env, "STEDI_LAKEHOUSE", "lakehouse")
     if "://" in value:
-        _reject("STEDI_LAKEHOUSE", value, "a lakehouse in S3 is not available yet, set it to a folder")
+        return s3_location("STEDI_LAKEHOUSE", value, "set it to a folder, or to s3://bucket/prefix")
     folder = _folder(value)
     if folder is None or any(part.exists() and not part.is_dir() for part in (folder, *folder.parents)):
-        _reject("STEDI_LAKEHOUSE", value, "nothing can be written there, set it to a folder")
+        reject("STEDI_LAKEHOUSE", value, "nothing can be written there, set it to a folder")
     if re.search(r"[*?\[\]{}#]", str(folder)):
         # Engines take these for patterns, and URIs for a query or a fragment.
-        _reject("STEDI_LAKEHOUSE", value, "set it to a folder with none of * ? [ ] { } # in its whole path")
+        reject("STEDI_LAKEHOUSE", value, "set it to a folder with none of * ? [ ] { } # in its whole path")
     return str(folder)
 
 
@@ -119,45 +119,37 @@ def _folder(value: str) -> Path | None:
         return None
 
 
-def _engine(env: Mapping[str, str]) -> str:
-    value = _choice(env, "STEDI_SPARK", ("embedded", "local", "emr-serverless"))
-    if value == "emr-serverless":
-        _reject("STEDI_SPARK", value, "this engine is not available yet, set it to 'embedded' or 'local'")
+def _engine(env: Environment, *, on_aws: bool) -> str:
+    value = choice(env, "STEDI_SPARK", ("embedded", "local", "emr-serverless"))
+    if value == "emr-serverless" and not on_aws:
+        reject("STEDI_SPARK", value, "EMR Serverless reaches no folder, set STEDI_LAKEHOUSE to s3://bucket/prefix")
+    if value == "local" and on_aws:
+        # Apache Spark reads S3 with hadoop-aws, which comes from Maven alone.
+        reject("STEDI_SPARK", value, "a lakehouse in S3 needs 'embedded' or 'emr-serverless'")
     return value
 
 
-def _spark_conf(env: Mapping[str, str]) -> dict[str, str]:
-    name, value = "STEDI_SPARK_CONF", _get(env, "STEDI_SPARK_CONF", "")
-    if value and _engine(env) == "embedded":
-        _reject(name, value, "the embedded engine takes no Spark settings, unset it or set STEDI_SPARK=local")
+def _spark_conf(env: Environment, engine: str) -> dict[str, str]:
+    name, value = "STEDI_SPARK_CONF", get(env, "STEDI_SPARK_CONF")
+    if value and engine == "embedded":
+        reject(name, value, "the embedded engine takes no Spark settings, unset it or set STEDI_SPARK=local")
     try:
         words = shlex.split(value)
     except ValueError as error:
-        _reject(name, value, f"it cannot be split into settings ({error})")
+        reject(name, value, f"it cannot be split into settings ({error})")
     pairs = [word.partition("=")[::2] for word in words]
     for key, setting in pairs:
         if not re.fullmatch(r"spark(\.[\w-]+)+", key) or not setting:
-            _reject(name, value, "write spark.key=value, several with blanks between, quotes around one with blanks")
+            reject(name, value, "write spark.key=value, several with blanks between, quotes around one with blanks")
         if key in SPARK_CONF_OF_OURS:
-            _reject(name, value, f"{key} is set by the engine itself, leave it out")
+            reject(name, value, f"{key} is set by the engine itself, leave it out")
     return dict(pairs)
 
 
-def _database(env: Mapping[str, str]) -> str:
-    value = _get(env, "STEDI_DATABASE", "stedi")
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", value):
-        _reject("STEDI_DATABASE", value, "use at most 64 lower-case letters, digits and _, starting with a letter")
+def _database(env: Environment) -> str:
+    name = "STEDI_DATABASE"
+    expected = "use at most 64 lower-case letters, digits and _, starting with a letter"
+    value = matching(env, name, "[a-z][a-z0-9_]{0,63}", expected, "stedi")
     if value in RESERVED or value.endswith("_landing"):
-        _reject("STEDI_DATABASE", value, "that folder of the lakehouse holds something else, use another name")
+        reject(name, value, "that folder of the lakehouse holds something else, use another name")
     return value
-
-
-def _share(env: Mapping[str, str], name: str, default: str) -> float:
-    value = _get(env, name, default)
-    try:
-        share = float(value)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
-        _reject(name, value, "set it to a share between 0 and 1, such as 0.05 for 5 %")
-    return share
