@@ -34,6 +34,11 @@ SPARK_CONF_OF_OURS = (
 """Spark settings that nobody can replace: without them there is no engine to talk to."""
 
 
+def cache_folder() -> Path:
+    """Where this machine keeps what can be made again any time."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "stedi-lakehouse")
+
+
 class Consent(StrEnum):
     """Which readings a consenting customer shares."""
 
