@@ -180,12 +180,13 @@ def test_a_commit_that_arrived_although_its_answer_was_lost_is_a_commit(
     lakehouse = house.lakehouse
     staged = lakehouse.stage(house.frame(BOB), WALKS, "run")
     network = lakehouse.catalog.glue._endpoint.http_session  # type: ignore[attr-defined]
-    send = network.send
+    send, lost = network.send, list[str]()
 
     def lose(request: Any) -> Any:
         response = send(request)
-        if not request.headers["X-Amz-Target"].endswith((b"CreateTable", b"UpdateTable")):
+        if lost or not request.headers["X-Amz-Target"].endswith((b"CreateTable", b"UpdateTable")):
             return response
+        lost.append(request.headers["X-Amz-Target"])
         if answer == "lost":
             raise ConnectionClosedError(endpoint_url=house.aws.endpoint)
         response.status_code, response._content = 500, b"{}"
