@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+MINISTACK := .venv-ministack
 export DAGSTER_HOME := $(CURDIR)/.dagster
 
 .PHONY: lakehouse test ui lint bench ddl clean
@@ -13,7 +14,7 @@ lakehouse: $(VENV)/installed
 	@$(BIN)/python -m stedi_assets.summary
 	@echo "Look at it in the Dagster UI: make ui, then open http://localhost:3000"
 
-test: $(VENV)/installed-dev
+test: $(VENV)/installed-dev $(MINISTACK)/installed
 	$(BIN)/python -m pytest
 
 ui: $(VENV)/installed
@@ -43,5 +44,11 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --use-pep517 --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
+# The server that stands for AWS in the tests; it pins packages that the project has in other versions.
+$(MINISTACK)/installed: constraints-ministack.txt
+	$(PYTHON) -m venv $(MINISTACK)
+	$(MINISTACK)/bin/pip install --quiet --disable-pip-version-check --requirement constraints-ministack.txt
+	@touch $@
+
 clean:
-	rm -rf $(VENV) lakehouse build *.egg-info
+	rm -rf $(VENV) $(MINISTACK) lakehouse build *.egg-info

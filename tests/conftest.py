@@ -1,4 +1,4 @@
-"""Fixtures: one engine session for the whole test run, and an empty lakehouse for each test."""
+"""Fixtures: one engine session and one server for the whole test run, and an empty lakehouse for each test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 
 from resources.lakehouse import spark_ddl
 from stedi_assets.contracts import TABLES, Table
-from tests.support import ENGINE, ENGINES, MakeFrame, Rows, Stedi, require_apache_spark
+from tests.servers.ministack import PYTHON, Aws, ministack
+from tests.support import ENGINE, ENGINES, MakeFrame, Rows, Stedi, require, require_apache_spark
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -47,3 +48,21 @@ def frame(spark: SparkSession) -> MakeFrame:
 def stedi(tmp_path: Path, spark: SparkSession) -> Stedi:
     """An empty lakehouse of the test's own."""
     return Stedi(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def aws_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    """The one server that stands for AWS, for the whole test run. This process is not pointed to it: see `aws`."""
+    require(PYTHON.exists(), f"{PYTHON} is missing: run `make {PYTHON.parents[1].name}/installed`")
+    with ministack(tmp_path_factory.mktemp("ministack")) as endpoint:
+        yield Aws(endpoint)
+
+
+@pytest.fixture
+def aws(aws_account: Aws, monkeypatch: pytest.MonkeyPatch) -> Aws:
+    """An AWS account; while the test runs, all clients of this process talk to it."""
+    for name, value in aws_account.environment.items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    return aws_account
