@@ -21,14 +21,14 @@ ICEBERG = {
     "Name": NAME,
     "TableType": "EXTERNAL_TABLE",
     "Parameters": {"table_type": "ICEBERG", "metadata_location": "s3://bucket/x.json"},
-    "StorageDescriptor": {"Columns": [{"Name": "json", "Type": "string"}], "Location": PLACE},
+    "StorageDescriptor": {"Location": PLACE, "SerdeInfo": {"SerializationLibrary": "org.openx.JsonSerDe"}},
 }
 PARQUET = {
     "Name": NAME,
     "TableType": "EXTERNAL_TABLE",
     "StorageDescriptor": {"Location": PLACE, "SerdeInfo": {"SerializationLibrary": "ql.io.parquet.ParquetHiveSerDe"}},
 }
-OURS_TO_NOBODY = {
+MANAGED = {
     "Name": NAME,
     "TableType": "MANAGED_TABLE",
     "StorageDescriptor": {"Location": PLACE, "SerdeInfo": {"SerializationLibrary": "org.openx.JsonSerDe"}},
@@ -107,7 +107,7 @@ def test_a_changed_location_is_applied(aws: Aws, athena: AthenaQuery) -> None:
     assert in_glue(aws, athena)["StorageDescriptor"]["Location"].rstrip("/") == "s3://bucket/other"
 
 
-@pytest.mark.parametrize("table", [ICEBERG, PARQUET, OURS_TO_NOBODY], ids=["iceberg", "parquet", "managed"])
+@pytest.mark.parametrize("table", [ICEBERG, PARQUET, MANAGED], ids=["iceberg", "parquet", "managed"])
 def test_a_table_that_is_none_over_json_files_is_never_dropped(
     aws: Aws, athena: AthenaQuery, table: dict[str, Any]
 ) -> None:
