@@ -15,7 +15,7 @@ import dagster as dg
 from resources.lakehouse import Lakehouse, LocalLakehouse
 from resources.landing_zone import LandingZone
 from resources.local_spark import LocalSpark
-from resources.query import EngineQuery
+from resources.query import EngineQuery, Query
 from resources.settings import Settings, cache_folder
 from resources.spark import EmbeddedSpark, SparkEngine
 from stedi_assets import curated, landing, trusted
@@ -66,12 +66,20 @@ def build_resources(settings: Settings) -> dict[str, Any]:
         "spark": _engine(settings),
         "lakehouse": _lakehouse(settings),
         "landing_zone": _landing_zone(settings),
-        "query": EngineQuery(),
+        "query": _query(settings),
     }
 
 
 def _engine(settings: Settings) -> SparkEngine:
     return LocalSpark(conf=settings.spark_conf) if settings.spark == "local" else EmbeddedSpark()
+
+
+def _query(settings: Settings) -> Query:
+    if not settings.on_aws:
+        return EngineQuery()
+    from resources.athena import AthenaQuery
+
+    return AthenaQuery(workgroup=settings.athena_workgroup, database=settings.database)
 
 
 def _landing_zone(settings: Settings) -> LandingZone:
