@@ -57,7 +57,8 @@ def query_evidence(
     folder.mkdir(parents=True, exist_ok=True)
     metadata: dict[str, Any] = {}
     for name, sql in queries().items():
-        answer = query.run(sql, {table: partial(tables.frame, table) for table in tables_in(sql)})
+        with spark.at_work():
+            answer = query.run(sql, {table: partial(tables.frame, table) for table in tables_in(sql)})
         context.log.info(f"{name}: {len(answer.rows)} rows in {answer.seconds:.2f} s")
         metadata[f"seconds: {name}"] = round(answer.seconds, 3)
         if name in PICTURED:
@@ -66,7 +67,7 @@ def query_evidence(
             metadata[f"{name}.png"] = report.embedded(name, picture)
         else:
             metadata[name] = dg.MetadataValue.md(_markdown(answer))
-    metadata |= {"folder": dg.MetadataValue.path(str(folder)), "engine": spark.engine}
+    metadata |= {"folder": dg.MetadataValue.path(str(folder)), **spark.metadata}
     yield dg.MaterializeResult(metadata=metadata)
 
 

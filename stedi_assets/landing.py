@@ -83,9 +83,10 @@ def landing_asset(feed: Feed, settings: Settings, lakehouse: Lakehouse, zone: La
         context: dg.AssetExecutionContext, spark: SparkEngine, lakehouse: Lakehouse, landing_zone: LandingZone
     ) -> Iterator[Any]:
         intake = Intake(feed, settings, version, Tables(spark, lakehouse, settings.consent), landing_zone)
-        if context.selected_asset_keys:
-            yield from intake.take_delivery(context)
-        else:
-            yield from intake.audit_published().for_dagster(context)
+        with spark.at_work():
+            if context.selected_asset_keys:
+                yield from intake.take_delivery(context)
+            else:
+                yield from intake.audit_published().for_dagster(context)
 
     return step
