@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 DEFAULTS = {"spark.sql.session.timeZone": "UTC"}
 IDLE_LOOK = 60.0  # AWS ends idle sessions, so one that was not used for so many seconds is looked at first
-RETRY_LOOK = 2.0
+RETRY_LOOK = 0.5
 
 
 class EmrServerlessSpark(SparkEngine):

@@ -158,7 +158,7 @@ def test_a_connection_that_does_not_come_back_fails_the_table_and_ends_the_sessi
 def test_an_error_of_the_query_itself_is_told_as_it_is(emr: EmrServerless) -> None:
     failed = run(lambda spark: spark.spark_session.sql("select * from nowhere").show())
     assert "nowhere" in failed.failure
-    assert "session" not in failed.failure
+    assert "EMR Serverless session" not in failed.failure
     assert len(emr.sessions) == 1
 
 

@@ -91,6 +91,7 @@ class SparkEndpoint(grpc.GenericRpcHandler):
         try:
             still_there = self._admit(token)
             answers = self._engine.stream_stream(method)(iter(list(requests)))
+            context.add_callback(answers.cancel)  # so that the engine knows when its client is gone
             if method.endswith("/ExecutePlan"):
                 self._wait_at_the_door(still_there, context)
             yield from answers
