@@ -273,4 +273,6 @@ def test_a_session_that_is_terminated_in_the_middle_of_a_query_fails_the_query_a
 
     failure = run(terminate).failure
     threads[0].join()
+    tried = [method for method, _ in emr.endpoint.calls if method in ("ExecutePlan", "ReattachExecute")]
+    assert len(tried) < 2 + 6  # two queries, and a few moments in which nobody knew yet
     assert "it is TERMINATED: Terminated by an administrator. Nothing was published." in failure

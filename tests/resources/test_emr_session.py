@@ -14,12 +14,13 @@ from tests.resources.emr_runs import engine
 from tests.servers.emr_serverless import BROKEN, THROTTLED, EmrServerless, Fault, denied
 
 
-def refusal(kind: type[Exception] = EngineUnavailableError, **fields: Any) -> Any:
-    """What the first table that needs the engine is told."""
+def refusal(emr: EmrServerless, kind: type[Exception] = EngineUnavailableError, **fields: Any) -> Any:
+    """What the first table that needs the engine is told. No session is left by then."""
     spark = engine(**fields)
     try:
         with pytest.raises(kind) as refused:
             _ = spark.spark_session
+        assert not emr.alive
     finally:
         spark.close()
     return refused.value
@@ -47,14 +48,14 @@ def test_a_session_whose_start_was_never_answered_is_found_and_terminated(
 ) -> None:
     monkeypatch.setitem(aws.PATIENCE, "retries", {"total_max_attempts": 1})
     emr.fail("StartSession", Fault(BROKEN, after=True))
-    assert refusal(AwsError).allow_retries
+    assert refusal(emr, AwsError).allow_retries
     (session,) = emr.sessions.values()
     assert not session.alive
 
 
 def test_a_start_that_is_refused_is_not_tried_again(emr: EmrServerless) -> None:
     emr.fail("StartSession", denied("StartSession"))
-    refusal(AwsError)
+    refusal(emr, AwsError)
     assert emr.calls.count("StartSession") == 1
     assert emr.sessions == {}
 
@@ -62,17 +63,16 @@ def test_a_start_that_is_refused_is_not_tried_again(emr: EmrServerless) -> None:
 @pytest.mark.parametrize("action", ["GetApplication", "StartSession", "GetSession", "GetSessionEndpoint"])
 def test_denied_access_names_the_action_that_is_missing_and_nobody(emr: EmrServerless, action: str) -> None:
     emr.fail(action, denied(action))
-    error = refusal(AwsError)
+    error = refusal(emr, AwsError)
     assert f"emr-serverless:{action} is not allowed" in error.description
     assert "example.com" not in error.description
     assert error.allow_retries is False
-    assert not emr.alive
 
 
 def test_a_session_that_fails_is_told_in_awss_own_words(emr: EmrServerless) -> None:
     emr.start_states = ["SUBMITTED", "STARTING", "FAILED"]
     emr.failure = "Could not create an executor: the maximum capacity of the application is 4 vCPU."
-    error = refusal()
+    error = refusal(emr)
     assert error.description == (
         f"EMR Serverless session {next(iter(emr.sessions))} did not start, it is FAILED: Could not create an executor: "
         "the maximum capacity of the application is 4 vCPU."
@@ -82,10 +82,9 @@ def test_a_session_that_fails_is_told_in_awss_own_words(emr: EmrServerless) -> N
 
 def test_a_session_that_takes_too_long_to_start_is_terminated(emr: EmrServerless) -> None:
     emr.start_states = ["SUBMITTED", "STARTING"]
-    sentence = refusal(start_minutes=0.01).description
+    sentence = refusal(emr, start_minutes=0.01).description
     assert "did not start within 0.01 minutes, it is still STARTING: Waiting for capacity." in sentence
     assert "STEDI_EMR_START_MINUTES" in sentence
-    assert not emr.alive
 
 
 @pytest.mark.parametrize("ready", ["STARTED", "IDLE", "BUSY"])
@@ -136,7 +135,7 @@ def test_a_start_that_lasts_is_reported_again_and_again(
 
 def test_a_client_of_another_spark_is_told_which_release_or_pyspark_to_choose(emr: EmrServerless) -> None:
     emr.application["releaseLabel"] = "emr-7.13.0"
-    error = refusal(EngineError)
+    error = refusal(emr, EngineError)
     assert error.description.endswith(
         "has release emr-7.13.0, which runs Spark 3.5.6, but pyspark 4.1.3 is installed here, and the two must be "
         "equal: choose release emr-spark-8.2.0 for the application, or install pyspark==3.5.6 here."
@@ -147,7 +146,7 @@ def test_a_client_of_another_spark_is_told_which_release_or_pyspark_to_choose(em
 
 def test_an_application_without_sessions_is_told_how_to_enable_them(emr: EmrServerless) -> None:
     emr.application["interactiveConfiguration"] = {"sessionEnabled": False}
-    sentence = refusal(EngineError).description
+    sentence = refusal(emr, EngineError).description
     assert "has no interactive sessions enabled" in sentence
     assert "--interactive-configuration sessionEnabled=true" in sentence
     assert emr.sessions == {}

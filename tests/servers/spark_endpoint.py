@@ -18,10 +18,15 @@ from typing import Any
 
 import grpc
 import trustme
+from google.rpc import code_pb2
+from google.rpc.status_pb2 import Status
+from grpc_status.rpc_status import to_status
 
 from tests.servers import free_port
 
 HEADER = "x-aws-proxy-auth"
+# Apache Spark's words for it, by which pyspark knows that a query never arrived; the embedded engine has others.
+NOT_FOUND = Status(code=code_pb2.INTERNAL, message="[INVALID_HANDLE.OPERATION_NOT_FOUND] Operation not found")
 WHOLE_MESSAGES = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
 
 
@@ -55,7 +60,7 @@ class SparkEndpoint(grpc.GenericRpcHandler):
         self._server: Any = None
         self.port = free_port()
         self.calls: list[tuple[str, str | None]] = []  # method and token of every call, refused ones too
-        self.open = threading.Event()  # answers to queries wait at the door while it is closed
+        self.open = threading.Event()  # queries wait at the door while it is closed
         self.open.set()
         self.waiting = threading.Event()  # one waits
         self.listen()
@@ -90,15 +95,15 @@ class SparkEndpoint(grpc.GenericRpcHandler):
         self.calls.append((method.rpartition("/")[2], token))
         try:
             still_there = self._admit(token)
-            answers = self._engine.stream_stream(method)(iter(list(requests)))
-            context.add_callback(answers.cancel)  # so that the engine knows when its client is gone
             if method.endswith("/ExecutePlan"):
                 self._wait_at_the_door(still_there, context)
-            yield from answers
+            yield from self._engine.stream_stream(method)(iter(list(requests)))
             still_there()
         except Refusal as refusal:
             context.abort(refusal.code, refusal.details)
         except grpc.RpcError as error:
+            if "operation not found" in error.details():
+                context.abort_with_status(to_status(NOT_FOUND))
             context.set_trailing_metadata(error.trailing_metadata() or ())  # which error it is, in Spark's own terms
             context.abort(error.code(), error.details())
 

@@ -8,13 +8,15 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from stedi_assets.contracts import TABLES
 from tests.resources.emr_runs import engine
-from tests.servers.emr_serverless import EmrServerless, Fault, Session
+from tests.servers.emr_serverless import EmrServerless, Fault
 from tests.stedi_assets.examples import CUSTOMERS, DISTANCES, READINGS, as_delivered
 from tests.support import ROOT, Stedi
 
@@ -82,6 +84,38 @@ def wait_until(emr: EmrServerless, moment: str) -> None:
         time.sleep(0.05)
 
 
+@contextmanager
+def command(stedi: Stedi) -> Iterator[subprocess.Popen[str]]:
+    """The whole command, as people and schedulers start it: a process of its own."""
+    deliver(stedi)
+    (home := stedi.folder / "dagster").mkdir()
+    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    environment = {
+        **os.environ,
+        "DAGSTER_HOME": str(home),
+        "STEDI_SOURCE": str(stedi.source),
+        "STEDI_LAKEHOUSE": str(stedi.folder / "lakehouse"),
+    }
+    environment.pop("SPARK_CONNECT_MODE_ENABLED", None)  # pyspark's, of this process
+    dagster = Path(sys.executable).with_name("dagster")
+    words = [dagster, "asset", "materialize", "-m", "tests.stedi_on_emr", "--select", "customer_landing"]
+    with subprocess.Popen(words, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_the_command_makes_a_table_and_leaves_no_session(stedi: Stedi, emr: EmrServerless) -> None:
+    with command(stedi) as process:
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert "EMR Serverless bills" in said
+    assert stedi.rows("customer_landing")
+    assert len(emr.sessions) == 1
+    assert not emr.alive
+
+
 @pytest.mark.parametrize(
     ("sign", "moment"),
     [
@@ -94,32 +128,16 @@ def wait_until(emr: EmrServerless, moment: str) -> None:
 def test_a_run_that_is_terminated_leaves_no_session(
     stedi: Stedi, emr: EmrServerless, sign: signal.Signals, moment: str
 ) -> None:
-    """The whole command, as people and schedulers start it: a process of its own."""
-    deliver(stedi)
     emr.endpoint.open.clear()
     if moment == "its session starts":
         emr.start_states = ["SUBMITTED", "STARTING"]
     if moment == "its session is asked for":
         emr.fail("StartSession", Fault(silent=True))
-    (home := stedi.folder / "dagster").mkdir()
-    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
-    environment = {
-        **os.environ,
-        "DAGSTER_HOME": str(home),
-        "STEDI_SOURCE": str(stedi.source),
-        "STEDI_LAKEHOUSE": str(stedi.folder / "lakehouse"),
-    }
-    dagster = Path(sys.executable).with_name("dagster")
-    command = [dagster, "asset", "materialize", "-m", "tests.stedi_on_emr", "--select", "customer_landing"]
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            wait_until(emr, moment)
-            process.send_signal(sign)
-            _, said = process.communicate(timeout=60)
-        finally:
-            process.kill()
+    with command(stedi) as process:
+        wait_until(emr, moment)
+        process.send_signal(sign)
+        _, said = process.communicate(timeout=60)
     assert process.returncode != 0
-    session: Session
     (session,) = emr.sessions.values()
     assert not session.alive, said
     assert "is being terminated" in said
