@@ -155,6 +155,35 @@ def test_a_connection_that_does_not_come_back_fails_the_table_and_ends_the_sessi
     assert not emr.alive
 
 
+def test_after_a_connection_that_did_not_come_back_a_retry_starts_a_fresh_session(
+    emr: EmrServerless, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(emr_channel, "RETRIES", 1)
+
+    def repair() -> None:
+        while "TerminateSession" not in emr.calls and not emr.stopping.wait(0.01):
+            pass
+        emr.endpoint.listen()
+
+    def break_the_first(spark: EmrServerlessSpark) -> None:
+        if len(emr.sessions) == 1:
+            emr.endpoint.hang_up()
+            threading.Thread(target=repair).start()
+
+    done = run(break_the_first, retries=1)
+    assert (done.result.success, done.counted) == (True, [3, 3, 4])
+    assert len(emr.sessions) == 2
+    assert not emr.alive
+
+
+def test_a_broken_promise_is_told_as_such_even_where_the_session_has_ended_too(emr: EmrServerless) -> None:
+    def fail_on_a_dead_session(spark: EmrServerlessSpark) -> None:
+        emr.alive[0].end("TERMINATED", "Terminated by an administrator")
+        fail(spark)
+
+    assert run(fail_on_a_dead_session).failure == "no"
+
+
 def test_an_error_of_the_query_itself_is_told_as_it_is(emr: EmrServerless) -> None:
     failed = run(lambda spark: spark.spark_session.sql("select * from nowhere").show())
     assert "nowhere" in failed.failure
