@@ -7,6 +7,7 @@ touches no file of the lakehouse. Does not belong here: an asset or a resource i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from stedi_assets import curated, landing, trusted
 from stedi_assets.contracts import FEEDS
 from stedi_assets.evidence import query_evidence
 from stedi_assets.sample_zone import SampleZone
-from stedi_assets.table import LakehouseTable
+from stedi_assets.table import LakehouseTable, code_version
 
 LAKEHOUSE_TABLES: tuple[LakehouseTable, ...] = (
     landing.customer_quarantine,
@@ -71,6 +72,13 @@ def build_resources(settings: Settings) -> dict[str, Any]:
 
 
 def _engine(settings: Settings) -> SparkEngine:
+    if settings.emr is not None:
+        from resources.emr_serverless import EmrServerlessSpark
+
+        versions = (table.code_version(settings.consent) for table in LAKEHOUSE_TABLES)
+        return EmrServerlessSpark(
+            **asdict(settings.emr), conf=settings.spark_conf, code_version=code_version(*versions)
+        )
     return LocalSpark(conf=settings.spark_conf) if settings.spark == "local" else EmbeddedSpark()
 
 

@@ -57,7 +57,8 @@ def query_evidence(
     folder = folder_at(lakehouse.root).below("evidence")
     metadata: dict[str, Any] = {}
     for name, sql in queries().items():
-        answer = query.run(sql, {table: partial(tables.frame, table) for table in tables_in(sql)})
+        with spark.at_work():
+            answer = query.run(sql, {table: partial(tables.frame, table) for table in tables_in(sql)})
         context.log.info(f"{name}: {len(answer.rows)} rows in {answer.seconds:.2f} s")
         metadata[f"seconds: {name}"] = round(answer.seconds, 3)
         metadata |= {f"{statistic}: {name}": value for statistic, value in answer.statistics.items()}
@@ -70,7 +71,7 @@ def query_evidence(
             metadata[name] = dg.MetadataValue.md(_markdown(answer))
     metadata["folder"] = dg.MetadataValue.path(folder.path(""))
     if tables.snapshots:  # the engine read them to answer; where Athena answers, none is started
-        metadata["engine"] = spark.engine
+        metadata |= spark.metadata
     yield dg.MaterializeResult(metadata=metadata)
 
 

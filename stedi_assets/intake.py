@@ -159,7 +159,7 @@ class Intake:
             "files delivered twice": len(landing.duplicates),
             "records found": delivered.found,
             "records quarantined": delivered.quarantined,
-            "engine": self.tables.spark.engine,
+            **self.tables.spark.metadata,
             **{
                 name: dg.MetadataValue.timestamp(datetime.fromtimestamp(at / 1000, UTC))
                 for name, at in times.items()

@@ -88,9 +88,10 @@ def landing_asset(feed: Feed, settings: Settings, lakehouse: Lakehouse, zone: La
         query: Query,
     ) -> Iterator[Any]:
         intake = Intake(feed, settings, version, Tables(spark, lakehouse, settings.consent), landing_zone, query)
-        if context.selected_asset_keys:
-            yield from intake.take_delivery(context)
-        else:
-            yield from intake.audit_published().for_dagster(context)
+        with spark.at_work():
+            if context.selected_asset_keys:
+                yield from intake.take_delivery(context)
+            else:
+                yield from intake.audit_published().for_dagster(context)
 
     return step
