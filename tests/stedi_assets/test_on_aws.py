@@ -1,0 +1,145 @@
+"""The whole graph on AWS: raw files and tables in S3, the catalog in Glue, queries in Athena, on both engines there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from resources.athena import AthenaQuery
+from resources.files import folder_at
+from resources.glue_lakehouse import GlueLakehouse
+from stedi_assets.contracts import FEEDS, TABLES
+from stedi_assets.definitions import build_resources
+from stedi_assets.evidence import PICTURED
+from stedi_assets.sample import write_feeds
+from tests.servers.emr_serverless import APPLICATION, ROLE, EmrServerless
+from tests.servers.ministack import Aws
+from tests.stedi_assets.test_reference import COUNTS
+from tests.support import REFERENCE, Outcome, Stedi, require
+
+LANDING = [feed.landing.name for feed in FEEDS]
+
+
+@dataclass
+class StediOnAws(Stedi):
+    """A lakehouse in a bucket and a Glue database of its own."""
+
+    aws: Aws | None = None
+
+    def __post_init__(self) -> None:
+        assert self.aws is not None
+        self.bucket = self.aws.new_bucket()
+        self.environment |= {
+            "STEDI_LAKEHOUSE": f"s3://{self.bucket}/prod",
+            "STEDI_DATABASE": self.aws.new_database(),
+            "STEDI_ATHENA_WORKGROUP": self.aws.new_workgroup(),
+        }
+
+    @property
+    def lakehouse(self) -> GlueLakehouse:  # type: ignore[override]
+        return GlueLakehouse(root=f"s3://{self.bucket}/prod", namespace=self.settings.database)
+
+    def objects(self, prefix: str) -> list[str]:
+        assert self.aws is not None
+        pages = self.aws.client("s3").get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+        keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
+        return sorted(key.removeprefix(prefix) for key in keys if not key.endswith("/"))
+
+    def show_to_athena(self) -> AthenaQuery:
+        """Athena over the lakehouse's data, in a database beside it: the test server's Athena reads no Iceberg."""
+        assert self.aws is not None
+        athena = AthenaQuery(workgroup=self.settings.athena_workgroup, database=self.aws.new_database())
+        for name, table in TABLES.items():
+            columns = ", ".join(f"`{column.name}` {column.type}" for column in table.columns)
+            if name in LANDING:
+                how, where = "ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'", f"{self.lakehouse.root}/{name}/"
+            else:
+                loaded = self.lakehouse.load(name)
+                assert loaded is not None
+                files = [task.file.file_path for task in loaded.scan().plan_files()]
+                how = "STORED AS PARQUET"
+                if not files:
+                    continue
+                where = files[0].rpartition("/")[0] + "/"
+            athena.run(f"CREATE EXTERNAL TABLE `{name}` ({columns}) {how} LOCATION '{where}'", {})
+        return athena
+
+
+@pytest.fixture
+def stedi_on_aws(tmp_path_factory: pytest.TempPathFactory, aws: Aws, spark: Any) -> StediOnAws:
+    return StediOnAws(tmp_path_factory.mktemp("aws"), aws=aws)
+
+
+def evidence(stedi: StediOnAws) -> Outcome:
+    return stedi.materialize("query_evidence", resources={"query": stedi.show_to_athena()})
+
+
+def test_the_reference_data_on_emr_serverless_s3_glue_and_athena(
+    stedi_on_aws: StediOnAws, aws: Aws, emr: EmrServerless
+) -> None:
+    require(REFERENCE.is_dir(), f"the reference data is not at {REFERENCE}")
+    stedi = stedi_on_aws
+    stedi.environment |= {
+        "STEDI_SOURCE": str(REFERENCE),
+        "STEDI_SPARK": "emr-serverless",
+        "STEDI_EMR_APPLICATION_ID": APPLICATION,
+        "STEDI_EMR_EXECUTION_ROLE_ARN": ROLE,
+    }
+    done = stedi.materialize(resources={"spark": build_resources(stedi.settings)["spark"]})
+    assert done.failure == ""
+    assert stedi.counts() == COUNTS["customer"]
+    (session,) = emr.sessions.values()
+    assert {done.metadata(table)["EMR session"] for table in TABLES} == {session.id}
+    assert not session.alive
+    for name in LANDING:
+        table = aws.client("glue").get_table(DatabaseName=stedi.settings.database, Name=name)["Table"]
+        assert table["StorageDescriptor"]["Location"].rstrip("/") == f"{stedi.lakehouse.root}/{name}"
+    shown = evidence(stedi)
+    assert shown.failure == ""
+    assert stedi.objects("prod/evidence/") == sorted(f"{name}.png" for name in PICTURED)
+    for name, rows in COUNTS["customer"].items():
+        if not name.endswith("_quarantine"):
+            assert f"| {name} | {rows} |" in shown.metadata("query_evidence")["table_counts"]
+
+
+def test_the_embedded_engine_makes_the_same_lakehouse_in_s3_as_in_a_folder(
+    stedi_on_aws: StediOnAws, stedi: Stedi
+) -> None:
+    feeds = stedi.folder / "feeds"
+    write_feeds(feeds, customers=40)
+    for one in (stedi, stedi_on_aws):
+        one.environment["STEDI_SOURCE"] = str(feeds)
+        assert one.materialize().failure == ""
+        assert one.materialize("accelerometer_landing").metadata("accelerometer_landing")["files unchanged"] > 0
+    assert stedi_on_aws.counts() == stedi.counts()
+    for table in TABLES:
+        assert without_run(table, stedi_on_aws) == without_run(table, stedi)
+    for name in LANDING:
+        landed = folder_at(str(stedi.folder / "lakehouse")).below(name).files()
+        assert stedi_on_aws.objects(f"prod/{name}/") == [file.name for file in landed]
+
+
+def without_run(table: str, stedi: Stedi) -> list[tuple[Any, ...]]:
+    """The table's rows. In quarantine, each ends with the run that read it, which is another one here and there."""
+    return [row[:-1] if table.endswith("_quarantine") else row for row in stedi.rows(table)]
+
+
+def test_on_aws_nothing_that_broke_a_promise_is_published(stedi_on_aws: StediOnAws) -> None:
+    stedi = stedi_on_aws
+    stedi.deliver("accelerometer", "no JSON")
+    stedi.environment |= {"STEDI_QUARANTINE_LIMIT": "0"}
+    done = stedi.materialize("accelerometer_landing")
+    assert "quarantine_within_limit" in done.failure
+    assert stedi.lakehouse.version("accelerometer_records") is None
+    assert stedi.objects(f"prod/{stedi.settings.database}/accelerometer_records/") == []
+
+
+def test_the_sample_is_generated_on_this_machine_and_lands_in_s3(
+    stedi_on_aws: StediOnAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(stedi_on_aws.folder))
+    stedi_on_aws.environment["STEDI_SOURCE"] = "sample"
+    assert stedi_on_aws.materialize("customer_landing").failure == ""
+    assert stedi_on_aws.objects("prod/customer_landing/")
