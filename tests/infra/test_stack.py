@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from botocore.exceptions import ClientError
 
@@ -74,6 +76,17 @@ def test_each_reads_writes_and_removes_what_its_work_needs_and_nothing_else(
     assert {key for key in KEYS if caller.may("s3", "delete_object", **file, Key=key)} == REMOVABLE[who]
 
 
+def test_through_athena_analysts_read_the_files_of_the_training_table_and_of_no_other(stack: Stack) -> None:
+    policy = json.loads(stack.policy("AnalystPolicy"))
+    (reading,) = (one for one in policy["Statement"] if "aws:CalledVia" in str(one.get("Condition")))
+    del reading["Condition"]  # the server never calls itself on somebody's behalf
+    athena = Caller(stack.aws, stack.aws.new_user(json.dumps(policy)))
+    for key in KEYS:
+        stack.aws.client("s3").put_object(Bucket=stack.bucket, Key=key, Body=b"{}")
+    read = {key for key in KEYS if athena.may("s3", "get_object", Bucket=stack.bucket, Key=key)}
+    assert read == {TRAINING, ANALYST_RESULT}
+
+
 @callers()
 def test_nobody_can_remove_a_version_or_change_the_bucket(stack: Stack, caller: Caller, who: str) -> None:
     key = TRUSTED if who != "analyst" else ANALYST_RESULT
@@ -112,7 +125,9 @@ def test_the_orchestrator_copies_feeds_from_the_source_and_cannot_change_it(
     source = next(b["Name"] for b in stack.aws.client("s3").list_buckets()["Buckets"] if b["Name"] != stack.bucket)
     file = {"Bucket": source, "Key": "customers/1.json"}
     assert orchestrator.may("s3", "list_objects_v2", Bucket=source, Prefix="customers/")
-    assert orchestrator.may("s3", "copy_object", Bucket=stack.bucket, Key=RAW, CopySource=file)
+    assert orchestrator.may(
+        "s3", "copy_object", Bucket=stack.bucket, Key=RAW, CopySource=file, TaggingDirective="REPLACE"
+    )
     assert not orchestrator.may("s3", "put_object", **file, Body=b"")
     assert not orchestrator.may("s3", "delete_object", **file)
     assert not session.may("s3", "get_object", **file)
