@@ -11,14 +11,15 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from resources.settings import cache_folder
+
 
 class ClassArchive:
     """The archive for this Java and this installation of Spark. It takes about 200 MB, and can be removed any time."""
 
     def __init__(self, java: str, spark: Path, folder: Path | None = None) -> None:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "stedi-lakehouse")
         installation = hashlib.sha256(f"{java} {spark} {spark.stat().st_mtime_ns}".encode()).hexdigest()[:16]
-        self.file = (folder or cache) / f"spark-classes-{installation}.jsa"
+        self.file = (folder or cache_folder()) / f"spark-classes-{installation}.jsa"
         # The JVM writes it when it ends; another that starts meanwhile must not find a half of it.
         self._written = self.file.with_suffix(f".{os.getpid()}")
 

@@ -16,7 +16,7 @@ from pyiceberg.types import DoubleType, LongType, NestedField, PrimitiveType, St
 if TYPE_CHECKING:
     from pyiceberg.table import Transaction
 
-    from resources.lakehouse import ColumnSpec
+    from resources.versions import ColumnSpec
 
 NAME_MAPPING = "schema.name-mapping.default"
 """Table property that ties Parquet columns, which carry no Iceberg field ids, to fields by name."""

@@ -2,25 +2,28 @@
 
 Belongs here: everything that knows the catalog and where a table's files lie. A table's new version is staged as
 Parquet files that no reader can see, and published by one atomic commit, or discarded.
-Does not belong here: which tables exist and what is in them; callers bring the columns.
+Does not belong here: which tables exist and what is in them, as callers bring the columns; S3 and Glue
+(`glue_lakehouse.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
 import dagster as dg
 from pydantic import PrivateAttr
 
-from resources.staging import StagingArea
+from resources.staging import Area, StagingArea
+from resources.storage_errors import explained
+from resources.versions import LakehouseError, NotPublishedError, Staged, TableSpec, Version
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-    from pyiceberg.catalog.sql import SqlCatalog
+    from pyiceberg.catalog import Catalog
     from pyiceberg.table import Table as IcebergTable
     from pyiceberg.table import Transaction
     from pyiceberg.table.snapshots import Snapshot
@@ -30,117 +33,47 @@ STAGED_IN = "stedi.staged-in"
 """Snapshot property: the folder whose files this version is made of."""
 
 
-class ColumnSpec(Protocol):
-    """What the lakehouse needs to know of a column."""
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-
-    @property
-    def type(self) -> str: ...  # noqa: D102
-
-    @property
-    def meaning(self) -> str: ...  # noqa: D102
-
-
-class TableSpec(Protocol):
-    """What the lakehouse needs to know of a table."""
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-
-    @property
-    def columns(self) -> Sequence[ColumnSpec]: ...  # noqa: D102
-
-
-class LakehouseError(dg.Failure):
-    """A table cannot be read or published. Retrying does not help; the sentence says what does."""
-
-    def __init__(self, sentence: str) -> None:
-        super().__init__(description=sentence, allow_retries=False)
-
-
-class NotPublishedError(LakehouseError):
-    """The table was never published."""
-
-
-@dataclass(frozen=True)
-class Staged:
-    """A version of a table that is written and not published: its folder, data files and their footers' facts.
-
-    `base` is the published table that it will replace: if somebody publishes meanwhile, the commit is refused.
-    """
-
-    table: TableSpec
-    area: StagingArea
-    base: IcebergTable | None
-    files: tuple[str, ...]
-    rows: int
-    schema: pa.Schema | None
-
-    @property
-    def columns(self) -> list[tuple[str, str]]:
-        """Names and types of the columns as written; the promised ones where nothing was written."""
-        if self.schema is None:
-            return [(column.name, column.type) for column in self.table.columns]
-        return [(field.name, _spark_type(str(field.type))) for field in self.schema]
-
-
-@dataclass(frozen=True)
-class Version:
-    """A published version of a table, as its commit describes it. `size` is in bytes."""
-
-    snapshot_id: int
-    rows: int
-    size: int
-    files: int
-    committed_ms: int
-    properties: Mapping[str, str]
-
-
-class Lakehouse(dg.ConfigurableResource[Any]):
-    """Tables under `root`, in a SQLite catalog named `stedi`, in the namespace `namespace`."""
+class Lakehouse(dg.ConfigurableResource[Any], ABC):
+    """Tables under `root`, in an Iceberg catalog, in the namespace `namespace`."""
 
     root: str
     namespace: str
 
     _catalog: Any = PrivateAttr(default=None)
 
+    @abstractmethod
+    def open_catalog(self) -> Catalog:
+        """Open the Iceberg catalog; the namespace exists afterwards."""
+
+    @abstractmethod
+    def uri(self, table: str) -> str:
+        """The location of the table's data and metadata, without a slash at its end."""
+
+    @abstractmethod
+    def staging_area(self, table: str) -> Area:
+        """Where a new version of the table is written before it is published."""
+
     @property
-    def catalog(self) -> SqlCatalog:
+    def catalog(self) -> Catalog:
         """The Iceberg catalog; opened on first use."""
         if self._catalog is None:
-            from pyiceberg.catalog.sql import SqlCatalog
-            from sqlalchemy import URL
-
-            root = Path(self.root)
-            root.mkdir(parents=True, exist_ok=True)
-            database = URL.create("sqlite", database=str(root / "catalog.db"))
-            self._catalog = SqlCatalog("stedi", uri=database.render_as_string(), warehouse=_uri(root))
-            self._catalog.create_namespace_if_not_exists(self.namespace)
-        catalog: SqlCatalog = self._catalog
+            self._catalog = self.open_catalog()
+        catalog: Catalog = self._catalog
         return catalog
 
     def identifier(self, table: str) -> str:
         """The table's full name."""
         return f"{self.namespace}.{table}"
 
-    def location(self, table: str) -> Path:
-        """The folder that holds the table's data and metadata."""
-        return Path(self.root) / self.namespace / table
-
-    def uri(self, table: str) -> str:
-        """The table's location."""
-        return _uri(self.location(table))
-
     def load(self, table: str) -> IcebergTable | None:
         """The Iceberg table, or None where it was never published."""
         from pyiceberg.exceptions import NoSuchTableError
 
-        try:
-            return self.catalog.load_table(self.identifier(table))
-        except NoSuchTableError:
-            return None
+        with self.explained(f"look up {table}"):
+            try:
+                return self.catalog.load_table(self.identifier(table))
+            except NoSuchTableError:
+                return None
 
     def version(self, table: str) -> Version | None:
         """The version that readers see now, or None where the table was never published."""
@@ -161,57 +94,90 @@ class Lakehouse(dg.ConfigurableResource[Any]):
         snapshot = loaded.snapshot_by_id(snapshot_id) if snapshot_id else loaded.current_snapshot()
         if snapshot is None:
             raise LakehouseError(f"{table.name} in {self.root} has no version {snapshot_id} any more.")
-        paths = []
-        for task in loaded.scan(snapshot_id=snapshot.snapshot_id).plan_files():
+        with self.explained(f"read {table.name}"):
+            uris = self._planned(loaded, snapshot.snapshot_id, table.name)
+        return read_files(spark, table, map(_path, uris)), _version(snapshot)
+
+    def _planned(self, loaded: IcebergTable, snapshot_id: int, name: str) -> list[str]:
+        uris = []
+        for task in loaded.scan(snapshot_id=snapshot_id).plan_files():
             if task.delete_files:
                 raise LakehouseError(
-                    f"{table.name} carries row deletes, written by another engine: reading its files would bring "
-                    f"the deleted rows back. Rewrite the table there, or materialize {table.name} again."
+                    f"{name} carries row deletes, written by another engine: reading its files would bring "
+                    f"the deleted rows back. Rewrite the table there, or materialize {name} again."
                 )
-            paths.append(_path(task.file.file_path))
+            uris.append(task.file.file_path)
         # Engines may take a missing file for an empty one.
-        if missing := [path for path in paths if not Path(path).is_file()]:
+        if missing := sorted(_missing(loaded.io, uris)):
             raise LakehouseError(
-                f"{len(missing)} of {len(paths)} data files of {table.name} are gone, {missing[0]} among them: "
-                f"something removed them behind the table's back. Materialize {table.name} again to make it anew."
+                f"{len(missing)} of {len(uris)} data files of {name} are gone, {_path(missing[0])} among them: "
+                f"something removed them behind the table's back. Materialize {name} again to make it anew."
             )
-        return read_files(spark, table, paths), _version(snapshot)
+        return uris
 
     def stage(self, frame: DataFrame, table: TableSpec, run_id: str) -> Staged:
         """Compute the frame and write it where no reader looks. First remove what crashed runs left behind."""
-        area = StagingArea(self.location(table.name) / "data")
-        area.remove_leftovers(lambda: {one.properties.get(STAGED_IN, "") for one in self.history(table.name)})
-        base = self.load(table.name)
-        folder = area.open(run_id)
-        try:
-            frame.write.parquet(str(folder))
-            return _staged(table, area, base)
-        except BaseException:
-            area.discard()
-            raise
+        area = self.staging_area(table.name)
+        with self.explained(f"stage {table.name}"):
+            area.remove_leftovers(lambda: {one.properties.get(STAGED_IN, "") for one in self.history(table.name)})
+            base = self.load(table.name)
+            folder = area.open(run_id)
+            try:
+                frame.write.parquet(folder)
+                return self._staged(table, area, base)
+            except BaseException:
+                area.discard()
+                raise
+
+    def _staged(self, table: TableSpec, area: Area, base: IcebergTable | None) -> Staged:
+        import pyarrow.parquet as pq
+        from pyiceberg.io import load_file_io
+
+        io = load_file_io(self.catalog.properties, self.uri(table.name))
+        footers = {path: pq.ParquetFile(io.new_input(_uri(path)).open()) for path in area.data_files()}
+        full = {path: footer for path, footer in footers.items() if footer.metadata.num_rows}
+        schema = next((footer.schema_arrow for footer in footers.values()), None)
+        return Staged(table, area, base, tuple(full), sum(footer.metadata.num_rows for footer in full.values()), schema)
 
     def read_staged(self, spark: SparkSession, staged: Staged) -> DataFrame:
         """The staged rows, for the audits."""
         return read_files(spark, staged.table, staged.files)
 
     def publish(self, staged: Staged, properties: Mapping[str, str]) -> Version:
-        """Replace the table's rows by the staged ones in one commit. LakehouseError if another writer was faster."""
+        """Replace the table's rows by the staged ones in one commit. LakehouseError if another writer was faster.
+
+        Where it cannot be told whether the commit arrived, the files stay, and the next run knows.
+        """
         from pyiceberg.exceptions import CommitFailedException, TableAlreadyExistsError, ValidationException
 
+        name = staged.table.name
         try:
-            transaction = self._transaction(staged.base, staged.table)
-            self._replace_files(transaction, staged, {**properties, STAGED_IN: staged.area.name})
-            snapshot = transaction.commit_transaction().current_snapshot()
+            with self.explained(f"publish {name}"):
+                transaction = self._transaction(staged.base, staged.table)
+                self._replace_files(transaction, staged, {**properties, STAGED_IN: staged.area.name})
+                snapshot = transaction.commit_transaction().current_snapshot()
+                assert snapshot is not None
+                return _version(snapshot)
         except (CommitFailedException, TableAlreadyExistsError, ValidationException) as error:
+            # A commit whose answer got lost is sent again by some clients, and refused because it arrived.
+            if arrived := self._published_from(staged):
+                return arrived
             staged.area.discard()
             raise LakehouseError(
-                f"Another run published {staged.table.name} at the same time; this run's version was discarded. "
-                f"Materialize {staged.table.name} again."
+                f"Another run published {name} at the same time; this run's version was discarded. "
+                f"Materialize {name} again."
             ) from error
+        except dg.Failure:
+            with suppress(dg.Failure):
+                if arrived := self._published_from(staged):
+                    return arrived
+            raise
         finally:
             staged.area.close()
-        assert snapshot is not None
-        return _version(snapshot)
+
+    def _published_from(self, staged: Staged) -> Version | None:
+        history = self.history(staged.table.name)
+        return next((one for one in history if one.properties.get(STAGED_IN) == staged.area.name), None)
 
     def _transaction(self, base: IcebergTable | None, table: TableSpec) -> Transaction:
         from resources.iceberg_schema import NAME_MAPPING, evolve, iceberg_schema, name_mapping
@@ -232,16 +198,46 @@ class Lakehouse(dg.ConfigurableResource[Any]):
     def _replace_files(self, transaction: Transaction, staged: Staged, properties: dict[str, str]) -> None:
         from pyiceberg.io.pyarrow import parquet_files_to_data_files
 
-        new = parquet_files_to_data_files(
-            transaction._table.io,
-            transaction.table_metadata,
-            iter([_uri(Path(file)) for file in staged.files]),
-        )
+        new = parquet_files_to_data_files(transaction._table.io, transaction.table_metadata, map(_uri, staged.files))
         with transaction.update_snapshot(snapshot_properties=properties).overwrite() as overwrite:
             for task in staged.base.scan().plan_files() if staged.base is not None else ():
                 overwrite.delete_data_file(task.file)
             for file in new:
                 overwrite.append_data_file(file)
+
+    @contextmanager
+    def explained(self, doing: str) -> Iterator[None]:
+        """Tell what the storage or the catalog refused as dg.Failure; `doing` says what was tried."""
+        with explained(doing, self.root, LakehouseError):
+            yield
+
+
+class LocalLakehouse(Lakehouse):
+    """Tables in a folder of this machine; the catalog, named `stedi`, is the SQLite database `catalog.db` there."""
+
+    def open_catalog(self) -> Catalog:
+        """Open the database, or make it."""
+        from pyiceberg.catalog.sql import SqlCatalog
+        from sqlalchemy import URL
+
+        root = Path(self.root)
+        root.mkdir(parents=True, exist_ok=True)
+        database = URL.create("sqlite", database=str(root / "catalog.db"))
+        catalog = SqlCatalog("stedi", uri=database.render_as_string(), warehouse=_uri(str(root)))
+        catalog.create_namespace_if_not_exists(self.namespace)
+        return catalog
+
+    def location(self, table: str) -> Path:
+        """The folder that holds the table's data and metadata."""
+        return Path(self.root) / self.namespace / table
+
+    def uri(self, table: str) -> str:
+        """The table's folder, as `file://`."""
+        return _uri(str(self.location(table)))
+
+    def staging_area(self, table: str) -> StagingArea:
+        """A folder beside the published files, with a lock."""
+        return StagingArea(self.location(table) / "data")
 
 
 def read_files(spark: SparkSession, table: TableSpec, paths: Iterable[str]) -> DataFrame:
@@ -256,13 +252,16 @@ def spark_ddl(table: TableSpec) -> str:
     return ", ".join(f"`{column.name}` {column.type}" for column in table.columns)
 
 
-def _staged(table: TableSpec, area: StagingArea, base: IcebergTable | None) -> Staged:
-    import pyarrow.parquet as pq
+def _missing(io: Any, uris: Iterable[str]) -> set[str]:
+    """Which files are not there, found by listing their folders: a question for each file takes S3 much longer."""
+    from pyarrow.fs import FileSelector, FileType
 
-    footers = {str(path): pq.ParquetFile(path) for path in area.data_files()}
-    full = {path: footer for path, footer in footers.items() if footer.metadata.num_rows}
-    schema = next((footer.schema_arrow for footer in footers.values()), None)
-    return Staged(table, area, base, tuple(full), sum(footer.metadata.num_rows for footer in full.values()), schema)
+    places = {uri: io.parse_location(uri) for uri in uris}
+    there: set[tuple[str, str]] = set()
+    for scheme, host, folder in {(scheme, host, path.rpartition("/")[0]) for scheme, host, path in places.values()}:
+        listing = io.fs_by_scheme(scheme, host).get_file_info(FileSelector(folder, allow_not_found=True))
+        there |= {(host, entry.path) for entry in listing if entry.type is FileType.File}
+    return {uri for uri, (_, host, path) in places.items() if (host, path) not in there}
 
 
 def _version(snapshot: Snapshot) -> Version:
@@ -277,14 +276,10 @@ def _version(snapshot: Snapshot) -> Version:
     )
 
 
-def _uri(path: Path) -> str:
+def _uri(path: str) -> str:
     # Iceberg's readers take a location as it is written: they decode no `%20`, so none must be in it.
-    return f"file://{path}"
+    return path if "://" in path else f"file://{path}"
 
 
 def _path(uri: str) -> str:
     return urlparse(uri).path if uri.startswith("file:") else uri
-
-
-def _spark_type(arrow_type: str) -> str:
-    return {"int64": "bigint", "double": "double"}.get(arrow_type, "string" if "string" in arrow_type else arrow_type)

@@ -11,18 +11,18 @@ external table can lie over it; `landing/<name>/` holds `manifest.json` and the 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
 from typing import Any
 
 import dagster as dg
+from pydantic import PrivateAttr
 
-from resources.lines import CHUNK, FileShape, rewrite
-from resources.manifest import SUFFIXES, UNREADABLE, LandedFile, Manifest, files_below, write_beside
+from resources.files import File, Folder, folder_at
+from resources.lines import FileShape, decompressed, rewrite
+from resources.manifest import NAME, SUFFIXES, UNREADABLE, LandedFile, Manifest, feed_files
 
 
 @dataclass
@@ -70,36 +70,43 @@ class LandingError(dg.Failure):
 
 
 class LandingZone(dg.ConfigurableResource[Any]):
-    """Brings feeds from a source folder into `root`, both on this machine.
+    """Brings feeds from a source folder into `root`, each on this machine or in S3.
 
     The landing zone holds the files of one source: what that source no longer has stays, and pointing it at another
     source starts it anew, so that sample and real feeds never mix.
 
     A feed's files lie in the source under `customer/landing/`, `customers/` or `customer_landing/` (likewise the
-    other feeds), nested or not, as `.json` or `.json.gz`.
+    other feeds), nested or not, as `.json` or `.json.gz`. `source_access` is how a source in S3 is read.
     """
 
     root: str
     source: str
+    source_access: str = "credentials"
+
+    _folders: Any = PrivateAttr(default_factory=dict)
 
     def bring(self, feed: str) -> Landing:
         """Copy what is new or changed of `feed`; LandingError where the source has no file of it at all."""
-        self._refuse_itself_as_source(feed)
-        origin, known = self._manifest(feed).load()
-        landing = Landing(files=[])
-        if origin not in (None, self.source):
-            landing.left_out, known = sorted(known), {}
-        offered = dict(self._offered(feed, known, landing))
-        if not offered and not known:
-            raise self._nothing_to_bring(feed, landing)
-        held = dict(self._kept(feed, known, offered, landing))
-        if not known:
-            with _explained(f"The feed {feed!r}"):  # should this run break off: what lies there is of this source
-                self._manifest(feed).save(self.source, ())
+        with _explained(f"The feed {feed!r}"):
+            self._refuse_itself_as_source(feed)
+            origin, known = self._manifest(feed).load()
+            landing = Landing(files=[])
+            if origin not in (None, self.source):
+                landing.left_out, known = sorted(known), {}
+            there = {file.name: file.size for file in self._folder(feed).files()}
+            offered = dict(self._offered(feed, known, there, landing))
+            if not offered and not known:
+                raise self._nothing_to_bring(feed, landing)
+            held = dict(self._kept(known, there, offered, landing))
+            if not known:
+                self._manifest(feed).save(
+                    self.source, ()
+                )  # should this run break off: what lies there is of this source
         # What is landed keeps its place: a file of the same content is the second delivery, whatever its name.
-        for path, seen in sorted(offered.values(), key=lambda offer: _is_news(offer[1], known)):
+        for file, seen in sorted(offered.values(), key=lambda offer: _is_news(offer[1], known)):
             with _explained(f"{seen.name} of the feed {feed!r}"):
-                self._settle(feed, path, seen, known, held, landing)
+                if self._settle(seen, known, there, held, landing):
+                    self._folder(feed).take(file, seen.name)
         landing.files = sorted(held.values(), key=lambda file: file.name)
         with _explained(f"The feed {feed!r}"):
             self._rewrite(feed, landing)
@@ -109,45 +116,58 @@ class LandingZone(dg.ConfigurableResource[Any]):
 
     def landed(self, feed: str) -> Landing:
         """What the landing zone holds, without looking at the source."""
-        _, files = self._manifest(feed).load()
+        with _explained(f"The feed {feed!r}"):
+            _, files = self._manifest(feed).load()
         return Landing(files=sorted(files.values(), key=lambda file: file.name))
 
     def readable(self, feed: str, landing: Landing) -> list[str]:
         """Paths that an engine can read line by line, and that together hold every record of the feed once."""
         return [
-            str(self._rewritten(feed, file) if file.shape.needs_rewriting else self.folder(feed) / file.name)
+            self._beside(feed).path(_rewritten(file))
+            if file.shape.needs_rewriting
+            else self._folder(feed).path(file.name)
             for file in landing.files
             if file.shape is not FileShape.EMPTY
         ]
 
-    def folder(self, feed: str) -> Path:
-        """Where the feed's raw files lie."""
-        return Path(self.root) / f"{feed}_landing"
-
     def uri(self, feed: str) -> str:
-        """The landing zone's location."""
-        return self.folder(feed).as_uri() + "/"
+        """Where the feed's raw files lie."""
+        return self._folder(feed).uri
 
-    def _layouts(self, feed: str) -> tuple[str, ...]:
-        return (f"{feed}/landing", f"{feed}s", f"{feed}_landing", feed)
-
-    def source_files(self, feed: str) -> Iterator[tuple[str, Path]]:
-        """The feed's files in the source: their names for the landing zone, and their paths."""
-        for layout in self._layouts(feed):
-            folder = Path(self.source) / layout
-            if paths := files_below(folder):
-                yield from ((_landing_name(path.relative_to(folder)), path) for path in paths)
+    def source_files(self, feed: str) -> Iterator[tuple[str, File]]:
+        """The feed's files in the source, each with its name for the landing zone."""
+        for layout in _layouts(feed):
+            if files := feed_files(self._origin(layout)):
+                yield from ((_landing_name(file.name), file) for file in files)
                 return
+
+    def _origin(self, layout: str) -> Folder:
+        return self._at(self.source, self.source_access).below(layout)
+
+    def _folder(self, feed: str) -> Folder:
+        return self._at(self.root).below(f"{feed}_landing")
+
+    def _beside(self, feed: str) -> Folder:
+        return self._at(self.root).below(f"landing/{feed}")
+
+    def _at(self, location: str, access: str = "credentials") -> Folder:
+        # Kept, because making a client of S3 takes longer than many a call.
+        if location not in self._folders:
+            self._folders[location] = folder_at(location, access)
+        folder: Folder = self._folders[location]
+        return folder
+
+    def _manifest(self, feed: str) -> Manifest:
+        return Manifest(self._beside(feed), self._folder(feed))
 
     def _refuse_itself_as_source(self, feed: str) -> None:
         """Bringing a folder into itself would clear its other files away as strays, or bring what was brought."""
-        landed = Path(os.path.realpath(self.folder(feed)))
-        for layout in self._layouts(feed):
-            if landed.is_relative_to(os.path.realpath(Path(self.source) / layout)):
-                raise LandingError(
-                    f"The feed {feed!r} would be brought from {self.source} into a part of itself, {landed}. "
-                    "Set STEDI_LAKEHOUSE or STEDI_SOURCE to another folder."
-                )
+        landed = self._folder(feed)
+        if any(self._origin(layout).holds(landed) for layout in _layouts(feed)):
+            raise LandingError(
+                f"The feed {feed!r} would be brought from {self.source} into a part of itself, {landed.uri}. "
+                "Set STEDI_LAKEHOUSE or STEDI_SOURCE to another folder."
+            )
 
     def _nothing_to_bring(self, feed: str, landing: Landing) -> LandingError:
         if landing.unreadable:
@@ -155,92 +175,80 @@ class LandingZone(dg.ConfigurableResource[Any]):
             return LandingError(f"No file of the feed {feed!r} in {self.source} can be read: {reasons}.")
         return LandingError(
             f"No .json or .json.gz file of the feed {feed!r} in {self.source}: looked for a folder "
-            f"{' or '.join(self._layouts(feed))}. Set STEDI_SOURCE to the folder that has it."
+            f"{' or '.join(_layouts(feed))}. Set STEDI_SOURCE to the folder that has it."
         )
 
     def _offered(
-        self, feed: str, known: dict[str, LandedFile], landing: Landing
-    ) -> Iterator[tuple[str, tuple[Path, LandedFile]]]:
-        for name, path in self.source_files(feed):
+        self, feed: str, known: Mapping[str, LandedFile], there: Mapping[str, int], landing: Landing
+    ) -> Iterator[tuple[str, tuple[File, LandedFile]]]:
+        for name, file in self.source_files(feed):
+            before = known.get(name)
             try:
-                yield name, (path, self._look_at(feed, name, path, known.get(name)))
+                if before and (before.size, before.stamp, before.size) == (file.size, file.stamp, there.get(name)):
+                    yield name, (file, before)
+                else:
+                    yield name, (file, LandedFile.of(file, name))
             except UNREADABLE as error:
                 landing.unreadable[name] = f"{type(error).__name__}: {getattr(error, 'strerror', None) or error}"
 
-    def _look_at(self, feed: str, name: str, path: Path, known: LandedFile | None) -> LandedFile:
-        stat = path.stat()
-        unchanged = known is not None and (known.size, known.modified_ns) == (stat.st_size, stat.st_mtime_ns)
-        if known is not None and unchanged and self._is_whole(feed, known):
-            return known
-        return LandedFile.of(path, name)
-
-    def _is_whole(self, feed: str, file: LandedFile) -> bool:
-        path = self.folder(feed) / file.name
-        return path.is_file() and path.stat().st_size == file.size
-
     def _kept(
-        self, feed: str, known: dict[str, LandedFile], offered: Iterable[str], landing: Landing
+        self, known: Mapping[str, LandedFile], there: Mapping[str, int], offered: Iterable[str], landing: Landing
     ) -> Iterator[tuple[str, LandedFile]]:
         """What was landed and is not offered now: the source removed it, or it cannot be read there any more."""
         for name in known.keys() - offered:
-            if (self.folder(feed) / name).is_file():
+            if name in there:
                 yield name, known[name]
             else:
                 landing.unreadable.setdefault(name, "gone from the landing zone, and no more in the source")
 
     def _settle(
         self,
-        feed: str,
-        path: Path,
         seen: LandedFile,
-        known: dict[str, LandedFile],
+        known: Mapping[str, LandedFile],
+        there: Mapping[str, int],
         held: dict[str, LandedFile],
         landing: Landing,
-    ) -> None:
-        """Decide for one offered file whether it is new, replaced, unchanged, or a second delivery."""
+    ) -> bool:
+        """Decide whether an offered file is new, replaced, unchanged or a second delivery; whether to copy it."""
         twin = next((other.name for other in held.values() if other.sha256 == seen.sha256 and other.size), None)
         if twin is not None:
             landing.duplicates[seen.name] = twin
-            return
+            return False
         held[seen.name] = seen
-        if not _is_news(seen, known) and self._is_whole(feed, seen):
+        if not _is_news(seen, known) and there.get(seen.name) == seen.size:
             landing.unchanged.append(seen.name)
-            return
+            return False
         (landing.replaced if seen.name in known else landing.new).append(seen.name)
-        _copy(path, self.folder(feed) / seen.name)
+        return True
 
     def _rewrite(self, feed: str, landing: Landing) -> None:
+        done = {file.name for file in self._beside(feed).files()} if landing.rewritten else set()
         for file in landing.files:
-            if file.shape.needs_rewriting and not self._rewritten(feed, file).is_file():
-                rewrite(self.folder(feed) / file.name, self._rewritten(feed, file), file.shape)
-
-    def _manifest(self, feed: str) -> Manifest:
-        return Manifest(self._beside(feed) / "manifest.json", self.folder(feed))
-
-    def _beside(self, feed: str) -> Path:
-        return Path(self.root) / "landing" / feed
-
-    def _rewritten(self, feed: str, file: LandedFile) -> Path:
-        return self._beside(feed) / f"{file.sha256[:32]}.json"
+            if file.shape.needs_rewriting and _rewritten(file) not in done:
+                with self._folder(feed).open(file.name) as raw, self._beside(feed).create(_rewritten(file)) as out:
+                    rewrite(decompressed(raw, file.name), out, file.shape)
 
     def _remove_strays(self, feed: str, files: Iterable[LandedFile]) -> None:
         """Remove what earlier versions of the feed or a broken copy left: it would be read as data."""
         kept = {file.name for file in files}
-        for path in sorted(self.folder(feed).rglob("*"), reverse=True):
-            if path.is_file() and path.relative_to(self.folder(feed)).as_posix() not in kept:
-                path.unlink()
-        rewritten = {self._rewritten(feed, file).name for file in files if file.shape.needs_rewriting}
-        for path in self._beside(feed).glob("*"):
-            if path.name not in rewritten | {self._manifest(feed).path.name}:
-                path.unlink()
+        rewritten = {_rewritten(file) for file in files if file.shape.needs_rewriting}
+        for folder, wanted in ((self._folder(feed), kept), (self._beside(feed), rewritten | {NAME})):
+            folder.remove(file.name for file in folder.files() if file.name not in wanted)
 
 
-def _landing_name(relative: PurePath) -> str:
+def _layouts(feed: str) -> tuple[str, ...]:
+    return (f"{feed}/landing", f"{feed}s", f"{feed}_landing", feed)
+
+
+def _rewritten(file: LandedFile) -> str:
+    return f"{file.sha256[:32]}.json"
+
+
+def _landing_name(original: str) -> str:
     """A name that engines take literally: no blanks, globs, `=` or `%`. A changed name keeps a hash of the old.
 
     No folder of it is named like a file, so that a file which becomes a folder of its name finds a place.
     """
-    original = relative.as_posix()
     suffix = next(suffix for suffix in SUFFIXES if original.endswith(suffix))
     stem = re.sub(r"\.json(\.gz)?/", "_json/", original.removesuffix(suffix))
     parts = (re.sub(r"[^A-Za-z0-9._-]", "_", part)[-200:].lstrip("._") or "x" for part in stem.split("/"))
@@ -250,17 +258,8 @@ def _landing_name(relative: PurePath) -> str:
     return f"{safe}-{hashlib.sha256(original.encode(errors='surrogateescape')).hexdigest()[:8]}{suffix}"
 
 
-def _is_news(seen: LandedFile, known: dict[str, LandedFile]) -> bool:
+def _is_news(seen: LandedFile, known: Mapping[str, LandedFile]) -> bool:
     return seen.name not in known or known[seen.name].sha256 != seen.sha256
-
-
-def _copy(source: Path, target: Path) -> None:
-    def copy(beside: Path) -> None:
-        with source.open("rb") as reader, beside.open("wb") as writer:
-            while chunk := reader.read(CHUNK):
-                writer.write(chunk)
-
-    write_beside(target, copy)
 
 
 @contextmanager
@@ -269,5 +268,5 @@ def _explained(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise LandingError(
-            f"{what} could not be brought: {error}. What was landed before is there, the next run brings the rest."
+            f"{what} could not be brought: {str(error).rstrip('.')}. What was landed before is there, the next run brings the rest."
         ) from error

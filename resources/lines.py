@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import codecs
 import gzip
-import os
 import re
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from io import TextIOWrapper
 from itertools import chain
-from pathlib import Path
 from typing import BinaryIO, cast
 
 CHUNK = 1 << 20
@@ -90,28 +88,24 @@ def inspect(chunks: Iterable[bytes]) -> FileShape:
     return sniffer.shape
 
 
-def open_raw(path: Path) -> BinaryIO:
-    """The file's bytes, decompressed where its name says that it is compressed."""
-    return cast(BinaryIO, gzip.open(path, "rb")) if path.name.endswith(".gz") else path.open("rb")
+def decompressed(raw: BinaryIO, name: str) -> BinaryIO:
+    """A file's bytes, decompressed where its name says that it is compressed."""
+    return cast(BinaryIO, gzip.open(raw, "rb")) if name.endswith(".gz") else raw
 
 
-def rewrite(source: Path, target: Path, shape: FileShape) -> None:
-    """Rewrite `source` as lines into `target`; bytes that are no UTF-8 become U+FFFD."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.part")
-    try:
-        with open_raw(source) as raw, beside.open("w", encoding="utf-8", newline="\n") as out:
-            reader = TextIOWrapper(raw, encoding="utf-8", errors="replace", newline="")
-            if shape is FileShape.SPANNING:
-                out.writelines(f"{line}\n" for line in object_lines(iter(lambda: reader.read(CHUNK), "")))
-            elif shape is FileShape.LONG_LINES:
-                while start := reader.readline(CHUNK):
-                    out.writelines(f"{line}\n" for line in object_lines(_whole_line(start, reader)))
-            else:
-                out.writelines(iter(lambda: reader.read(CHUNK), ""))
-        os.replace(beside, target)
-    finally:
-        beside.unlink(missing_ok=True)
+def rewrite(raw: BinaryIO, out: BinaryIO, shape: FileShape) -> None:
+    """Rewrite a file's decompressed bytes as lines; what is no UTF-8 becomes U+FFFD. Both are left open."""
+    reader = TextIOWrapper(raw, encoding="utf-8", errors="replace", newline="")
+    writer = TextIOWrapper(out, encoding="utf-8", newline="\n")
+    if shape is FileShape.SPANNING:
+        writer.writelines(f"{line}\n" for line in object_lines(iter(lambda: reader.read(CHUNK), "")))
+    elif shape is FileShape.LONG_LINES:
+        while start := reader.readline(CHUNK):
+            writer.writelines(f"{line}\n" for line in object_lines(_whole_line(start, reader)))
+    else:
+        writer.writelines(iter(lambda: reader.read(CHUNK), ""))
+    writer.detach()
+    reader.detach()
 
 
 def _whole_line(start: str, reader: TextIOWrapper) -> Iterator[str]:

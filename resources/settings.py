@@ -34,6 +34,11 @@ SPARK_CONF_OF_OURS = (
 """Spark settings that nobody can replace: without them there is no engine to talk to."""
 
 
+def cache_folder() -> Path:
+    """Where this machine keeps what can be made again any time."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "stedi-lakehouse")
+
+
 class Consent(StrEnum):
     """Which readings a consenting customer shares."""
 
@@ -61,9 +66,10 @@ class Settings:
         """Read the settings; SettingsError names the variable, its value and what is allowed."""
         env = os.environ if environment is None else environment
         lakehouse = _lakehouse(env)
-        engine = _engine(env, on_aws=lakehouse.startswith(S3))
+        on_aws = lakehouse.startswith(S3)
+        engine = _engine(env, on_aws=on_aws)
         return cls(
-            source=_source(env, on_aws=lakehouse.startswith(S3)),
+            source=_source(env),
             lakehouse=lakehouse,
             spark=engine,
             consent=Consent(choice(env, "STEDI_CONSENT", tuple(Consent))),
@@ -73,7 +79,7 @@ class Settings:
             ),
             spark_conf=_spark_conf(env, engine),
             source_access=source_access(env),
-            athena_workgroup=athena_workgroup(env) if lakehouse.startswith(S3) else "",
+            athena_workgroup=athena_workgroup(env) if on_aws else "",
             emr=emr_settings(env) if engine == "emr-serverless" else None,
         )
 
@@ -83,18 +89,15 @@ class Settings:
         return self.lakehouse.startswith(S3)
 
 
-def _source(env: Environment, *, on_aws: bool) -> str:
+def _source(env: Environment) -> str:
     value = get(env, "STEDI_SOURCE", "sample")
     if value == "sample":
         return value
     if "://" in value:
-        location = s3_location("STEDI_SOURCE", value, "set it to 'sample', a folder, or s3://bucket/prefix")
-        if not on_aws:
-            reject("STEDI_SOURCE", value, "feeds in S3 are brought to a lakehouse in S3, set STEDI_LAKEHOUSE to one")
-        return location
+        return s3_location("STEDI_SOURCE", value, "set it to 'sample', a folder that exists, or s3://bucket/prefix")
     folder = _folder(value)
     if folder is None or not folder.is_dir():
-        reject("STEDI_SOURCE", value, "set it to 'sample' or to a folder that exists")
+        reject("STEDI_SOURCE", value, "set it to 'sample', a folder that exists, or s3://bucket/prefix")
     return str(folder)
 
 

@@ -1,7 +1,8 @@
 """Folders for files that are written and not yet published.
 
 Belongs here: making a run's folder, knowing whether its writer still lives, and removing what nobody will publish.
-A lock that the operating system releases when a process dies tells a crashed writer from a slow one.
+On this machine, a lock that the operating system releases when a process dies tells a crashed writer from a slow one.
+Does not belong here: S3, which has no locks (`s3_staging.py`).
 """
 
 from __future__ import annotations
@@ -10,48 +11,82 @@ import fcntl
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Collection, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
 
-class StagingArea:
-    """One table's data folder; `open` makes the run's own folder inside of it."""
+class Area(ABC):
+    """One table's data folder; `open` gives the run's own folder inside of it, named `name`."""
+
+    name: str = ""
+
+    @abstractmethod
+    def open(self, run_id: str) -> str:
+        """The path of a folder of the run's own, as an engine writes to it."""
+
+    @abstractmethod
+    def data_files(self) -> list[str]:
+        """The Parquet files that the engine wrote."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """The files are published, or may be: let go of them. A later run removes them if no version has them."""
+
+    @abstractmethod
+    def discard(self) -> None:
+        """The files will not be published: remove them. Does nothing once the area is closed."""
+
+    @abstractmethod
+    def remove_leftovers(self, published: Callable[[], Collection[str]]) -> None:
+        """Remove folders that no version is made of and whose writer has died. `published` names the versions'."""
+
+
+def folder_name(run_id: str) -> str:
+    """A name that no other run, and no retry of this one, takes."""
+    return f"{run_id[:8]}-{uuid.uuid4().hex[:12]}"
+
+
+def is_data(name: str) -> bool:
+    """Whether the file is one of the table's, and not an engine's note."""
+    return name.endswith(".parquet") and not name.startswith((".", "_"))
+
+
+class StagingArea(Area):
+    """A table's data folder on this machine."""
 
     def __init__(self, data: Path) -> None:
         self._data = data
         self._lock: int | None = None
-        self.name = ""
 
-    def open(self, run_id: str) -> Path:
+    def open(self, run_id: str) -> str:
         """Make the run's folder, and hold its lock until it is closed or discarded."""
         self._data.mkdir(parents=True, exist_ok=True)
         while self._lock is None:  # a cleaner may have caught the lock file before it was locked
-            self.name = f"{run_id[:8]}-{uuid.uuid4().hex[:12]}"
+            self.name = folder_name(run_id)
             self._lock = _try_lock(self._lock_file(self.name))
-        return self._data / self.name
+        return str(self._data / self.name)
 
-    def data_files(self) -> Iterator[Path]:
+    def data_files(self) -> list[str]:
         """The Parquet files that the engine wrote."""
-        return (
-            path for path in sorted((self._data / self.name).glob("*.parquet")) if not path.name.startswith((".", "_"))
-        )
+        return sorted(str(path) for path in (self._data / self.name).glob("*") if is_data(path.name))
 
     def close(self) -> None:
-        """The files are published, or may be: let go of them. The next run removes them if no version has them."""
+        """Release the lock."""
         if self._lock is not None:
             self._lock_file(self.name).unlink(missing_ok=True)
             os.close(self._lock)
             self._lock = None
 
     def discard(self) -> None:
-        """The files will not be published: remove them. Does nothing once the area is closed."""
+        """Remove the folder and its lock."""
         if self._lock is not None:
             shutil.rmtree(self._data / self.name, ignore_errors=True)
             self.close()
 
     def remove_leftovers(self, published: Callable[[], Collection[str]]) -> None:
-        """Remove folders that no version is made of and whose writer has died. `published` names the versions'."""
+        """Remove each folder whose lock is free and that no version is made of."""
         if not self._data.is_dir():
             return
         keep = published()

@@ -12,11 +12,11 @@ from typing import Any
 
 import dagster as dg
 
-from resources.lakehouse import Lakehouse
+from resources.lakehouse import Lakehouse, LocalLakehouse
 from resources.landing_zone import LandingZone
 from resources.local_spark import LocalSpark
 from resources.query import EngineQuery
-from resources.settings import Settings
+from resources.settings import Settings, cache_folder
 from resources.spark import EmbeddedSpark, SparkEngine
 from stedi_assets import curated, landing, trusted
 from stedi_assets.contracts import FEEDS
@@ -64,7 +64,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
     """The resources that the settings ask for."""
     return {
         "spark": _engine(settings),
-        "lakehouse": Lakehouse(root=settings.lakehouse, namespace=settings.database),
+        "lakehouse": _lakehouse(settings),
         "landing_zone": _landing_zone(settings),
         "query": EngineQuery(),
     }
@@ -76,5 +76,18 @@ def _engine(settings: Settings) -> SparkEngine:
 
 def _landing_zone(settings: Settings) -> LandingZone:
     if settings.source == "sample":
-        return SampleZone(root=settings.lakehouse, source=str(Path(settings.lakehouse) / "sample"))
-    return LandingZone(root=settings.lakehouse, source=settings.source)
+        return SampleZone(root=settings.lakehouse, source=str(_sample_folder(settings)))
+    return LandingZone(root=settings.lakehouse, source=settings.source, source_access=settings.source_access)
+
+
+def _sample_folder(settings: Settings) -> Path:
+    """Where the sample feeds are generated: in the lakehouse, or, where that is in S3, in this machine's cache."""
+    return cache_folder() / "sample" if settings.on_aws else Path(settings.lakehouse) / "sample"
+
+
+def _lakehouse(settings: Settings) -> Lakehouse:
+    if settings.on_aws:
+        from resources.glue_lakehouse import GlueLakehouse
+
+        return GlueLakehouse(root=settings.lakehouse, namespace=settings.database)
+    return LocalLakehouse(root=settings.lakehouse, namespace=settings.database)

@@ -13,9 +13,9 @@ from typing import Any
 
 import dagster as dg
 
-from resources.lakehouse import LakehouseError
 from resources.landing_zone import Landing, LandingZone
 from resources.settings import Settings
+from resources.versions import LakehouseError
 from stedi_assets import delivery, reader, report
 from stedi_assets.contracts import Feed
 from stedi_assets.delivery import Delivery

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from resources.lakehouse import Lakehouse, NotPublishedError, Staged, Version
+from resources.lakehouse import Lakehouse
 from resources.settings import Consent
 from resources.spark import SparkEngine
+from resources.versions import NotPublishedError, Staged, Version
 from stedi_assets.auditing import Audit, Check, Facts, Numbers, Verdict, measure_all
 from stedi_assets.contracts import FEEDS, TABLES, Table
 

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from resources.lakehouse import Lakehouse, Version
+from resources.lakehouse import Lakehouse
 from resources.settings import Consent
 from resources.spark import SparkEngine
+from resources.versions import Version
 from stedi_assets import report, rules
 from stedi_assets.auditing import Audit, Facts, Query
 from stedi_assets.audits import required_columns_filled

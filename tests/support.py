@@ -17,7 +17,7 @@ import dagster as dg
 import pytest
 
 from resources.java import require_java
-from resources.lakehouse import Lakehouse
+from resources.lakehouse import LocalLakehouse
 from resources.local_spark import LocalSpark
 from resources.settings import Settings
 from resources.spark import EmbeddedSpark, EngineError, SparkEngine
@@ -119,8 +119,8 @@ class Stedi:
         return self.folder / "source"
 
     @property
-    def lakehouse(self) -> Lakehouse:
-        return Lakehouse(root=str(self.folder / "lakehouse"), namespace="stedi")
+    def lakehouse(self) -> LocalLakehouse:
+        return LocalLakehouse(root=str(self.folder / "lakehouse"), namespace="stedi")
 
     @property
     def settings(self) -> Settings:

@@ -21,8 +21,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from resources.lakehouse import Lakehouse, LakehouseError, NotPublishedError, Staged, Version
+from resources.lakehouse import LocalLakehouse
 from resources.staging import StagingArea
+from resources.versions import LakehouseError, NotPublishedError, Staged, Version
 from tests.support import ROOT
 
 if TYPE_CHECKING:
@@ -59,9 +60,9 @@ class House:
     spark: SparkSession
 
     @property
-    def lakehouse(self) -> Lakehouse:
+    def lakehouse(self) -> LocalLakehouse:
         """Another process's view of it: nothing is shared but the files."""
-        return Lakehouse(root=str(self.root), namespace="stedi")
+        return LocalLakehouse(root=str(self.root), namespace="stedi")
 
     @property
     def data(self) -> Path:
@@ -394,7 +395,7 @@ import sys, time
 from pathlib import Path
 from resources.staging import StagingArea
 area = StagingArea(Path(sys.argv[1]))
-folder = area.open("crashed")
+folder = Path(area.open("crashed"))
 folder.mkdir()
 (folder / "part-0.parquet").write_bytes(b"half")
 print(area.name, flush=True)
@@ -503,7 +504,7 @@ def test_a_lock_on_a_file_that_was_removed_meanwhile_guards_nothing_and_is_taken
 
 def test_folders_tell_which_run_they_are_of_and_never_meet(tmp_path: Path) -> None:
     areas = [StagingArea(tmp_path) for _ in range(3)]
-    names = [area.open("0123456789").name for area in areas]
+    names = [Path(area.open("0123456789")).name for area in areas]
     assert len(set(names)) == 3
     assert all(name.startswith("01234567-") for name in names)
     for area in areas:
@@ -513,11 +514,11 @@ def test_folders_tell_which_run_they_are_of_and_never_meet(tmp_path: Path) -> No
 
 def test_only_the_engines_data_files_are_staged(tmp_path: Path) -> None:
     area = StagingArea(tmp_path)
-    folder = area.open("run")
+    folder = Path(area.open("run"))
     folder.mkdir()
     for name in ("b.parquet", "a.parquet", "_SUCCESS", ".a.parquet.crc", "_c.parquet", ".d.parquet"):
         (folder / name).touch()
-    assert [path.name for path in area.data_files()] == ["a.parquet", "b.parquet"]
+    assert [Path(path).name for path in area.data_files()] == ["a.parquet", "b.parquet"]
     area.discard()
 
 

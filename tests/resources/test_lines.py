@@ -8,6 +8,7 @@ import random
 import re
 import tracemalloc
 from collections.abc import Iterator
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resources import lines
-from resources.lines import _TOKEN, CHUNK, LONGEST_OBJECT, FileShape, inspect, object_lines, open_raw, rewrite
+from resources.lines import _TOKEN, CHUNK, LONGEST_OBJECT, FileShape, decompressed, inspect, object_lines, rewrite
 
 SEPARATORS = "[], \t\r\n\ufeff"
 
@@ -50,11 +51,10 @@ def solid(text: str) -> str:
     return "".join(character for character in text if character not in SEPARATORS)
 
 
-def rewritten(folder: Path, content: bytes, shape: FileShape) -> str:
-    source, target = folder / "source.json", folder / "rewritten.json"
-    source.write_bytes(content)
-    rewrite(source, target, shape)
-    return target.read_bytes().decode()
+def rewritten(content: bytes, shape: FileShape) -> str:
+    out = BytesIO()
+    rewrite(BytesIO(content), out, shape)
+    return out.getvalue().decode()
 
 
 @given(torn_text, st.lists(st.integers(0, 200), max_size=8))
@@ -205,23 +205,21 @@ def test_where_the_chunks_of_a_file_end_changes_no_shape(content: bytes, size: i
 
 
 @pytest.mark.parametrize(("text", "shape"), SHAPES.values(), ids=SHAPES)
-def test_a_compressed_file_has_the_shape_of_what_is_in_it(text: str, shape: FileShape, tmp_path: Path) -> None:
-    path = tmp_path / "feed.json.gz"
-    path.write_bytes(gzip.compress(text.encode()))
-    with open_raw(path) as raw:
-        assert inspect([raw.read()]) is shape
+def test_a_compressed_file_has_the_shape_of_what_is_in_it(text: str, shape: FileShape) -> None:
+    raw = BytesIO(gzip.compress(text.encode()))
+    assert inspect([decompressed(raw, "feed.json.gz").read()]) is shape
 
 
 def test_only_what_no_engine_reads_line_by_line_is_rewritten() -> None:
     assert {shape for shape in FileShape if shape.needs_rewriting} == {SPANNING, LONG_LINES, NOT_UTF8}
 
 
-def test_a_line_too_long_for_an_engine_is_cut_into_its_objects(tmp_path: Path) -> None:
+def test_a_line_too_long_for_an_engine_is_cut_into_its_objects() -> None:
     objects = [{"sensorReadingTime": 1_655_564_444_103 + number, "serialNumber": "a" * 40} for number in range(16_000)]
     content = json.dumps(objects).encode()
     assert len(content) > CHUNK
     assert inspect(chunks_of(content, CHUNK)) is LONG_LINES
-    assert [json.loads(line) for line in rewritten(tmp_path, content, LONG_LINES).splitlines()] == objects
+    assert [json.loads(line) for line in rewritten(content, LONG_LINES).splitlines()] == objects
 
 
 def test_a_feed_on_one_line_is_never_in_memory_whole(tmp_path: Path) -> None:
@@ -229,18 +227,19 @@ def test_a_feed_on_one_line_is_never_in_memory_whole(tmp_path: Path) -> None:
     source, target = tmp_path / "one line.json", tmp_path / "lines.json"
     source.write_bytes(content)
     tracemalloc.start()
-    rewrite(source, target, LONG_LINES)
+    with source.open("rb") as raw, target.open("wb") as out:
+        rewrite(raw, out, LONG_LINES)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < len(content) / 2
     assert len(target.read_text().splitlines()) == 60
 
 
-def test_a_broken_long_line_hides_no_other_line(tmp_path: Path) -> None:
+def test_a_broken_long_line_hides_no_other_line() -> None:
     torn = '{"n": [' + '{"inner": 1}, ' * 100
     content = f'{{"n": 1}}\n{torn}\n{{"n": 2}}\n'.encode()
     assert inspect([content]) is LONG_LINES
-    assert rewritten(tmp_path, content, LONG_LINES).splitlines() == ['{"n": 1}', torn.rstrip(", "), '{"n": 2}']
+    assert rewritten(content, LONG_LINES).splitlines() == ['{"n": 1}', torn.rstrip(", "), '{"n": 2}']
 
 
 @settings(max_examples=60)
@@ -249,29 +248,26 @@ def test_a_broken_long_line_hides_no_other_line(tmp_path: Path) -> None:
     st.sampled_from([SPANNING, LONG_LINES, NOT_UTF8]),
 )
 def test_a_rewritten_file_has_every_character_with_a_mark_where_bytes_are_no_text(
-    tmp_path_factory: pytest.TempPathFactory, content: bytes, shape: FileShape
+    content: bytes, shape: FileShape
 ) -> None:
-    folder = tmp_path_factory.getbasetemp()
-    assert solid(rewritten(folder, content, shape)) == solid(content.decode(errors="replace"))
+    assert solid(rewritten(content, shape)) == solid(content.decode(errors="replace"))
 
 
-def test_a_file_that_is_no_utf8_keeps_its_lines_when_it_is_rewritten(tmp_path: Path) -> None:
+def test_a_file_that_is_no_utf8_keeps_its_lines_when_it_is_rewritten() -> None:
     content = b'{"a": "\xff"}\r\n\r\n{"b": [1, {"c": 2}]}\n{"d'
-    assert rewritten(tmp_path, content, NOT_UTF8) == '{"a": "\ufffd"}\r\n\r\n{"b": [1, {"c": 2}]}\n{"d'
+    assert rewritten(content, NOT_UTF8) == '{"a": "\ufffd"}\r\n\r\n{"b": [1, {"c": 2}]}\n{"d'
 
 
-def test_characters_split_between_chunks_survive_rewriting(tmp_path: Path) -> None:
+def test_characters_split_between_chunks_survive_rewriting() -> None:
     generator = random.Random(1)
     names = ["".join(generator.choices("aé€👟", k=1000)) for _ in range(450)]
     content = "\n".join(json.dumps({"name": name}, indent=1, ensure_ascii=False) for name in names).encode()
     assert len(content) > CHUNK
-    lines = rewritten(tmp_path, content, SPANNING).splitlines()
+    lines = rewritten(content, SPANNING).splitlines()
     assert [json.loads(line)["name"] for line in lines] == names
 
 
-def test_a_rewrite_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
-    source, target = tmp_path / "torn.json.gz", tmp_path / "lines" / "torn.json"
-    source.write_bytes(gzip.compress(random.Random(1).randbytes(5 * CHUNK // 2))[:-CHUNK])
+def test_a_rewrite_that_breaks_off_is_an_error() -> None:
+    torn = BytesIO(gzip.compress(random.Random(1).randbytes(5 * CHUNK // 2))[:-CHUNK])
     with pytest.raises(EOFError):
-        rewrite(source, target, NOT_UTF8)
-    assert list(target.parent.iterdir()) == []
+        rewrite(decompressed(torn, "torn.json.gz"), BytesIO(), NOT_UTF8)

@@ -23,6 +23,13 @@ VARIABLES = (
     "STEDI_DATABASE",
     "STEDI_QUARANTINE_LIMIT",
     "STEDI_SPARK_CONF",
+    "STEDI_SOURCE_ACCESS",
+    "STEDI_ATHENA_WORKGROUP",
+    "STEDI_EMR_APPLICATION_ID",
+    "STEDI_EMR_EXECUTION_ROLE_ARN",
+    "STEDI_EMR_IDLE_MINUTES",
+    "STEDI_EMR_START_MINUTES",
+    "STEDI_EMR_PRICES",
 )
 
 
@@ -86,6 +93,12 @@ def test_an_empty_variable_is_the_default(name: str, value: str) -> None:
         ("STEDI_SOURCE", "/no/such/folder", ["'sample'", "a folder that exists"]),
         ("STEDI_SOURCE", __file__, ["'sample'", "a folder that exists"]),
         ("STEDI_SOURCE", "~no-such-user/feeds", ["'sample'", "a folder that exists"]),
+        ("STEDI_SOURCE", "https://bucket/feeds", ["'sample'", "s3://bucket/prefix"]),
+        ("STEDI_SOURCE", "s3://B/feeds", ["'sample'", "s3://bucket/prefix"]),
+        ("STEDI_SOURCE_ACCESS", "public", ["'credentials'", "'anonymous'", "'requester-pays'"]),
+        ("STEDI_LAKEHOUSE", "s3://bucket/a b", ["a folder", "s3://bucket/prefix"]),
+        ("STEDI_LAKEHOUSE", "gs://bucket/prefix", ["a folder", "s3://bucket/prefix"]),
+        ("STEDI_LAKEHOUSE", "s3://bucket//prefix", ["a folder", "s3://bucket/prefix"]),
         ("STEDI_LAKEHOUSE", __file__, ["a folder"]),
         ("STEDI_LAKEHOUSE", f"{__file__}/lakehouse", ["a folder"]),
         ("STEDI_LAKEHOUSE", "~no-such-user/lakehouse", ["a folder"]),
@@ -115,23 +128,6 @@ def test_a_wrong_value_stops_with_one_sentence_naming_variable_value_and_what_is
     assert all(what in sentence for what in allowed)
     assert "\n" not in sentence
     assert sentence.endswith(".")
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "instead"),
-    [
-        ("STEDI_SPARK", "emr-serverless", "'embedded' or 'local'"),
-        ("STEDI_SOURCE", "s3://cd0030bucket/", "'sample' or a folder"),
-        ("STEDI_LAKEHOUSE", "s3://bucket/prefix", "a folder"),
-    ],
-)
-def test_what_is_planned_says_that_it_is_not_available_yet_and_what_to_set_instead(
-    name: str, value: str, instead: str
-) -> None:
-    sentence = refusal(name, value)
-    assert sentence.startswith(f"{name}={value!r} is not usable: ")
-    assert "not available yet" in sentence
-    assert sentence.endswith(f"set it to {instead}.")
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=70))

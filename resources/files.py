@@ -1,0 +1,145 @@
+"""Folders of files, on this machine or in S3, seen alike.
+
+Belongs here: what is done with raw files: listing, opening, creating, copying, removing. What cannot be done raises
+OSError, wherever the files lie. Does not belong here: which files matter (`landing_zone.py`); the files of tables
+(`lakehouse.py`).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from resources.lines import CHUNK
+
+
+@dataclass(frozen=True)
+class File:
+    """A file as its folder lists it: its name there, its size in bytes, and a stamp that changes with its content."""
+
+    folder: Folder
+    name: str
+    size: int
+    stamp: str
+
+    def open(self) -> BinaryIO:
+        """The file's bytes."""
+        return self.folder.open(self.name)
+
+
+class Folder(ABC):
+    """A folder and all that lies below it; names are relative to it, with `/` between their parts."""
+
+    @property
+    @abstractmethod
+    def uri(self) -> str:
+        """Where it lies, with a slash at its end."""
+
+    @abstractmethod
+    def below(self, name: str) -> Folder:
+        """The folder of that name inside of this one."""
+
+    @abstractmethod
+    def path(self, name: str) -> str:
+        """Where a file lies, as engines take it."""
+
+    @abstractmethod
+    def files(self) -> list[File]:
+        """All files, sorted by name; none where there is no such folder."""
+
+    @abstractmethod
+    def open(self, name: str) -> BinaryIO:
+        """The file's bytes."""
+
+    @abstractmethod
+    def create(self, name: str) -> AbstractContextManager[BinaryIO]:
+        """A file to write to. It is there when the block ends, whole; not at all if the block raises."""
+
+    @abstractmethod
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove the files."""
+
+    @abstractmethod
+    def holds(self, other: Folder) -> bool:
+        """Whether the other folder is this one, or inside of it."""
+
+    def take(self, file: File, name: str) -> None:
+        """Copy a file, from wherever it lies, under that name."""
+        with file.open() as reader, self.create(name) as writer:
+            shutil.copyfileobj(reader, writer, CHUNK)
+
+
+@dataclass(frozen=True)
+class LocalFolder(Folder):
+    """A folder of this machine."""
+
+    root: Path
+
+    @property
+    def uri(self) -> str:
+        """As `file://`."""
+        return self.root.as_uri() + "/"
+
+    def below(self, name: str) -> LocalFolder:
+        """The folder of that name inside of this one."""
+        return LocalFolder(self.root / name)
+
+    def path(self, name: str) -> str:
+        """The whole path."""
+        return str(self.root / name)
+
+    def files(self) -> list[File]:
+        """All files. Links that lead nowhere are among them, so that they are reported."""
+        paths = sorted(self.root.rglob("*")) if self.root.is_dir() else []
+        return [self._file(path) for path in paths if path.is_file() or (path.is_symlink() and not path.exists())]
+
+    def _file(self, path: Path) -> File:
+        name = path.relative_to(self.root).as_posix()
+        try:
+            stat = path.stat()
+        except OSError:  # opening it will say why
+            return File(self, name, -1, "")
+        return File(self, name, stat.st_size, str(stat.st_mtime_ns))
+
+    def open(self, name: str) -> BinaryIO:
+        """The file's bytes."""
+        return (self.root / name).open("rb")
+
+    @contextmanager
+    def create(self, name: str) -> Iterator[BinaryIO]:
+        """Written under another name, then renamed: a reader never meets half of it."""
+        target = self.root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = target.with_name(f".{target.name}.part")
+        try:
+            with beside.open("wb") as out:
+                yield out
+            os.replace(beside, target)
+        finally:
+            beside.unlink(missing_ok=True)
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove the files; folders stay."""
+        for name in names:
+            (self.root / name).unlink()
+
+    def holds(self, other: Folder) -> bool:
+        """Whether it does once links are followed."""
+        return isinstance(other, LocalFolder) and Path(os.path.realpath(other.root)).is_relative_to(
+            os.path.realpath(self.root)
+        )
+
+
+def folder_at(location: str, access: str = "credentials") -> Folder:
+    """The folder at a path or `s3://bucket/prefix`; `access` is how a folder in S3 is read."""
+    if location.startswith("s3://"):
+        from resources.s3_folder import S3Folder
+
+        return S3Folder.at(location, access)
+    return LocalFolder(Path(location))

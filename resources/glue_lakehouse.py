@@ -1,0 +1,63 @@
+"""The lakehouse on AWS: files in S3, the catalog in Glue.
+
+Belongs here: what differs from a lakehouse on this machine. Staging, auditing and publishing are the same
+(`lakehouse.py`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from resources.aws import explained, region
+from resources.lakehouse import Lakehouse
+from resources.s3_staging import S3StagingArea
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog import Catalog
+
+
+class GlueLakehouse(Lakehouse):
+    """Tables under `root`, an `s3://bucket/prefix`, in the Glue database `namespace`."""
+
+    def open_catalog(self) -> Catalog:
+        """Connect to Glue; make the database where it is missing."""
+        from pyiceberg.catalog.glue import GlueCatalog
+
+        catalog = GlueCatalog("stedi", **_properties(), warehouse=self.root)
+        # Looked at first, because whoever may use the database may not be allowed to make one.
+        if not catalog.namespace_exists(self.namespace):
+            catalog.create_namespace_if_not_exists(self.namespace)
+        return catalog
+
+    def uri(self, table: str) -> str:
+        """The table's location in S3."""
+        return f"{self.root}/{self.namespace}/{table}"
+
+    def staging_area(self, table: str) -> S3StagingArea:
+        """A folder beside the published files."""
+        from pyiceberg.io.pyarrow import PyArrowFileIO
+
+        io = PyArrowFileIO(_properties())
+        _, bucket, path = io.parse_location(f"{self.uri(table)}/data")
+        return S3StagingArea(io.fs_by_scheme("s3", bucket), path)
+
+    @contextmanager
+    def explained(self, doing: str) -> Iterator[None]:
+        """Tell what S3 or Glue refused as dg.Failure; `doing` says what was tried."""
+        with super().explained(doing), explained(doing):
+            yield
+
+
+def _properties() -> dict[str, str]:
+    """What PyIceberg must be told; credentials come from the usual AWS chain."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    return {
+        "py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO",
+        "client.region": region(),
+        "glue.retry-mode": "adaptive",
+        # boto3 reads these variables itself, Arrow's client for S3 does not.
+        **({"s3.endpoint": endpoint} if endpoint else {}),
+    }
