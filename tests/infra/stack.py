@@ -36,10 +36,11 @@ def template() -> dict[str, Any]:
     return plain
 
 
-def without_emr() -> str:
-    """The template for a server that knows no EMR Serverless."""
+def for_ministack(*without: str) -> str:
+    """The template for a server that knows no EMR Serverless; `without` some other resources as well."""
     made = template()
-    del made["Resources"]["Application"]
+    for name in ("Application", *without):
+        del made["Resources"][name]
     text = json.dumps(made)
     for reference, value in {
         '{"Fn::GetAtt": ["Application", "Arn"]}': f'"{APPLICATION_ARN}"',
@@ -82,19 +83,20 @@ class Caller:
 
 @dataclass(frozen=True)
 class Stack:
-    """A deployed stack: physical names by logical ones, and its outputs as the settings they are."""
+    """A deployed stack: its parameters, physical names by logical ones, and its outputs as the settings they are."""
 
     aws: Aws
+    parameters: Mapping[str, str]
     resources: Mapping[str, str]
     settings: Mapping[str, str]
 
     @classmethod
-    def deploy(cls, aws: Aws, name: str, parameters: Mapping[str, str]) -> Stack:
-        """Make a stack, and wait until it is there."""
+    def deploy(cls, aws: Aws, name: str, parameters: Mapping[str, str], *without: str) -> Stack:
+        """Make a stack, without some of its resources, and wait until it is there."""
         client = aws.client("cloudformation")
         client.create_stack(
             StackName=name,
-            TemplateBody=without_emr(),
+            TemplateBody=for_ministack(*without),
             Capabilities=["CAPABILITY_IAM"],
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         )
@@ -105,6 +107,7 @@ class Stack:
         made = client.describe_stack_resources(StackName=name)["StackResources"]
         return cls(
             aws,
+            parameters,
             {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in made},
             {output["Description"]: output["OutputValue"] for output in stack["Outputs"]},
         )

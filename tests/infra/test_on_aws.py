@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from resources.settings import Settings
-from tests.infra.stack import without_emr
+from tests.infra.stack import for_ministack
 from tests.servers.ministack import Aws
 from tests.support import readme
 
@@ -46,7 +46,7 @@ class Shell:
 @pytest.fixture
 def shell(aws_account: Aws, tmp_path: Path) -> Shell:
     (tmp_path / "infra").mkdir()
-    (tmp_path / "infra" / "stedi.yaml").write_text(without_emr())
+    (tmp_path / "infra" / "stedi.yaml").write_text(for_ministack())
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return Shell(tmp_path, {"PATH": path, "HOME": str(tmp_path), **aws_account.environment})
 
