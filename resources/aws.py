@@ -76,13 +76,6 @@ def region(session: Any = None) -> str:
     return str(found)
 
 
-def put(location: str, content: bytes, content_type: str) -> None:
-    """Write one object; `location` is `s3://bucket/key`."""
-    bucket, _, key = location.removeprefix("s3://").partition("/")
-    with explained(f"write {location}"):
-        client("s3").put_object(Bucket=bucket, Key=key, Body=content, ContentType=content_type)
-
-
 @contextmanager
 def explained(doing: str) -> Iterator[None]:
     """Raise what AWS's libraries raise as one AwsError; `doing` says what was tried, as in «write the file x»."""

@@ -96,8 +96,9 @@ class LocalFolder(Folder):
 
     def files(self) -> list[File]:
         """All files. Links that lead nowhere are among them, so that they are reported."""
-        paths = sorted(self.root.rglob("*")) if self.root.is_dir() else []
-        return [self._file(path) for path in paths if path.is_file() or (path.is_symlink() and not path.exists())]
+        paths = self.root.rglob("*") if self.root.is_dir() else ()
+        files = (self._file(path) for path in paths if path.is_file() or (path.is_symlink() and not path.exists()))
+        return sorted(files, key=lambda file: file.name)
 
     def _file(self, path: Path) -> File:
         name = path.relative_to(self.root).as_posix()

@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
 
 from resources.aws import explained, region
 from resources.lakehouse import Lakehouse
@@ -17,6 +19,9 @@ from resources.s3_staging import S3StagingArea
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
+
+COMMITS = ("CreateTable", "UpdateTable")
+"""The calls of Glue that publish a version."""
 
 
 class GlueLakehouse(Lakehouse):
@@ -27,6 +32,8 @@ class GlueLakehouse(Lakehouse):
         from pyiceberg.catalog.glue import GlueCatalog
 
         catalog = GlueCatalog("stedi", **_properties(), warehouse=self.root)
+        for commit in COMMITS:
+            catalog.glue.meta.events.register_first(f"needs-retry.glue.{commit}", _send_once)
         # Looked at first, because whoever may use the database may not be allowed to make one.
         if not catalog.namespace_exists(self.namespace):
             catalog.create_namespace_if_not_exists(self.namespace)
@@ -49,6 +56,19 @@ class GlueLakehouse(Lakehouse):
         """Tell what S3 or Glue refused as dg.Failure; `doing` says what was tried."""
         with super().explained(doing), explained(doing):
             yield
+
+
+def _send_once(
+    operation: Any, response: tuple[Any, dict[str, Any]] | None, caught_exception: Exception | None, **_: Any
+) -> None:
+    """Raise what botocore would answer by sending a commit again, unless Glue has surely not done it.
+
+    Sent twice, a commit that had arrived is refused because of itself, and PyIceberg then removes what it is made of.
+    """
+    if caught_exception is not None:
+        raise caught_exception
+    if response is not None and response[0].status_code >= 500:
+        raise ClientError(response[1], operation.name)
 
 
 def _properties() -> dict[str, str]:

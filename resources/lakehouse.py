@@ -159,9 +159,6 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
                 assert snapshot is not None
                 return _version(snapshot)
         except (CommitFailedException, TableAlreadyExistsError, ValidationException) as error:
-            # A commit whose answer got lost is sent again by some clients, and refused because it arrived.
-            if arrived := self._published_from(staged):
-                return arrived
             staged.area.discard()
             raise LakehouseError(
                 f"Another run published {name} at the same time; this run's version was discarded. "
@@ -169,7 +166,7 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
             ) from error
         except dg.Failure:
             with suppress(dg.Failure):
-                if arrived := self._published_from(staged):
+                if arrived := self._published_from(staged):  # only its answer was lost
                     return arrived
             raise
         finally:

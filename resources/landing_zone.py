@@ -268,5 +268,6 @@ def _explained(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise LandingError(
-            f"{what} could not be brought: {str(error).rstrip('.')}. What was landed before is there, the next run brings the rest."
+            f"{what} could not be brought: {str(error).rstrip('.')}. What was landed before is there, the next run "
+            "brings the rest."
         ) from error

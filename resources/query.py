@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answer:
-    """A query's result: column names, rows, and how long it took."""
+    """A query's result: column names, rows, how long it took, and what else the service tells of it, by name."""
 
     columns: list[str]
     rows: list[tuple[Any, ...]]
     seconds: float
+    statistics: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Query(dg.ConfigurableResource[Any], ABC):
@@ -33,6 +34,10 @@ class Query(dg.ConfigurableResource[Any], ABC):
     @abstractmethod
     def run(self, sql: str, views: Mapping[str, Callable[[], DataFrame]]) -> Answer:
         """Run the statement. `views` says how to read each table that it names, where no catalog knows them."""
+
+    def ensure_table(self, name: str, ddl: str, location: str) -> str | None:
+        """Have an external table over raw files, where a catalog keeps such tables. Says what was done, if anything."""
+        return None
 
 
 class EngineQuery(Query):

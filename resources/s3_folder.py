@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from mimetypes import guess_type
 from typing import Any, BinaryIO, cast
 
 import boto3
@@ -97,7 +98,8 @@ class S3Folder(Folder):
             yield cast(BinaryIO, out)
             out.seek(0)
             with _told(f"write {self.path(name)}"):
-                self.client.upload_fileobj(out, self.bucket, self._key(name))
+                kind = {"ContentType": guess_type(name)[0] or "application/octet-stream"}
+                self.client.upload_fileobj(out, self.bucket, self._key(name), ExtraArgs=kind)
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove the objects, a thousand with each call."""

@@ -2,7 +2,7 @@
 
 Belongs here: what all engines have in common, and the embedded one. One session serves a whole run: it starts with
 the first table that asks for it and ends with the run.
-Does not belong here: what is computed, or how another engine starts (`local_spark.py`).
+Does not belong here: what is computed, or how another engine starts (`local_spark.py`, `emr_serverless.py`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import logging
 import os
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -30,6 +32,13 @@ class EngineError(dg.Failure):
         super().__init__(description=sentence, allow_retries=False)
 
 
+class EngineUnavailableError(dg.Failure):
+    """An engine did not come up, or was lost while it worked. A retry starts a fresh one."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(description=sentence, allow_retries=True)
+
+
 class SparkEngine(dg.ConfigurableResource[Any], ABC):
     """An engine behind Spark Connect. The property's name is that of dagster-pyspark's resources."""
 
@@ -41,6 +50,11 @@ class SparkEngine(dg.ConfigurableResource[Any], ABC):
     def engine(self) -> str:
         """The engine's name and version, as the UI shows it."""
 
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What every asset of the run says about the engine that made it. Starts nothing."""
+        return {"engine": self.engine}
+
     @abstractmethod
     def start(self) -> SparkSession:
         """Start the engine and connect to it."""
@@ -51,7 +65,9 @@ class SparkEngine(dg.ConfigurableResource[Any], ABC):
 
     @property
     def spark_session(self) -> SparkSession:
-        """The run's session; the first call starts the engine."""
+        """The run's session; the first call starts the engine, and so does the first one after it was lost."""
+        if self._session is not None and not self.is_alive():
+            self.close()
         if self._session is None:
             began = time.perf_counter()
             self._session = self.start()
@@ -59,6 +75,26 @@ class SparkEngine(dg.ConfigurableResource[Any], ABC):
             self._log.info(f"{self.engine} started in {time.perf_counter() - began:.2f} s")
         session: SparkSession = self._session
         return session
+
+    def is_alive(self) -> bool:
+        """Whether the engine that was started can still be used; engines that others may end look."""
+        return True
+
+    def why_lost(self, error: Exception) -> str | None:
+        """The sentence that explains an error by the engine's end, or None where the error has another reason."""
+        return None
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """The time in which a table is made. EngineUnavailableError where the engine is lost meanwhile."""
+        try:
+            yield
+        except Exception as error:
+            sentence = self.why_lost(error)
+            if sentence is None:
+                raise
+            self.close()
+            raise EngineUnavailableError(sentence) from error
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Nothing is started yet; but what is loaded by now stays for the whole run."""

@@ -11,6 +11,7 @@ COMMENT 'one accelerometer reading of a phone'
 ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'
 WITH SERDEPROPERTIES (
   'ignore.malformed.json' = 'TRUE',
+  'use.null.for.invalid.data' = 'TRUE',
   'case.insensitive' = 'TRUE'
 )
 STORED AS TEXTFILE

@@ -8,14 +8,15 @@ CREATE EXTERNAL TABLE IF NOT EXISTS `customer_landing` (
   `serialnumber` string COMMENT 'Serial number of the Step Trainer',
   `registrationdate` bigint COMMENT 'When the customer registered (epoch milliseconds, UTC)',
   `lastupdatedate` bigint COMMENT 'When this record was last changed (epoch milliseconds, UTC)',
-  `sharewithresearchasofdate` bigint COMMENT 'Since when the customer shares data with research; null: not shared (epoch milliseconds, UTC)',
-  `sharewithpublicasofdate` bigint COMMENT 'Since when the customer shares data with the public; null: not shared (epoch milliseconds, UTC)',
-  `sharewithfriendsasofdate` bigint COMMENT 'Since when the customer shares data with friends; null: not shared (epoch milliseconds, UTC)'
+  `sharewithresearchasofdate` bigint COMMENT 'Since when the customer shares data with research, null where not shared (epoch milliseconds, UTC)',
+  `sharewithpublicasofdate` bigint COMMENT 'Since when the customer shares data with the public, null where not shared (epoch milliseconds, UTC)',
+  `sharewithfriendsasofdate` bigint COMMENT 'Since when the customer shares data with friends, null where not shared (epoch milliseconds, UTC)'
 )
 COMMENT 'one record of a customer, as the website sent it'
 ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'
 WITH SERDEPROPERTIES (
   'ignore.malformed.json' = 'TRUE',
+  'use.null.for.invalid.data' = 'TRUE',
   'case.insensitive' = 'TRUE'
 )
 STORED AS TEXTFILE

@@ -9,6 +9,7 @@ COMMENT 'one distance reading of a Step Trainer'
 ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'
 WITH SERDEPROPERTIES (
   'ignore.malformed.json' = 'TRUE',
+  'use.null.for.invalid.data' = 'TRUE',
   'case.insensitive' = 'TRUE'
 )
 STORED AS TEXTFILE

@@ -123,7 +123,7 @@ def _epoch_ms(name: str, feed_name: str, meaning: str, *, required: bool = False
 def _consent(name: str, feed_name: str, audience: str) -> Column:
     # Zero or less is how some app versions spell a withdrawal: accepted, and never read as consent.
     return replace(
-        _epoch_ms(name, feed_name, f"Since when the customer shares data with {audience}; null: not shared"),
+        _epoch_ms(name, feed_name, f"Since when the customer shares data with {audience}, null where not shared"),
         minimum=None,
     )
 

@@ -7,6 +7,7 @@ touches no file of the lakehouse. Does not belong here: an asset or a resource i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,14 @@ import dagster as dg
 from resources.lakehouse import Lakehouse, LocalLakehouse
 from resources.landing_zone import LandingZone
 from resources.local_spark import LocalSpark
-from resources.query import EngineQuery
+from resources.query import EngineQuery, Query
 from resources.settings import Settings, cache_folder
 from resources.spark import EmbeddedSpark, SparkEngine
 from stedi_assets import curated, landing, trusted
 from stedi_assets.contracts import FEEDS
 from stedi_assets.evidence import query_evidence
 from stedi_assets.sample_zone import SampleZone
-from stedi_assets.table import LakehouseTable
+from stedi_assets.table import LakehouseTable, code_version
 
 LAKEHOUSE_TABLES: tuple[LakehouseTable, ...] = (
     landing.customer_quarantine,
@@ -66,12 +67,27 @@ def build_resources(settings: Settings) -> dict[str, Any]:
         "spark": _engine(settings),
         "lakehouse": _lakehouse(settings),
         "landing_zone": _landing_zone(settings),
-        "query": EngineQuery(),
+        "query": _query(settings),
     }
 
 
 def _engine(settings: Settings) -> SparkEngine:
+    if settings.emr is not None:
+        from resources.emr_serverless import EmrServerlessSpark
+
+        versions = (table.code_version(settings.consent) for table in LAKEHOUSE_TABLES)
+        return EmrServerlessSpark(
+            **asdict(settings.emr), conf=settings.spark_conf, code_version=code_version(*versions)
+        )
     return LocalSpark(conf=settings.spark_conf) if settings.spark == "local" else EmbeddedSpark()
+
+
+def _query(settings: Settings) -> Query:
+    if not settings.on_aws:
+        return EngineQuery()
+    from resources.athena import AthenaQuery
+
+    return AthenaQuery(workgroup=settings.athena_workgroup, database=settings.database)
 
 
 def _landing_zone(settings: Settings) -> LandingZone:

@@ -14,6 +14,7 @@ from typing import Any
 
 import dagster as dg
 
+from resources.files import folder_at
 from resources.lakehouse import Lakehouse
 from resources.query import Answer, Query
 from resources.settings import Consent
@@ -21,7 +22,7 @@ from resources.spark import SparkEngine
 from stedi_assets import report
 from stedi_assets.contracts import TABLES, Pii, Zone
 from stedi_assets.pictures import table_picture
-from stedi_assets.publishing import Tables
+from stedi_assets.publishing import Tables, published_rows
 from stedi_assets.table import OWNER, code_version
 
 QUERIES = Path(__file__).parents[1] / "sql" / "queries"
@@ -53,20 +54,24 @@ def query_evidence(
 ) -> Iterator[Any]:
     """Run every verification query; picture the three that the mission asks for, list the others."""
     tables = Tables(spark, lakehouse, Consent.CUSTOMER)
-    folder = Path(lakehouse.root) / "evidence"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = folder_at(lakehouse.root).below("evidence")
     metadata: dict[str, Any] = {}
     for name, sql in queries().items():
-        answer = query.run(sql, {table: partial(tables.frame, table) for table in tables_in(sql)})
+        with spark.at_work():
+            answer = query.run(sql, {table: partial(tables.frame, table) for table in tables_in(sql)})
         context.log.info(f"{name}: {len(answer.rows)} rows in {answer.seconds:.2f} s")
         metadata[f"seconds: {name}"] = round(answer.seconds, 3)
+        metadata |= {f"{statistic}: {name}": value for statistic, value in answer.statistics.items()}
         if name in PICTURED:
-            picture = picture_of(name, sql, answer, tables.rows(name))
-            (folder / f"{name}.png").write_bytes(picture)
+            picture = picture_of(name, sql, answer, published_rows(lakehouse, name) or 0)
+            with folder.create(f"{name}.png") as out:
+                out.write(picture)
             metadata[f"{name}.png"] = report.embedded(name, picture)
         else:
             metadata[name] = dg.MetadataValue.md(_markdown(answer))
-    metadata |= {"folder": dg.MetadataValue.path(str(folder)), "engine": spark.engine}
+    metadata["folder"] = dg.MetadataValue.path(folder.path(""))
+    if tables.snapshots:  # the engine read them to answer; where Athena answers, none is started
+        metadata |= spark.metadata
     yield dg.MaterializeResult(metadata=metadata)
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from resources.landing_zone import Landing, LandingZone
+from resources.query import Query
 from resources.settings import Settings
 from resources.versions import LakehouseError
 from stedi_assets import delivery, reader, report
@@ -32,6 +34,7 @@ from stedi_assets.publishing import (
 
 FILES = "stedi.files"
 DELIVERY = "stedi.delivery"
+DDL = Path(__file__).parents[1] / "sql"
 
 
 @dataclass
@@ -43,6 +46,7 @@ class Intake:
     code_version: str
     tables: Tables
     zone: LandingZone
+    query: Query
 
     def take_delivery(self, context: dg.AssetExecutionContext) -> Iterator[Any]:
         """Publish what is new; files that the same code has read before are not read again."""
@@ -55,6 +59,7 @@ class Intake:
             )
         watch.lap("landing")
         read_before = self._read_before(landing)
+        self._ensure_external_table(context)
         if read_before is None:
             delivered = yield from self._read_and_publish(context, landing, watch)
         else:
@@ -83,6 +88,13 @@ class Intake:
         landing = self.zone.landed(self.feed.name)
         records = self.tables.frame(self.feed.records.name)
         return self._judge(landing, delivery.count(self.feed, records, self._found(landing)))
+
+    def _ensure_external_table(self, context: dg.AssetExecutionContext) -> None:
+        """Let people query the raw files, also those of a delivery that will not be accepted."""
+        name = self.feed.landing.name
+        done = self.query.ensure_table(name, (DDL / f"{name}.sql").read_text(), self.zone.uri(self.feed.name))
+        if done:
+            context.log.info(done)
 
     def _read_before(self, landing: Landing) -> Delivery | None:
         version = self.tables.lakehouse.version(self.feed.records.name)
@@ -147,7 +159,7 @@ class Intake:
             "files delivered twice": len(landing.duplicates),
             "records found": delivered.found,
             "records quarantined": delivered.quarantined,
-            "engine": self.tables.spark.engine,
+            **self.tables.spark.metadata,
             **{
                 name: dg.MetadataValue.timestamp(datetime.fromtimestamp(at / 1000, UTC))
                 for name, at in times.items()

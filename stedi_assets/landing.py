@@ -15,6 +15,7 @@ import dagster as dg
 from resources import lines
 from resources.lakehouse import Lakehouse
 from resources.landing_zone import LandingZone
+from resources.query import Query
 from resources.settings import Settings
 from resources.spark import SparkEngine
 from stedi_assets import audits, delivery, reader
@@ -80,12 +81,17 @@ def landing_asset(feed: Feed, settings: Settings, lakehouse: Lakehouse, zone: La
         can_subset=True,
     )
     def step(
-        context: dg.AssetExecutionContext, spark: SparkEngine, lakehouse: Lakehouse, landing_zone: LandingZone
+        context: dg.AssetExecutionContext,
+        spark: SparkEngine,
+        lakehouse: Lakehouse,
+        landing_zone: LandingZone,
+        query: Query,
     ) -> Iterator[Any]:
-        intake = Intake(feed, settings, version, Tables(spark, lakehouse, settings.consent), landing_zone)
-        if context.selected_asset_keys:
-            yield from intake.take_delivery(context)
-        else:
-            yield from intake.audit_published().for_dagster(context)
+        intake = Intake(feed, settings, version, Tables(spark, lakehouse, settings.consent), landing_zone, query)
+        with spark.at_work():
+            if context.selected_asset_keys:
+                yield from intake.take_delivery(context)
+            else:
+                yield from intake.audit_published().for_dagster(context)
 
     return step

@@ -60,8 +60,9 @@ def landing_ddl(feed: Feed) -> str:
     columns = ",\n".join(
         f"  `{column.name}` {column.type} COMMENT '{column.meaning}'" for column in feed.landing.columns
     )
-    # Case-insensitive: the feeds spell a column timestamp and timeStamp, serialNumber and so on.
-    properties = {"ignore.malformed.json": "TRUE", "case.insensitive": "TRUE"}
+    # A record that is no JSON, or a value of another type, is null and fails no query. Case-insensitive: the feeds
+    # spell a column timestamp and timeStamp, serialNumber and so on.
+    properties = {"ignore.malformed.json": "TRUE", "use.null.for.invalid.data": "TRUE", "case.insensitive": "TRUE"}
     serde = ",\n".join(f"  '{key}' = '{value}'" for key, value in properties.items())
     return (
         f"-- {feed.landing.name}: {feed.landing.grain}. Generated from stedi_assets/contracts.py:\n"

@@ -83,10 +83,11 @@ class LakehouseTable:
         )
         def step(context: dg.AssetExecutionContext, spark: SparkEngine, lakehouse: Lakehouse) -> Iterator[Any]:
             tables = Tables(spark, lakehouse, consent)
-            if context.selected_asset_keys:
-                yield from definition._materialize(context, tables)
-            else:
-                yield from definition._audit_published(context, tables)
+            with spark.at_work():
+                if context.selected_asset_keys:
+                    yield from definition._materialize(context, tables)
+                else:
+                    yield from definition._audit_published(context, tables)
 
         return step
 
@@ -148,7 +149,7 @@ class LakehouseTable:
             "dagster/row_count": version.rows,
             "size (bytes)": version.size,
             "snapshot id": str(version.snapshot_id),
-            "engine": tables.spark.engine,
+            **tables.spark.metadata,
             "consent rule": tables.consent.value,
             **{f"left out: {rule}": rows for rule, rows in left_out.items()},
         }

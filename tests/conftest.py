@@ -10,11 +10,14 @@ import pytest
 
 from resources.lakehouse import spark_ddl
 from stedi_assets.contracts import TABLES, Table
+from tests.servers import CREDENTIALS
 from tests.servers.ministack import PYTHON, Aws, ministack
 from tests.support import ENGINE, ENGINES, MakeFrame, Rows, Stedi, require, require_apache_spark
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+
+    from tests.servers.emr_serverless import EmrServerless
 
 
 @pytest.fixture(scope="session")
@@ -66,3 +69,15 @@ def aws(aws_account: Aws, monkeypatch: pytest.MonkeyPatch) -> Aws:
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     return aws_account
+
+
+@pytest.fixture
+def emr(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmrServerless]:
+    """EMR Serverless for one test, in front of the test run's engine. This process is pointed to it."""
+    from tests.servers.emr_serverless import emr_serverless
+
+    engine = spark.client._builder.endpoint  # type: ignore[attr-defined]
+    with emr_serverless(engine) as service:
+        for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL_EMR_SERVERLESS": service.url}.items():
+            monkeypatch.setenv(name, value)
+        yield service

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from cfnlint.api import ManualArgs, lint_file
 
+from resources.emr_releases import SPARK_OF
 from resources.settings import Settings, SettingsError
 from tests.infra.stack import TEMPLATE, template
 from tests.support import ROOT
@@ -114,9 +115,9 @@ def test_no_query_scans_without_limit_or_leaves_its_result_in_the_open(name: str
 def test_the_application_has_sessions_of_the_spark_that_the_client_speaks() -> None:
     application = RESOURCES["Application"]["Properties"]
     assert application["InteractiveConfiguration"] == {"SessionEnabled": True}
-    assert (application["Type"], application["ReleaseLabel"]) == ("SPARK", "emr-spark-8.2.0")
+    assert application["Type"] == "SPARK"
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert "pyspark[connect]==4.1.3" in project["dependencies"]
+    assert f"pyspark[connect]=={SPARK_OF[application['ReleaseLabel']]}" in project["dependencies"]
 
 
 def test_the_application_starts_by_itself_stops_by_itself_and_has_a_limit() -> None:

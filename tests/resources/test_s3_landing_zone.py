@@ -171,30 +171,37 @@ def test_objects_come_to_a_lakehouse_on_this_machine_too(cloud: Cloud, tmp_path:
     assert zone.bring("customer").unchanged == ["1.json"]
 
 
+def headers(zone: LandingZone, location: str, name: str) -> set[str | None]:
+    """The values of that header on every request that the zone sends to that location, as they are sent."""
+    seen: set[str | None] = set()
+    client: Any = zone._at(location, zone.source_access if location == zone.source else "credentials")
+    client.client.meta.events.register("before-send.s3", lambda request, **_: seen.add(request.headers.get(name)))
+    return seen
+
+
 def test_a_public_bucket_is_read_without_credentials(cloud: Cloud) -> None:
     cloud.aws.client("s3").delete_public_access_block(Bucket=cloud.source)
     cloud.aws.client("s3").put_bucket_policy(Bucket=cloud.source, Policy=public(cloud.source))
     cloud.deliver("1.json", ANN)
     cloud.access = "anonymous"
-    assert cloud.bring().new == ["1.json"]
+    zone = cloud.zone
+    reading, writing = headers(zone, zone.source, "Authorization"), headers(zone, zone.root, "Authorization")
+    assert zone.bring("customer").new == ["1.json"]
     assert cloud.landed == {"1.json": ANN}
+    assert reading == {None}
+    assert None not in writing
 
 
-def test_whoever_reads_pays_where_the_bucket_asks_for_it(cloud: Cloud) -> None:
+@pytest.mark.parametrize(("access", "payer"), [("credentials", None), ("requester-pays", b"requester")])
+def test_whoever_reads_pays_only_where_the_setting_says_so(cloud: Cloud, access: str, payer: bytes | None) -> None:
     cloud.deliver("1.json", ANN)
-    cloud.access = "requester-pays"
-    zone, payers = cloud.zone, dict[str, set[str | None]]()
-    for location, access in ((zone.source, zone.source_access), (zone.root, "credentials")):
-        client: Any = zone._at(location, access)
-        client.client.meta.events.register(
-            "before-call.s3",
-            lambda model, params, **_: payers.setdefault(model.name, set()).add(
-                params["headers"].get("x-amz-request-payer")
-            ),
-        )
-    zone.bring("customer")
-    assert payers["GetObject"] == payers["CopyObject"] == {"requester"}
-    assert payers["PutObject"] == {None}
+    cloud.access = access
+    zone = cloud.zone
+    seen = headers(zone, zone.source, "x-amz-request-payer")
+    copying = headers(zone, zone.root, "x-amz-request-payer")
+    assert zone.bring("customer").new == ["1.json"]
+    assert seen == {payer}
+    assert copying == {None, payer}
 
 
 def public(bucket: str) -> str:

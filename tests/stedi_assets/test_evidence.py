@@ -21,10 +21,11 @@ def sampled(stedi: Stedi) -> Stedi:
     return stedi
 
 
-def test_the_queries_are_sql_that_athena_understands_too() -> None:
+@pytest.mark.parametrize("dialect", ["athena", "spark"])
+def test_the_queries_are_sql_that_athena_and_spark_understand(dialect: str) -> None:
     for name, sql in queries().items():
-        assert sqlglot.parse_one(sql, read="athena"), name
-        assert tables_in(sql), name
+        read = {table.name for table in sqlglot.parse_one(sql, read=dialect).find_all(sqlglot.exp.Table)}
+        assert read == set(tables_in(sql)), name
 
 
 def test_the_pictures_are_saved_and_shown_and_the_counts_are_right(sampled: Stedi) -> None:

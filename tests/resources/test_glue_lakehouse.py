@@ -1,0 +1,324 @@
+"""On S3 and Glue, too, a version is invisible until it is published, published in one commit, or leaves no trace."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from multiprocessing import get_context
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import pytest
+from botocore.exceptions import ConnectionClosedError
+
+from resources import s3_staging
+from resources.aws import AwsError
+from resources.glue_lakehouse import GlueLakehouse
+from resources.versions import LakehouseError, NotPublishedError, Staged, Version
+from tests.resources.test_lakehouse import ANN, BOB, EVE, SPEED, STEPS, USER, WALKS, Row, Table, arrow_rows
+from tests.servers import REGION
+from tests.servers.ministack import Aws
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table as IcebergTable
+    from pyspark.sql import DataFrame, SparkSession
+
+
+@dataclass
+class House:
+    """A lakehouse in a bucket, and the engine that fills it."""
+
+    aws: Aws
+    bucket: str
+    database: str
+    spark: SparkSession
+
+    @property
+    def lakehouse(self) -> GlueLakehouse:
+        """Another process's view of it: nothing is shared but the bucket and the catalog."""
+        return GlueLakehouse(root=f"s3://{self.bucket}/prod", namespace=self.database)
+
+    @property
+    def folders(self) -> set[str]:
+        """The folders of data files, published or not."""
+        return {key.split("/")[4] for key in self.keys if "/data/" in key}
+
+    @property
+    def keys(self) -> set[str]:
+        listing = self.aws.client("s3").list_objects_v2(Bucket=self.bucket)
+        return {entry["Key"] for entry in listing.get("Contents", ()) if not entry["Key"].endswith("/")}
+
+    @property
+    def iceberg(self) -> IcebergTable:
+        """The table as any other Iceberg reader opens it: from Glue alone."""
+        from pyiceberg.catalog import load_catalog
+
+        place = {"s3.endpoint": self.aws.endpoint, "glue.endpoint": self.aws.endpoint, "client.region": REGION}
+        return load_catalog("any", type="glue", **place).load_table(f"{self.database}.walks")
+
+    def frame(self, *rows: Row, table: Table = WALKS) -> DataFrame:
+        ddl = ", ".join(f"{column.name} {column.type}" for column in table.columns)
+        return self.spark.createDataFrame(list(rows), ddl)
+
+    def stage(self, *rows: Row, table: Table = WALKS) -> Staged:
+        return self.lakehouse.stage(self.frame(*rows, table=table), table, "run")
+
+    def publish(self, *rows: Row, table: Table = WALKS) -> Version:
+        return self.lakehouse.publish(self.stage(*rows, table=table), {"stedi.run-id": "r1"})
+
+    def rows(self, snapshot_id: int | None = None) -> list[Row]:
+        frame, _ = self.lakehouse.read(self.spark, WALKS, snapshot_id)
+        return sorted((tuple(row) for row in frame.collect()), key=repr)
+
+
+@pytest.fixture
+def house(aws: Aws, spark: SparkSession) -> House:
+    return House(aws, aws.new_bucket(), aws.new_database(), spark)
+
+
+def test_a_table_lies_below_the_lakehouse_in_the_format_that_athena_reads(house: House) -> None:
+    version = house.publish(ANN, BOB)
+    table = house.iceberg
+    assert table.location() == f"s3://{house.bucket}/prod/{house.database}/walks" == house.lakehouse.uri("walks")
+    assert table.metadata.format_version == 2
+    assert arrow_rows(table.scan().to_arrow()) == house.rows() == [ANN, BOB]
+    assert (version.rows, version.properties["stedi.run-id"]) == (2, "r1")
+    in_glue = house.aws.client("glue").get_table(DatabaseName=house.database, Name="walks")["Table"]
+    columns = [(column["Name"], column["Type"]) for column in in_glue["StorageDescriptor"]["Columns"]]
+    assert columns == [("user", "string"), ("steps", "bigint")]
+
+
+def test_staged_rows_are_invisible_until_they_are_published(house: House) -> None:
+    first = house.publish(ANN)
+    staged = house.stage(BOB, EVE)
+    assert sorted(map(tuple, house.lakehouse.read_staged(house.spark, staged).collect())) == [BOB, EVE]
+    assert (staged.rows, staged.columns) == (2, [("user", "string"), ("steps", "bigint")])
+    assert house.rows() == [ANN]
+    house.lakehouse.publish(staged, {})
+    assert house.rows() == [BOB, EVE]
+    assert house.rows(first.snapshot_id) == [ANN]
+    assert [version.rows for version in house.lakehouse.history("walks")] == [1, 2]
+
+
+def test_discarding_removes_the_staged_files_and_nothing_else(house: House) -> None:
+    house.publish(ANN)
+    before = house.keys
+    staged = house.stage(BOB)
+    assert house.keys > before
+    staged.area.discard()
+    staged.area.discard()
+    assert house.keys == before
+    published = house.stage(BOB)
+    house.lakehouse.publish(published, {})
+    published.area.discard()
+    assert house.rows() == [BOB]
+
+
+def test_a_table_can_be_empty(house: House) -> None:
+    house.publish(ANN)
+    house.publish()
+    assert house.rows() == []
+
+
+def test_the_shape_of_a_table_can_change(house: House) -> None:
+    house.publish(ANN)
+    house.publish(("bob", 2, 1.5), table=Table("walks", (USER, STEPS, SPEED)))
+    assert arrow_rows(house.iceberg.scan().to_arrow()) == [("bob", 2, 1.5)]
+
+
+def test_of_two_writers_glue_lets_one_win_and_the_other_is_told(house: House) -> None:
+    house.publish(ANN)
+    one, two = house.stage(BOB), house.stage(EVE)
+    house.lakehouse.publish(one, {})
+    with pytest.raises(LakehouseError, match="Another run published walks at the same time") as refused:
+        house.lakehouse.publish(two, {})
+    assert not refused.value.allow_retries
+    assert house.rows() == [BOB]
+    assert two.area.name not in house.folders
+
+
+@pytest.mark.parametrize("before", [[], [ANN]], ids=["never published", "published"])
+def test_a_writer_that_is_faster_by_a_moment_wins(house: House, before: list[Row]) -> None:
+    if before:
+        house.publish(*before)
+    faster, lakehouse = house.stage(BOB), house.lakehouse
+    slower = lakehouse.stage(house.frame(EVE), WALKS, "run")
+    call = "UpdateTable" if before else "CreateTable"
+
+    def meanwhile(**_: Any) -> None:
+        """Between the slower one's last look at the catalog and its commit."""
+        house.lakehouse.publish(faster, {})
+
+    once(lakehouse, f"before-call.glue.{call}", meanwhile)
+    with pytest.raises(LakehouseError, match="at the same time"):
+        lakehouse.publish(slower, {})
+    assert slower.area.name not in house.folders
+    assert house.rows() == [BOB]
+
+
+def once(lakehouse: GlueLakehouse, event: str, do: Callable[..., Any]) -> None:
+    """Do this when botocore's event first happens in the lakehouse's client of Glue."""
+    events = lakehouse.catalog.glue.meta.events  # type: ignore[attr-defined]
+
+    def happen(**arguments: Any) -> Any:
+        events.unregister(event, happen)
+        return do(**arguments)
+
+    events.register_first(event, happen)
+
+
+@pytest.mark.parametrize("before", [[], [ANN]], ids=["never published", "published"])
+@pytest.mark.parametrize("answer", ["lost", "an error of the server"])
+def test_a_commit_that_arrived_although_its_answer_was_lost_is_a_commit(
+    house: House, before: list[Row], answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Were it sent again, it would be refused, and PyIceberg would remove what the table is made of by then."""
+    if before:
+        house.publish(*before)
+    lakehouse = house.lakehouse
+    staged = lakehouse.stage(house.frame(BOB), WALKS, "run")
+    network = lakehouse.catalog.glue._endpoint.http_session  # type: ignore[attr-defined]
+    send, lost = network.send, list[str]()
+
+    def lose(request: Any) -> Any:
+        response = send(request)
+        if lost or not request.headers["X-Amz-Target"].endswith((b"CreateTable", b"UpdateTable")):
+            return response
+        lost.append(request.headers["X-Amz-Target"])
+        if answer == "lost":
+            raise ConnectionClosedError(endpoint_url=house.aws.endpoint)
+        response.status_code, response._content = 500, b"{}"
+        return response
+
+    monkeypatch.setattr(network, "send", lose)
+    version = lakehouse.publish(staged, {})
+    assert version == house.lakehouse.version("walks")
+    assert house.rows() == [BOB]
+    house.publish(EVE)
+    assert house.rows() == [EVE]
+
+
+def test_files_that_may_be_live_are_never_deleted(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection breaks after the request was sent, and stays broken: the next run resolves it."""
+    house.publish(ANN)
+    lakehouse = house.lakehouse
+    staged = lakehouse.stage(house.frame(BOB), WALKS, "run")
+
+    def broken(**_: Any) -> None:
+        raise ConnectionClosedError(endpoint_url=house.aws.endpoint)
+
+    events = lakehouse.catalog.glue.meta.events  # type: ignore[attr-defined]
+    events.register("after-call.glue.UpdateTable", lambda **_: events.register("before-call.glue", broken))
+    events.register("after-call.glue.UpdateTable", broken)
+    with pytest.raises(AwsError, match="Could not publish walks"):
+        lakehouse.publish(staged, {})
+    assert house.rows() == [BOB]
+    monkeypatch.setattr(s3_staging, "ABANDONED", timedelta(0))
+    house.publish(EVE)
+    assert house.rows() == [EVE]
+    assert staged.area.name in house.folders  # an older version is made of it
+
+
+def test_what_a_crashed_run_left_is_removed_once_no_run_can_be_writing_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.publish(ANN)
+    published = house.folders
+    crashed = house.stage(BOB).area.name
+    house.stage(EVE).area.discard()
+    assert house.folders == published | {crashed}
+    monkeypatch.setattr(s3_staging, "ABANDONED", timedelta(0))
+    house.stage(EVE).area.discard()
+    assert house.folders == published
+    assert house.rows() == [ANN]
+
+
+def test_a_data_file_that_was_deleted_behind_the_tables_back_is_missed(house: House) -> None:
+    house.publish(ANN)
+    [key] = [key for key in house.keys if key.endswith(".parquet")]
+    house.aws.client("s3").delete_object(Bucket=house.bucket, Key=key)
+    with pytest.raises(LakehouseError, match=f"1 of 1 data files of walks are gone, s3://{house.bucket}/{key}"):
+        house.rows()
+    house.publish(BOB)
+    assert house.rows() == [BOB]
+
+
+def test_a_table_that_was_never_published_says_so(house: House) -> None:
+    assert house.lakehouse.version("walks") is None
+    with pytest.raises(NotPublishedError, match=f"walks has never been published in s3://{house.bucket}/prod"):
+        house.rows()
+
+
+def test_a_database_that_is_missing_is_made(house: House) -> None:
+    lakehouse = GlueLakehouse(root=f"s3://{house.bucket}/prod", namespace=f"{house.database}_new")
+    assert lakehouse.version("walks") is None
+    house.aws.client("glue").get_database(Name=f"{house.database}_new")
+
+
+@pytest.mark.parametrize(
+    ("allowed", "missing"),
+    [
+        (["s3:*"], "glue:GetDatabase"),
+        (["s3:*", "glue:GetDatabase"], "glue:GetTable"),
+        (["s3:*", "glue:GetDatabase", "glue:GetTable"], "glue:UpdateTable"),
+    ],
+    ids=lambda value: str(value),
+)
+def test_access_denied_names_the_missing_action(
+    house: House, monkeypatch: pytest.MonkeyPatch, allowed: list[str], missing: str
+) -> None:
+    house.publish(ANN)
+    statement = {"Effect": "Allow", "Action": allowed, "Resource": "*"}
+    for name, value in house.aws.new_user(json.dumps({"Version": "2012-10-17", "Statement": [statement]})).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(dg.Failure) as refused:
+        house.publish(BOB)
+    assert missing in str(refused.value.description)
+    monkeypatch.undo()
+
+
+def _publish_five(root: str, database: str, writer: int, environment: dict[str, str]) -> list[str]:
+    """One of several processes: five versions, each of one row, published or refused."""
+    import os
+
+    os.environ.update(environment)
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from pyiceberg.io import load_file_io
+
+    lakehouse, told = GlueLakehouse(root=root, namespace=database), []
+    for number in range(5):
+        area = lakehouse.staging_area("walks")
+        base = lakehouse.load("walks")
+        folder = area.open(f"writer-{writer}")
+        rows = pa.table({"user": [f"{writer}-{number}"], "steps": [number]})
+        io = load_file_io(lakehouse.catalog.properties, folder)
+        with io.new_output(f"{folder}/part-0.parquet").create() as out:
+            pq.write_table(rows, out)
+        staged = Staged(WALKS, area, base, tuple(area.data_files()), 1, rows.schema)
+        try:
+            told.append(f"published {lakehouse.publish(staged, {}).snapshot_id}")
+        except LakehouseError as refused:
+            told.append("refused" if "at the same time" in str(refused.description) else str(refused.description))
+    return told
+
+
+def test_of_many_writers_every_commit_is_in_the_history_or_reported_as_a_conflict(house: House) -> None:
+    house.publish(ANN)
+    with get_context("spawn").Pool(3) as pool:
+        lakehouse = house.lakehouse
+        told = pool.starmap(
+            _publish_five, [(lakehouse.root, house.database, writer, house.aws.environment) for writer in range(3)]
+        )
+    outcomes = [outcome for one in told for outcome in one]
+    assert len(outcomes) == 15
+    history = house.iceberg.metadata.snapshots
+    published = [outcome.removeprefix("published ") for outcome in outcomes if outcome.startswith("published ")]
+    assert {outcome for outcome in outcomes if not outcome.startswith("published ")} <= {"refused"}
+    assert sorted(published) == sorted(str(snapshot.snapshot_id) for snapshot in history[1:])
+    assert [snapshot.parent_snapshot_id for snapshot in history] == [
+        None,
+        *(snapshot.snapshot_id for snapshot in history[:-1]),
+    ]

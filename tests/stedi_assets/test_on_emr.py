@@ -1,0 +1,145 @@
+"""STEDI's tables on EMR Serverless: what becomes of them, and of the session, where a run does not go well."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from stedi_assets.contracts import TABLES
+from tests.resources.emr_runs import engine
+from tests.servers.emr_serverless import EmrServerless, Fault
+from tests.stedi_assets.examples import CUSTOMERS, DISTANCES, READINGS, as_delivered
+from tests.support import ROOT, Stedi
+
+
+def deliver(stedi: Stedi) -> None:
+    for feed, rows in {"customer": CUSTOMERS, "accelerometer": READINGS, "step_trainer": DISTANCES}.items():
+        stedi.deliver(feed, as_delivered(feed, rows))
+
+
+def test_the_whole_graph_is_the_same_as_on_the_embedded_engine(
+    tmp_path: Path, stedi: Stedi, emr: EmrServerless
+) -> None:
+    deliver(stedi)
+    assert stedi.materialize().success
+    other = Stedi(tmp_path / "other")
+    deliver(other)
+    done = other.materialize(resources={"spark": engine()})
+    assert done.success
+    assert {table: other.rows(table) for table in TABLES} == {table: stedi.rows(table) for table in TABLES}
+    (session,) = emr.sessions.values()
+    assert {done.metadata(table)["EMR session"] for table in TABLES} == {session.id}
+    assert not session.alive
+
+
+def lose_in_a_query(emr: EmrServerless) -> None:
+    """Terminate the session from outside, as soon as it is at work on a query."""
+    emr.endpoint.open.clear()
+    assert emr.endpoint.waiting.wait(30)
+    emr.alive[0].end("TERMINATED", "Terminated by an administrator")
+    emr.endpoint.open.set()
+
+
+def test_a_session_that_dies_fails_its_table_publishes_nothing_and_the_next_table_has_a_fresh_one(
+    stedi: Stedi, emr: EmrServerless
+) -> None:
+    deliver(stedi)
+    landing = ["customer_landing", "accelerometer_landing"]
+    outside = threading.Thread(target=lose_in_a_query, args=[emr])
+    outside.start()
+    done = stedi.materialize(*landing, resources={"spark": engine()})
+    outside.join()
+    (survivor,) = done.materialized
+    (lost,) = set(landing) - {survivor}
+    first, second = emr.sessions.values()
+    assert f"EMR Serverless session {first.id} has ended, it is TERMINATED: Terminated by an admin" in done.failure
+    assert stedi.lakehouse.version(lost.replace("landing", "records")) is None
+    assert list((stedi.folder / "lakehouse").rglob(f"{lost.replace('landing', 'records')}/data/*")) == []
+    assert done.metadata(survivor)["EMR session"] == second.id
+    assert not emr.alive
+    again = stedi.materialize(*landing, resources={"spark": engine()})
+    assert again.success
+    assert len(emr.sessions) == 3
+
+
+def wait_until(emr: EmrServerless, moment: str) -> None:
+    """Wait for that moment of a run."""
+    reached = {
+        "its session is asked for": lambda: "StartSession" in emr.calls,
+        "its session starts": lambda: emr.calls.count("GetSession") >= 2,
+        "a query runs": emr.endpoint.waiting.is_set,
+    }
+    until = time.monotonic() + 60
+    while not reached[moment]():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+@contextmanager
+def command(stedi: Stedi) -> Iterator[subprocess.Popen[str]]:
+    """The whole command, as people and schedulers start it: a process of its own."""
+    deliver(stedi)
+    (home := stedi.folder / "dagster").mkdir()
+    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    environment = {
+        **os.environ,
+        "DAGSTER_HOME": str(home),
+        "STEDI_SOURCE": str(stedi.source),
+        "STEDI_LAKEHOUSE": str(stedi.folder / "lakehouse"),
+    }
+    environment.pop("SPARK_CONNECT_MODE_ENABLED", None)  # pyspark's, of this process
+    dagster = Path(sys.executable).with_name("dagster")
+    words = [dagster, "asset", "materialize", "-m", "tests.stedi_on_emr", "--select", "customer_landing"]
+    with subprocess.Popen(words, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_the_command_makes_a_table_and_leaves_no_session(stedi: Stedi, emr: EmrServerless) -> None:
+    with command(stedi) as process:
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert "EMR Serverless bills" in said
+    assert stedi.rows("customer_landing")
+    assert len(emr.sessions) == 1
+    assert not emr.alive
+
+
+@pytest.mark.parametrize(
+    ("sign", "moment"),
+    [
+        (signal.SIGTERM, "its session is asked for"),
+        (signal.SIGTERM, "its session starts"),
+        (signal.SIGTERM, "a query runs"),
+        (signal.SIGINT, "a query runs"),  # what the UI sends to terminate a run
+    ],
+)
+def test_a_run_that_is_terminated_leaves_no_session(
+    stedi: Stedi, emr: EmrServerless, sign: signal.Signals, moment: str
+) -> None:
+    emr.endpoint.open.clear()
+    if moment == "its session starts":
+        emr.start_states = ["SUBMITTED", "STARTING"]
+    if moment == "its session is asked for":
+        emr.fail("StartSession", Fault(silent=True))
+    with command(stedi) as process:
+        wait_until(emr, moment)
+        process.send_signal(sign)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode != 0
+    (session,) = emr.sessions.values()
+    assert not session.alive, said
+    assert "is being terminated" in said
+    assert stedi.lakehouse.version("customer_records") is None
+    assert not any(token in said for token in emr.tokens)

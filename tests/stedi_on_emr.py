@@ -1,0 +1,16 @@
+"""STEDI's code location with its engine on EMR Serverless and its tables in a local folder: `dagster -m` loads it.
+
+For runs in processes of their own. The engine behind the test server shares this machine's disk, so S3 is not needed.
+"""
+
+import dagster as dg
+
+from resources.settings import Settings
+from stedi_assets.definitions import build_definitions
+from tests.resources.emr_runs import engine
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The code location."""
+    return build_definitions(Settings.from_environment(), {"spark": engine()})
