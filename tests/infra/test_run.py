@@ -52,6 +52,8 @@ def test_the_orchestrators_policy_is_enough_to_bring_feeds_from_s3_and_to_publis
         check=False,
     )
     assert done.returncode == 0, done.stderr[-4000:]
+    for feed in ("customer", "accelerometer", "step_trainer"):  # made by Athena's DDL
+        aws_account.client("glue").get_table(DatabaseName="run", Name=f"{feed}_landing")
     published = aws_account.client("glue").get_table(DatabaseName="run", Name="machine_learning_curated")["Table"]
     metadata = published["Parameters"]["metadata_location"].removeprefix(f"s3://{stack.bucket}/")
     content = json.loads(aws_account.client("s3").get_object(Bucket=stack.bucket, Key=metadata)["Body"].read())
