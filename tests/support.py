@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -165,6 +166,14 @@ class Stedi:
         """The number of rows of every table."""
         tables = Tables(ENGINES[self.engine], self.lakehouse, self.settings.consent)
         return {name: tables.rows(name) for name in TABLES}
+
+
+def readme(language: str, section: str = "") -> list[str]:
+    """The README's code blocks in this language, of one section or of all."""
+    text = (ROOT / "README.md").read_text()
+    if section:
+        text = text.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
 def require_apache_spark() -> None:

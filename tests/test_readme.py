@@ -11,15 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import ROOT, require_apache_spark
+from tests.support import ROOT, readme, require_apache_spark
 
 README = (ROOT / "README.md").read_text()
-# What a test cannot run inside a test: this suite itself.
-RUN_ELSEWHERE = {"make test"}
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+# This suite itself, which a test cannot run, and what needs an account: see tests/infra/test_on_aws.py.
+RUN_ELSEWHERE = {"make test", *(block.strip() for block in readme("bash", "On AWS"))}
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +57,11 @@ def test_the_first_command_makes_every_table_and_ends_with_a_summary(lakehouse: 
     assert "make ui" in lakehouse.splitlines()[-1]
 
 
-COMMANDS = [block for block in blocks("bash") if block.strip() not in {"make lakehouse", *RUN_ELSEWHERE}]
+COMMANDS = [block for block in readme("bash") if block.strip() not in {"make lakehouse", *RUN_ELSEWHERE}]
 
 
 def test_the_first_two_commands_lead() -> None:
-    assert [block.strip() for block in blocks("bash")[:2]] == ["make lakehouse", "make test"]
+    assert [block.strip() for block in readme("bash")[:2]] == ["make lakehouse", "make test"]
 
 
 @pytest.mark.parametrize("commands", COMMANDS, ids=lambda block: block.strip().splitlines()[-1][:60])
@@ -76,7 +72,7 @@ def test_the_commands_run_as_they_stand(lakehouse: str, project: Path, commands:
     run(activated + commands, project)
 
 
-@pytest.mark.parametrize("program", blocks("python"), ids=lambda block: block.splitlines()[0])
+@pytest.mark.parametrize("program", readme("python"), ids=lambda block: block.splitlines()[0])
 def test_the_programs_run_as_they_stand(lakehouse: str, project: Path, program: str) -> None:
     script = project / "program.py"
     script.write_text(program)
@@ -84,7 +80,7 @@ def test_the_programs_run_as_they_stand(lakehouse: str, project: Path, program: 
 
 
 def test_adding_a_table_takes_what_the_readme_says(lakehouse: str, project: Path) -> None:
-    contract, function = blocks("py")
+    contract, function = readme("py")
     room = project / "stedi_assets"
     contracts = (room / "contracts.py").read_text()
     contracts = contracts.replace("TABLES: dict", contract + "\n\nTABLES: dict")
@@ -122,3 +118,10 @@ def test_adding_a_table_takes_what_the_readme_says(lakehouse: str, project: Path
 @pytest.mark.parametrize("link", re.findall(r"\]\(((?!http)[^)]+)\)", README))
 def test_every_link_and_picture_leads_somewhere(link: str) -> None:
     assert (ROOT / link).exists()
+
+
+def test_every_setting_is_explained() -> None:
+    read = {
+        name for path in (ROOT / "resources").glob("*.py") for name in re.findall(r'"(STEDI_\w+)"', path.read_text())
+    }
+    assert {name for name in read if f"| `{name}` |" not in README} == set()
