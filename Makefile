@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 MINISTACK := .venv-ministack
 export DAGSTER_HOME := $(CURDIR)/.dagster
 
-.PHONY: lakehouse test ui lint bench ddl clean
+.PHONY: lakehouse test faults ui lint bench ddl clean
 
 # Materialize every table (on the sample feeds, unless STEDI_SOURCE says otherwise), and say what there is now.
 lakehouse: $(VENV)/installed
@@ -16,6 +16,10 @@ lakehouse: $(VENV)/installed
 
 test: $(VENV)/installed-dev $(MINISTACK)/installed
 	$(BIN)/python -m pytest
+
+# Break things on purpose, as often as it takes: kill -9, races, hostile feeds. `make test` does a few rounds of it.
+faults: $(VENV)/installed-dev .venv-ministack/installed
+	$(BIN)/python -m pytest -m faults --full
 
 ui: $(VENV)/installed
 	$(BIN)/dagster dev -w workspace.yaml

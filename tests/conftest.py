@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,17 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from tests.servers.emr_serverless import EmrServerless
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--full`: as many rounds as a fault may need to show. Without it, a few, so that the suite stays fast."""
+    parser.addoption("--full", action="store_true", help="run the tests marked `faults` with all their rounds")
+
+
+@pytest.fixture(scope="session")
+def rounds(pytestconfig: pytest.Config) -> Callable[[int, int], int]:
+    """How often a test tries: `rounds(few, many)`."""
+    return lambda few, many: many if pytestconfig.getoption("--full") else few
 
 
 @pytest.fixture(scope="session")
