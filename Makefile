@@ -18,7 +18,7 @@ test: $(VENV)/installed-dev $(MINISTACK)/installed
 	$(BIN)/python -m pytest
 
 # Break things on purpose, as often as it takes: kill -9, races, hostile feeds. `make test` does a few rounds of it.
-faults: $(VENV)/installed-dev .venv-ministack/installed
+faults: $(VENV)/installed-dev $(MINISTACK)/installed
 	$(BIN)/python -m pytest -m faults --full
 
 ui: $(VENV)/installed
