@@ -91,4 +91,6 @@ def emr(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmrSer
     with emr_serverless(engine) as service:
         for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL_EMR_SERVERLESS": service.url}.items():
             monkeypatch.setenv(name, value)
+        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
+            monkeypatch.delenv(name, raising=False)
         yield service

@@ -25,18 +25,18 @@ def test_a_client_without_a_token_is_refused(emr: EmrServerless) -> None:
 
 
 def test_the_token_is_renewed_in_the_middle_of_a_run_and_the_session_stays(emr: EmrServerless) -> None:
-    emr.token_seconds = 1.0  # renewed when half of that is over
+    emr.token_seconds = 2.0  # renewed when half of that is over
     spark = engine()
     try:
         spark.spark_session.range(5).createOrReplaceTempView("only_in_this_session")
-        until = time.monotonic() + 2.5
+        until = time.monotonic() + 3.2
         while time.monotonic() < until:
             assert spark.spark_session.sql("select * from only_in_this_session").count() == 5
             time.sleep(0.2)
     finally:
         spark.close()
     assert len(emr.sessions) == 1
-    assert len({token for _, token in emr.endpoint.calls}) >= 4
+    assert len({token for _, token in emr.endpoint.calls}) >= 3
     assert emr.calls.count("GetSessionEndpoint") == len(emr.tokens) < 10
 
 
@@ -79,7 +79,7 @@ def test_a_token_is_fetched_once_until_it_is_about_to_expire() -> None:
 
 
 def test_while_no_new_token_can_be_had_the_old_one_is_used_until_it_expires() -> None:
-    answers: list[Any] = [answer(0.4, "old")]
+    answers: list[Any] = [answer(3600, "old")]
 
     def fetch() -> Any:
         if answers:
@@ -88,9 +88,9 @@ def test_while_no_new_token_can_be_had_the_old_one_is_used_until_it_expires() ->
 
     token = AuthToken(fetch)
     assert token.current() == "old"
-    time.sleep(0.25)
+    token._renew = datetime.now(UTC)
     assert token.current() == "old"
-    time.sleep(0.2)
+    token._expires = datetime.now(UTC)
     with pytest.raises(ConnectionError):
         token.current()
 

@@ -102,6 +102,8 @@ class SparkEndpoint(grpc.GenericRpcHandler):
         except Refusal as refusal:
             context.abort(refusal.code, refusal.details)
         except grpc.RpcError as error:
+            if not isinstance(error, grpc.Call):
+                return  # the client has gone in the middle of its request
             if "operation not found" in error.details():
                 context.abort_with_status(to_status(NOT_FOUND))
             context.set_trailing_metadata(error.trailing_metadata() or ())  # which error it is, in Spark's own terms

@@ -12,10 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import dagster as dg
 import pytest
+from dagster_graphql import DagsterGraphQLClient
 
 from stedi_assets.contracts import TABLES
+from stedi_assets.definitions import JOB
 from tests.resources.emr_runs import engine
+from tests.servers import free_port, running
 from tests.servers.emr_serverless import EmrServerless, Fault
 from tests.stedi_assets.examples import CUSTOMERS, DISTANCES, READINGS, as_delivered
 from tests.support import ROOT, Stedi
@@ -84,22 +88,30 @@ def wait_until(emr: EmrServerless, moment: str) -> None:
         time.sleep(0.05)
 
 
-@contextmanager
-def command(stedi: Stedi) -> Iterator[subprocess.Popen[str]]:
-    """The whole command, as people and schedulers start it: a process of its own."""
+def environment(stedi: Stedi) -> dict[str, str]:
+    """What a process of its own needs to know; the feeds are delivered by then."""
     deliver(stedi)
     (home := stedi.folder / "dagster").mkdir()
-    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
-    environment = {
-        **os.environ,
+    (home / "dagster.yaml").write_text(
+        "telemetry:\n  enabled: false\n"
+        "run_coordinator:\n  module: dagster.core.run_coordinator\n  class: DefaultRunCoordinator\n"
+    )
+    inherited = {name: value for name, value in os.environ.items() if name != "SPARK_CONNECT_MODE_ENABLED"}  # pyspark's
+    return {
+        **inherited,
+        "PYTHONPATH": str(ROOT),
         "DAGSTER_HOME": str(home),
         "STEDI_SOURCE": str(stedi.source),
         "STEDI_LAKEHOUSE": str(stedi.folder / "lakehouse"),
     }
-    environment.pop("SPARK_CONNECT_MODE_ENABLED", None)  # pyspark's, of this process
+
+
+@contextmanager
+def command(stedi: Stedi) -> Iterator[subprocess.Popen[str]]:
+    """The whole command, as people and schedulers start it."""
     dagster = Path(sys.executable).with_name("dagster")
     words = [dagster, "asset", "materialize", "-m", "tests.stedi_on_emr", "--select", "customer_landing"]
-    with subprocess.Popen(words, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(words, cwd=ROOT, env=environment(stedi), stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process
         finally:
@@ -122,7 +134,7 @@ def test_the_command_makes_a_table_and_leaves_no_session(stedi: Stedi, emr: EmrS
         (signal.SIGTERM, "its session is asked for"),
         (signal.SIGTERM, "its session starts"),
         (signal.SIGTERM, "a query runs"),
-        (signal.SIGINT, "a query runs"),  # what the UI sends to terminate a run
+        (signal.SIGINT, "a query runs"),
     ],
 )
 def test_a_run_that_is_terminated_leaves_no_session(
@@ -143,3 +155,22 @@ def test_a_run_that_is_terminated_leaves_no_session(
     assert "is being terminated" in said
     assert stedi.lakehouse.version("customer_records") is None
     assert not any(token in said for token in emr.tokens)
+
+
+def test_a_run_that_is_terminated_in_the_ui_leaves_no_session(stedi: Stedi, emr: EmrServerless) -> None:
+    """The UI's own server, asked through the API that its pages use."""
+    emr.endpoint.open.clear()
+    port = free_port()
+    server = [str(Path(sys.executable).with_name("dagster-webserver")), "-m", "tests.stedi_on_emr", "-p", str(port)]
+    with running(server, port, stedi.folder / "webserver.log", environment(stedi)):
+        ui = DagsterGraphQLClient("127.0.0.1", port_number=port)
+        run_id = ui.submit_job_execution(JOB)
+        wait_until(emr, "a query runs")
+        ui.terminate_run(run_id)
+        until = time.monotonic() + 60
+        while (status := ui.get_run_status(run_id)) is not dg.DagsterRunStatus.CANCELED:
+            assert time.monotonic() < until, status
+            time.sleep(0.1)
+    (session,) = emr.sessions.values()
+    assert not session.alive
+    assert stedi.lakehouse.version("customer_records") is None
