@@ -15,7 +15,7 @@ lakehouse: $(VENV)/installed
 	@echo "Look at it in the Dagster UI: make ui, then open http://localhost:3000"
 
 test: $(VENV)/installed-dev $(MINISTACK)/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 # Break things on purpose, as often as it takes: kill -9, races, hostile feeds. `make test` does a few rounds of it.
 faults: $(VENV)/installed-dev $(MINISTACK)/installed
