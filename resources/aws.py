@@ -80,6 +80,7 @@ def region(session: Any = None) -> str:
 def explained(doing: str) -> Iterator[None]:
     """Raise what AWS's libraries raise as one AwsError; `doing` says what was tried, as in «write the file x»."""
     from botocore import exceptions as told
+    from s3transfer.exceptions import RetriesExceededError
 
     credentials = (
         told.NoCredentialsError,
@@ -100,8 +101,8 @@ def explained(doing: str) -> Iterator[None]:
             f"Could not {doing}: there are no AWS credentials that work ({type(error).__name__}). Set AWS_PROFILE, or "
             "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run this with a role."
         ) from error
-    except (told.ConnectionError, told.HTTPClientError) as error:
-        endpoint = str(error.kwargs.get("endpoint_url", "the service")).partition("?")[0]
+    except (told.ConnectionError, told.HTTPClientError, RetriesExceededError) as error:
+        endpoint = str(getattr(error, "kwargs", {}).get("endpoint_url", "the service")).partition("?")[0]
         raise AwsError(
             f"Could not {doing}: {endpoint} cannot be reached ({type(error).__name__}). Check the network, the proxy "
             "and AWS_REGION.",

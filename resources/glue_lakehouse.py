@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, NoCredentialsError
+from pydantic import PrivateAttr
 
 from resources.aws import explained, region
 from resources.lakehouse import Lakehouse
@@ -27,11 +28,20 @@ COMMITS = ("CreateTable", "UpdateTable")
 class GlueLakehouse(Lakehouse):
     """Tables under `root`, an `s3://bucket/prefix`, in the Glue database `namespace`."""
 
+    _session: Any = PrivateAttr(default=None)
+
+    @property
+    def catalog(self) -> Catalog:
+        """The Iceberg catalog; opened anew where the credentials have been renewed."""
+        if self._catalog is not None and not self._properties().items() <= self._catalog.properties.items():
+            self._catalog = None
+        return super().catalog
+
     def open_catalog(self) -> Catalog:
         """Connect to Glue; make the database where it is missing."""
         from pyiceberg.catalog.glue import GlueCatalog
 
-        catalog = GlueCatalog("stedi", **_properties(), warehouse=self.root)
+        catalog = GlueCatalog("stedi", **self._properties(), warehouse=self.root)
         for commit in COMMITS:
             catalog.glue.meta.events.register_first(f"needs-retry.glue.{commit}", _send_once)
         # Looked at first, because whoever may use the database may not be allowed to make one.
@@ -47,9 +57,30 @@ class GlueLakehouse(Lakehouse):
         """A folder beside the published files."""
         from pyiceberg.io.pyarrow import PyArrowFileIO
 
-        io = PyArrowFileIO(_properties())
+        io = PyArrowFileIO(self._properties())
         _, bucket, path = io.parse_location(f"{self.uri(table)}/data")
         return S3StagingArea(io.fs_by_scheme("s3", bucket), path)
+
+    def _properties(self) -> dict[str, str]:
+        """What PyIceberg must be told: Arrow's client for S3 finds neither all credentials nor an endpoint itself."""
+        import boto3
+
+        with explained("find AWS credentials"):
+            self._session = self._session or boto3.Session()
+            found = self._session.get_credentials()
+            if found is None:
+                raise NoCredentialsError
+            credentials = found.get_frozen_credentials()
+        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        return {
+            "py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO",
+            "client.region": region(self._session),
+            "client.access-key-id": credentials.access_key,
+            "client.secret-access-key": credentials.secret_key,
+            **({"client.session-token": credentials.token} if credentials.token else {}),
+            "glue.retry-mode": "adaptive",
+            **({"s3.endpoint": endpoint} if endpoint else {}),
+        }
 
     @contextmanager
     def explained(self, doing: str) -> Iterator[None]:
@@ -69,15 +100,3 @@ def _send_once(
         raise caught_exception
     if response is not None and response[0].status_code >= 500:
         raise ClientError(response[1], operation.name)
-
-
-def _properties() -> dict[str, str]:
-    """What PyIceberg must be told; credentials come from the usual AWS chain."""
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    return {
-        "py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO",
-        "client.region": region(),
-        "glue.retry-mode": "adaptive",
-        # boto3 reads these variables itself, Arrow's client for S3 does not.
-        **({"s3.endpoint": endpoint} if endpoint else {}),
-    }

@@ -18,6 +18,7 @@ from urllib.parse import urlparse
 import dagster as dg
 from pydantic import PrivateAttr
 
+from resources.glimpse import Glimpse
 from resources.staging import Area, StagingArea
 from resources.storage_errors import explained
 from resources.versions import LakehouseError, NotPublishedError, Staged, TableSpec, Version
@@ -86,6 +87,13 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
         loaded = self.load(table)
         return [_version(snapshot) for snapshot in loaded.metadata.snapshots] if loaded else []
 
+    def glimpse(self, table: str, snapshot_id: int, where: str | None = None) -> Glimpse:
+        """That version of the table, to look at without an engine; with `where`, only those of its rows."""
+        loaded = self.load(table)
+        if loaded is None:
+            raise NotPublishedError(f"{table} has never been published in {self.root}.")
+        return Glimpse(loaded, snapshot_id, where)
+
     def read(self, spark: SparkSession, table: TableSpec, snapshot_id: int | None = None) -> tuple[DataFrame, Version]:
         """The published rows (of that snapshot, or the newest), and the version they belong to."""
         loaded = self.load(table.name)
@@ -134,10 +142,13 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
         from pyiceberg.io import load_file_io
 
         io = load_file_io(self.catalog.properties, self.uri(table.name))
-        footers = {path: pq.ParquetFile(io.new_input(_uri(path)).open()) for path in area.data_files()}
-        full = {path: footer for path, footer in footers.items() if footer.metadata.num_rows}
-        schema = next((footer.schema_arrow for footer in footers.values()), None)
-        return Staged(table, area, base, tuple(full), sum(footer.metadata.num_rows for footer in full.values()), schema)
+        footers: dict[str, pq.FileMetaData] = {}
+        for path in area.data_files():
+            with io.new_input(_uri(path)).open() as file:
+                footers[path] = pq.read_metadata(file)
+        full = tuple(path for path, footer in footers.items() if footer.num_rows)
+        schema = next((footer.schema.to_arrow_schema() for footer in footers.values()), None)
+        return Staged(table, area, base, full, sum(footer.num_rows for footer in footers.values()), schema)
 
     def read_staged(self, spark: SparkSession, staged: Staged) -> DataFrame:
         """The staged rows, for the audits."""

@@ -152,9 +152,9 @@ class LandingZone(dg.ConfigurableResource[Any]):
 
     def _at(self, location: str, access: str = "credentials") -> Folder:
         # Kept, because making a client of S3 takes longer than many a call.
-        if location not in self._folders:
-            self._folders[location] = folder_at(location, access)
-        folder: Folder = self._folders[location]
+        if (location, access) not in self._folders:
+            self._folders[location, access] = folder_at(location, access)
+        folder: Folder = self._folders[location, access]
         return folder
 
     def _manifest(self, feed: str) -> Manifest:

@@ -7,55 +7,46 @@ Does not belong here: the files of tables, which PyIceberg and the engine read a
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from mimetypes import guess_type
 from typing import Any, BinaryIO, cast
 
-import boto3
 from botocore import UNSIGNED
-from botocore.config import Config
 from botocore.exceptions import ClientError
-from dagster_aws.s3 import S3Resource
 
-from resources.aws import PATIENCE, AwsError, explained, region
+from resources.aws import AwsError, client, explained
 from resources.files import File, Folder
 
 _AT_ONCE = 1000  # objects that S3 removes with one call
 _GONE = ("NoSuchKey", "404")
 
 
-class S3(S3Resource):
-    """Dagster's resource for S3, with retries that slow down when S3 asks for it."""
-
-    def get_client(self) -> Any:
-        """A boto3 client. Region and credentials come from the usual AWS chain, unless configured here."""
-        session = boto3.session.Session(profile_name=self.profile_name, region_name=self.region_name)
-        unsigned = {"signature_version": UNSIGNED} if self.use_unsigned_session else {}
-        return session.client(
-            "s3", region_name=region(session), endpoint_url=self.endpoint_url, config=Config(**PATIENCE, **unsigned)
-        )
-
-
 @dataclass(frozen=True)
 class S3Folder(Folder):
-    """All objects of `bucket` whose keys start with `key`, through `client`.
+    """All objects of `bucket` whose keys start with `key`, read as `access` says (see STEDI_SOURCE_ACCESS).
 
-    With `requester_pays`, reading them is paid for by whoever reads.
+    `connect` makes the client when something is first asked of S3: naming a folder asks nothing.
     """
 
     bucket: str
     key: str
-    client: Any = field(repr=False, compare=False)
-    requester_pays: bool = False
+    access: str
+    connect: Callable[[], Any] = field(repr=False, compare=False)
 
     @classmethod
     def at(cls, location: str, access: str) -> S3Folder:
-        """The folder at `s3://bucket/prefix`, read as `access` says (see STEDI_SOURCE_ACCESS)."""
+        """The folder at `s3://bucket/prefix`."""
         bucket, _, key = location.removeprefix("s3://").partition("/")
-        client = S3(use_unsigned_session=access == "anonymous").get_client()
-        return cls(bucket, key.strip("/"), client, access == "requester-pays")
+        unsigned = {"signature_version": UNSIGNED} if access == "anonymous" else {}
+        return cls(bucket, key.strip("/"), access, cache(partial(client, "s3", **unsigned)))
+
+    @property
+    def client(self) -> Any:
+        """The boto3 client, one for all folders of a location."""
+        return self.connect()
 
     @property
     def uri(self) -> str:
@@ -117,9 +108,12 @@ class S3Folder(Folder):
         return isinstance(other, S3Folder) and other.uri.startswith(self.uri)
 
     def take(self, file: File, name: str) -> None:
-        """Copy an object inside of S3, in parts where it is large; bring any other file."""
+        """Copy an object inside of S3, in parts where it is large; bring any other file.
+
+        S3 copies with the caller's own rights, which need not reach what everybody may read: that is brought too.
+        """
         origin = file.folder
-        if not isinstance(origin, S3Folder):
+        if not isinstance(origin, S3Folder) or origin.access == "anonymous":
             super().take(file, name)
             return
         with _told(f"copy {origin.path(file.name)} to {self.path(name)}"):
@@ -137,7 +131,7 @@ class S3Folder(Folder):
 
     @property
     def _payer(self) -> dict[str, str]:
-        return {"RequestPayer": "requester"} if self.requester_pays else {}
+        return {"RequestPayer": "requester"} if self.access == "requester-pays" else {}
 
 
 @contextmanager

@@ -46,9 +46,13 @@ class S3StagingArea(Area):
             self.close()
 
     def remove_leftovers(self, published: Callable[[], Collection[str]]) -> None:
-        """Remove each abandoned folder that no version is made of."""
+        """Remove each abandoned folder that no version is made of.
+
+        Where the catalog knows no version, it may have lost the table, whose data are then all that is left of it.
+        """
         names = {entry.base_name for entry in self._list(self._data)}
-        for name in names - set(published()) if names else ():
+        kept = set(published()) if names else set()
+        for name in names - kept if kept else ():
             newest = max((entry.mtime for entry in self._list(self._folder(name)) if entry.mtime), default=None)
             if newest is not None and newest < datetime.now(UTC) - ABANDONED:
                 self._remove(name)

@@ -14,12 +14,13 @@ from typing import Any
 
 import dagster as dg
 
+from resources.glimpse import Glimpse
 from resources.landing_zone import Landing, LandingZone
 from resources.query import Query
 from resources.settings import Settings
 from resources.versions import LakehouseError
 from stedi_assets import delivery, reader, report
-from stedi_assets.contracts import Feed
+from stedi_assets.contracts import QUARANTINE_REASON, Feed
 from stedi_assets.delivery import Delivery
 from stedi_assets.publishing import (
     ACCEPTED,
@@ -75,7 +76,7 @@ class Intake:
         data_version = f"{landing.fingerprint}-{self.code_version}"
         shown = report.shown_before(context, self.feed.landing, data_version) if read_before else None
         if shown is None:
-            shown = report.appearance(self.feed.landing, self.tables.frame(self.feed.landing.name))
+            shown = report.appearance(self.feed.landing, self._glimpse(), self.tables.frame(self.feed.landing.name))
         watch.lap("report")
         yield dg.MaterializeResult(
             asset_key=self.feed.landing.name,
@@ -88,6 +89,11 @@ class Intake:
         landing = self.zone.landed(self.feed.name)
         records = self.tables.frame(self.feed.records.name)
         return self._judge(landing, delivery.count(self.feed, records, self._found(landing)))
+
+    def _glimpse(self) -> Glimpse:
+        records = self.feed.records.name
+        version = self.tables.version(records)
+        return self.tables.lakehouse.glimpse(records, version.snapshot_id, f"{QUARANTINE_REASON.name} is null")
 
     def _ensure_external_table(self, context: dg.AssetExecutionContext) -> None:
         """Let people query the raw files, also those of a delivery that will not be accepted."""

@@ -7,11 +7,13 @@ Does not belong here: a number that decides anything; those are audits.
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from resources.glimpse import Glimpse
 from resources.lazy import LazyModule
 from stedi_assets.contracts import Pii, Table
 from stedi_assets.pictures import Bars, bars_picture
@@ -34,20 +36,19 @@ def mask(value: Any, pii: Pii) -> Any:
     return f"…{str(value)[-4:]}" if pii is Pii.DEVICE and len(str(value)) > 8 else "•••"
 
 
-def preview(table: Table, rows: DataFrame) -> dg.TableMetadataValue:
-    """A few rows, masked."""
+def preview(table: Table, rows: Iterable[Mapping[str, Any]]) -> dg.TableMetadataValue:
+    """These rows, masked."""
     records = [
-        dg.TableRecord({column.name: _shown(row[column.name], column.pii) for column in table.columns})
-        for row in rows.limit(PREVIEW_ROWS).collect()
+        dg.TableRecord({column.name: _shown(row[column.name], column.pii) for column in table.columns}) for row in rows
     ]
     schema = dg.TableSchema([dg.TableColumn(column.name, column.type) for column in table.columns])
     return dg.MetadataValue.table(records, schema)
 
 
-def appearance(table: Table, rows: DataFrame) -> dict[str, Any]:
-    """How the table looks: a preview and, for readings, a picture."""
-    shown: dict[str, Any] = {"preview": preview(table, rows)}
-    picture = readings_picture(table, rows)
+def appearance(table: Table, glimpse: Glimpse, rows: DataFrame) -> dict[str, Any]:
+    """How the table looks: a preview and, for readings, a picture; `rows` are those that the glimpse is of."""
+    shown: dict[str, Any] = {"preview": preview(table, glimpse.first_rows(table.column_names, PREVIEW_ROWS))}
+    picture = readings_picture(table, glimpse, rows)
     return shown if picture is None else {**shown, "readings": picture}
 
 
@@ -66,13 +67,14 @@ def _shown(value: Any, pii: Pii) -> str | int | float:
     return shown if isinstance(shown, str | int | float) else "" if shown is None else str(shown)
 
 
-def readings_picture(table: Table, rows: DataFrame) -> dg.MarkdownMetadataValue | None:
+def readings_picture(table: Table, glimpse: Glimpse, rows: DataFrame) -> dg.MarkdownMetadataValue | None:
     """A small plot: readings over time, and how many readings one owner has. None where there are no readings."""
     if table.taken is None or table.owner is None:
         return None
-    first, last = rows.agg(F.min(table.taken), F.max(table.taken)).collect()[0]
-    if first is None:
+    bounds = glimpse.bounds(table.taken)
+    if bounds is None:
         return None
+    first, last = bounds
     width = (last - first) // BUCKETS + 1
     over_time, per_owner = _count(rows, table.taken, table.owner, first, width)
     moments = [first + width * BUCKETS * part // 3 for part in range(4)]

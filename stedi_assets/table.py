@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from resources.glimpse import Glimpse
 from resources.lakehouse import Lakehouse
 from resources.settings import Consent
 from resources.spark import SparkEngine
@@ -117,7 +118,7 @@ class LakehouseTable:
         finally:
             staged.area.discard()
         context.log.info(f"{self.name}: {version.rows:,} rows published as snapshot {version.snapshot_id}")
-        shown = self._appearance(rows)
+        shown = self._appearance(tables.lakehouse.glimpse(self.name, version.snapshot_id), rows)
         watch.lap("report")
         yield dg.MaterializeResult(
             asset_key=self.name,
@@ -154,10 +155,10 @@ class LakehouseTable:
             **{f"left out: {rule}": rows for rule, rows in left_out.items()},
         }
 
-    def _appearance(self, rows: "DataFrame") -> dict[str, Any]:
+    def _appearance(self, glimpse: Glimpse, rows: "DataFrame") -> dict[str, Any]:
         upstream = [TABLES[name] for name in self.inputs if name in TABLES]
         lineage = column_lineage(self.contract, upstream)
-        return {**report.appearance(self.contract, rows), "dagster/column_lineage": lineage}
+        return {**report.appearance(self.contract, glimpse, rows), "dagster/column_lineage": lineage}
 
 
 def lakehouse_table(

@@ -115,6 +115,8 @@ def test_no_query_scans_without_limit_or_leaves_its_result_in_the_open(name: str
 def test_the_application_has_sessions_of_the_spark_that_the_client_speaks() -> None:
     application = RESOURCES["Application"]["Properties"]
     assert application["InteractiveConfiguration"] == {"SessionEnabled": True}
+    # AWS refuses sessions to an application that keeps their logs nowhere.
+    assert application["MonitoringConfiguration"] == {"ManagedPersistenceMonitoringConfiguration": {"Enabled": True}}
     assert application["Type"] == "SPARK"
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert f"pyspark[connect]=={SPARK_OF[application['ReleaseLabel']]}" in project["dependencies"]
@@ -175,6 +177,12 @@ def test_only_emr_serverless_takes_the_execution_role() -> None:
     (trust,) = RESOURCES["ExecutionRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Principal"] == {"Service": "emr-serverless.amazonaws.com"}
     assert trust["Action"] == "sts:AssumeRole"
+    assert trust["Condition"] == {"StringEqualsIfExists": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+def test_what_holds_data_stays_when_the_stack_goes() -> None:
+    for name in ("Bucket", "BucketPolicy", "GlueDatabase"):
+        assert RESOURCES[name]["DeletionPolicy"] == RESOURCES[name]["UpdateReplacePolicy"] == "Retain", name
 
 
 def test_analysts_read_the_training_tables_files_through_athena_only() -> None:

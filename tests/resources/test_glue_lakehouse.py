@@ -7,9 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing import get_context
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from botocore.exceptions import ConnectionClosedError
 
@@ -18,12 +21,15 @@ from resources.aws import AwsError
 from resources.glue_lakehouse import GlueLakehouse
 from resources.versions import LakehouseError, NotPublishedError, Staged, Version
 from tests.resources.test_lakehouse import ANN, BOB, EVE, SPEED, STEPS, USER, WALKS, Row, Table, arrow_rows
-from tests.servers import REGION
+from tests.servers import CREDENTIALS, REGION
 from tests.servers.ministack import Aws
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table as IcebergTable
     from pyspark.sql import DataFrame, SparkSession
+
+
+KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
 @dataclass
@@ -235,6 +241,59 @@ def test_what_a_crashed_run_left_is_removed_once_no_run_can_be_writing_it(
     assert house.rows() == [ANN]
 
 
+def test_data_whose_table_the_catalog_has_lost_is_no_leftover(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.publish(ANN)
+    lost = house.folders
+    house.aws.client("glue").delete_table(DatabaseName=house.database, Name="walks")
+    monkeypatch.setattr(s3_staging, "ABANDONED", timedelta(0))
+    house.stage(BOB).area.discard()
+    assert house.folders == lost
+
+
+def test_whoever_works_in_another_role_reads_and_writes_in_that_role(
+    house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Arrow's client for S3 knows nothing of such a profile, so it is given what boto3 finds."""
+    trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+    role = house.aws.client("iam").create_role(
+        RoleName=house.bucket, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    )["Role"]["Arn"]
+    allowed = {"Effect": "Allow", "Action": ["s3:*", "glue:*"], "Resource": "*"}
+    house.aws.client("iam").put_role_policy(
+        RoleName=house.bucket,
+        PolicyName="all",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [allowed]}),
+    )
+    config = tmp_path / "config"
+    keys = "".join(f"{name.lower()} = {CREDENTIALS[name]}\n" for name in KEYS)
+    config.write_text(f"[profile me]\n{keys}[profile lake]\nrole_arn = {role}\nsource_profile = me\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setenv("AWS_PROFILE", "lake")
+    for name in KEYS:
+        monkeypatch.delenv(name)
+    lakehouse = house.lakehouse
+    rows = pa.table({"user": ["ann"], "steps": [1]})
+    area = lakehouse.staging_area("walks")
+    pq.write_table(rows, f"{area.open('run')}/1.parquet".removeprefix("s3://"), filesystem=area._files)
+    staged = Staged(WALKS, area, None, tuple(area.data_files()), 1, rows.schema)
+    lakehouse.publish(staged, {})
+    assert lakehouse.version("walks") is not None
+    assert lakehouse.catalog.properties["client.session-token"]
+
+
+def test_credentials_that_were_renewed_are_used_from_then_on(house: House) -> None:
+    import boto3
+
+    house.publish(ANN)
+    lakehouse = house.lakehouse
+    assert lakehouse.version("walks") is not None
+    nothing = {"Effect": "Deny", "Action": "*", "Resource": "*"}
+    nobody = house.aws.new_user(json.dumps({"Version": "2012-10-17", "Statement": [nothing]}))
+    lakehouse._session = boto3.Session(nobody["AWS_ACCESS_KEY_ID"], nobody["AWS_SECRET_ACCESS_KEY"])
+    with pytest.raises(dg.Failure, match="glue:GetDatabase is not allowed"):
+        lakehouse.version("walks")
+
+
 def test_a_data_file_that_was_deleted_behind_the_tables_back_is_missed(house: House) -> None:
     house.publish(ANN)
     [key] = [key for key in house.keys if key.endswith(".parquet")]
@@ -284,8 +343,6 @@ def _publish_five(root: str, database: str, writer: int, environment: dict[str, 
     import os
 
     os.environ.update(environment)
-    import pyarrow as pa
-    import pyarrow.parquet as pq
     from pyiceberg.io import load_file_io
 
     lakehouse, told = GlueLakehouse(root=root, namespace=database), []

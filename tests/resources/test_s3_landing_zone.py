@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from s3transfer.exceptions import RetriesExceededError
 
 from resources.files import folder_at
 from resources.landing_zone import Landing, LandingError, LandingZone
@@ -56,8 +57,8 @@ def contents(aws: Aws, bucket: str, prefix: str) -> dict[str, bytes]:
 def calls(zone: LandingZone, location: str) -> list[str]:
     """The operations that the zone asks of S3 through the client of that location, as they happen."""
     seen: list[str] = []
-    client: Any = zone._at(location, zone.source_access if location == zone.source else "credentials")
-    client.client.meta.events.register("before-call.s3", lambda model, **_: seen.append(model.name))
+    folder: Any = zone._at(location, zone.source_access if location == zone.source else "credentials")
+    folder.client.meta.events.register("before-call.s3", lambda model, **_: seen.append(model.name))
     return seen
 
 
@@ -153,6 +154,26 @@ def test_an_object_that_cannot_be_read_is_named_and_stops_no_other(cloud: Cloud)
     assert cloud.landed == {"1.json": ANN}
 
 
+def test_a_connection_that_breaks_off_for_good_is_told_as_one_that_stops_no_other_object(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.deliver("1.json", ANN)
+    cloud.deliver("2.json", BOB)
+    zone = cloud.zone
+    source: Any = zone._at(zone.source, zone.source_access)
+
+    def broken(*arguments: Any, **options: Any) -> Any:
+        if arguments[1].endswith("2.json"):
+            raise RetriesExceededError(OSError("the connection was reset"))
+        return fetch(*arguments, **options)
+
+    fetch = source.client.download_fileobj
+    monkeypatch.setattr(source.client, "download_fileobj", broken)
+    landing = zone.bring("customer")
+    assert landing.new == ["1.json"]
+    assert "cannot be reached" in landing.unreadable["2.json"]
+
+
 def test_a_folder_is_uploaded(cloud: Cloud, tmp_path: Path) -> None:
     path = tmp_path / "customers" / "may 1.json"
     path.parent.mkdir()
@@ -174,8 +195,8 @@ def test_objects_come_to_a_lakehouse_on_this_machine_too(cloud: Cloud, tmp_path:
 def headers(zone: LandingZone, location: str, name: str) -> set[str | None]:
     """The values of that header on every request that the zone sends to that location, as they are sent."""
     seen: set[str | None] = set()
-    client: Any = zone._at(location, zone.source_access if location == zone.source else "credentials")
-    client.client.meta.events.register("before-send.s3", lambda request, **_: seen.add(request.headers.get(name)))
+    folder: Any = zone._at(location, zone.source_access if location == zone.source else "credentials")
+    folder.client.meta.events.register("before-send.s3", lambda request, **_: seen.add(request.headers.get(name)))
     return seen
 
 
@@ -190,6 +211,24 @@ def test_a_public_bucket_is_read_without_credentials(cloud: Cloud) -> None:
     assert cloud.landed == {"1.json": ANN}
     assert reading == {None}
     assert None not in writing
+
+
+def test_what_everybody_may_read_is_brought_by_whoever_may_write_to_the_lakehouse_alone(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.aws.client("s3").delete_public_access_block(Bucket=cloud.source)
+    cloud.aws.client("s3").put_bucket_policy(Bucket=cloud.source, Policy=public(cloud.source))
+    cloud.deliver("1.json", ANN)
+    cloud.access = "anonymous"
+    lake = [f"arn:aws:s3:::{cloud.lake}", f"arn:aws:s3:::{cloud.lake}/*"]
+    statements = [
+        {"Effect": "Allow", "Action": "s3:*", "Resource": lake},
+        {"Effect": "Deny", "Action": "s3:*", "NotResource": lake},
+    ]
+    for name, value in cloud.aws.new_user(json.dumps({"Version": "2012-10-17", "Statement": statements})).items():
+        monkeypatch.setenv(name, value)
+    assert cloud.bring().new == ["1.json"]
+    assert cloud.landed == {"1.json": ANN}
 
 
 @pytest.mark.parametrize(("access", "payer"), [("credentials", None), ("requester-pays", b"requester")])

@@ -89,6 +89,33 @@ def test_one_job_materializes_everything(tmp_path: Path) -> None:
     assert {key.to_user_string() for key in job.asset_layer.executable_asset_keys} == {*TABLES, EVIDENCE}
 
 
+def test_loading_the_definitions_of_a_lakehouse_on_aws_asks_nothing_of_aws(tmp_path: Path) -> None:
+    """Without a region or credentials no client can be made; and none is, before a run needs it."""
+    program = (
+        "import socket, dagster, stedi_assets\n"
+        "def no_network(*_): raise AssertionError('the network is used')\n"
+        "socket.socket.connect = no_network\n"
+        "definitions = stedi_assets.defs()\n"
+        "print(definitions.resolve_asset_graph().get(dagster.AssetKey('customer_landing')).metadata['dagster/uri'])"
+    )
+    settings = {
+        "STEDI_LAKEHOUSE": "s3://lake/prod",
+        "STEDI_SOURCE": "s3://feeds",
+        "STEDI_SPARK": "emr-serverless",
+        "STEDI_EMR_APPLICATION_ID": "00f1",
+        "STEDI_EMR_EXECUTION_ROLE_ARN": "arn:aws:iam::123456789012:role/stedi",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        check=False,
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), **settings},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "s3://lake/prod/customer_landing/"), done.stderr
+
+
 def test_loading_the_definitions_starts_no_engine_imports_none_and_touches_no_file(tmp_path: Path) -> None:
     program = (
         "import sys, stedi_assets; stedi_assets.defs()\n"
