@@ -158,8 +158,9 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
                 transaction = self._transaction(staged.base, staged.table)
                 self._replace_files(transaction, staged, {**properties, STAGED_IN: staged.area.name})
                 snapshot = transaction.commit_transaction().current_snapshot()
-                assert snapshot is not None
-                return _version(snapshot)
+            staged.area.close()
+            assert snapshot is not None
+            return _version(snapshot)
         except (CommitFailedException, TableAlreadyExistsError, ValidationException) as error:
             staged.area.discard()
             raise LakehouseError(
@@ -169,10 +170,11 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
         except dg.Failure:
             with suppress(dg.Failure):
                 if arrived := self._published_from(staged):  # only its answer was lost
+                    staged.area.close()
                     return arrived
             raise
         finally:
-            staged.area.close()
+            staged.area.abandon()
 
     def _published_from(self, staged: Staged) -> Version | None:
         history = self.history(staged.table.name)

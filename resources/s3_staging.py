@@ -39,6 +39,10 @@ class S3StagingArea(Area):
         """Leave the files to the table."""
         self._opened = False
 
+    def abandon(self) -> None:
+        """Leave the files: their age will tell."""
+        self._opened = False
+
     def discard(self) -> None:
         """Remove the folder."""
         if self._opened:
@@ -48,7 +52,8 @@ class S3StagingArea(Area):
     def remove_leftovers(self, published: Callable[[], Collection[str]]) -> None:
         """Remove each abandoned folder that no version is made of."""
         names = {entry.base_name for entry in self._list(self._data)}
-        for name in names - set(published()) if names else ():
+        keep = set(published()) if names else set()
+        for name in names - keep if keep else ():  # a table without versions may be one whose catalog entry was lost
             newest = max((entry.mtime for entry in self._list(self._folder(name)) if entry.mtime), default=None)
             if newest is not None and newest < datetime.now(UTC) - ABANDONED:
                 self._remove(name)

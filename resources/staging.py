@@ -41,7 +41,11 @@ class Area(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """The files are published, or may be: let go of them. A later run removes them if no version has them."""
+        """The files are published: leave them to the table."""
+
+    @abstractmethod
+    def abandon(self) -> None:
+        """The files may be published: let go of them. A later run removes them if no version has them."""
 
     @abstractmethod
     def discard(self) -> None:
@@ -49,7 +53,10 @@ class Area(ABC):
 
     @abstractmethod
     def remove_leftovers(self, published: Callable[[], Collection[str]]) -> None:
-        """Remove folders that no version is made of and whose writer has died. `published` names the versions'."""
+        """Remove folders that no version is made of and whose writer has died. `published` names the versions'.
+
+        Folders that no writer of ours left are not touched: a catalog that was lost may come back.
+        """
 
 
 def folder_name(run_id: str) -> str:
@@ -83,9 +90,14 @@ class StagingArea(Area):
         return sorted(str(path) for path in (self._data / self.name).glob("*") if is_data(path.name))
 
     def close(self) -> None:
-        """Release the lock."""
+        """Release the lock, and remove it."""
         if self._lock is not None:
             self._lock_file(self.name).unlink(missing_ok=True)
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Release the lock, but leave its file: it says that there is something to clear up."""
+        if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
@@ -96,21 +108,16 @@ class StagingArea(Area):
             self.close()
 
     def remove_leftovers(self, published: Callable[[], Collection[str]]) -> None:
-        """Remove each folder whose lock is free and that no version is made of."""
-        if not self._data.is_dir():
-            return
-        keep = published()
-        for path in list(self._data.iterdir()):
-            name = path.name.removeprefix(".").removesuffix(".lock")
-            if name in keep and path.is_dir():
-                continue
-            lock = try_lock(self._lock_file(name))
+        """Remove each folder whose lock was left behind, and is free, and that no version is made of."""
+        for path in sorted(self._data.glob(".*.lock")):
+            lock = try_lock(path)
             if lock is None:
                 continue  # its writer is at work
-            # Asked again: the writer may have published since, but whoever lost the lock publishes nothing any more.
-            if name not in keep and name not in published():
+            # Asked under the lock: whoever lost it publishes nothing any more.
+            name = path.name.removeprefix(".").removesuffix(".lock")
+            if name not in published():
                 self._remove(name)
-            self._lock_file(name).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             os.close(lock)
 
     def _remove(self, name: str) -> None:
