@@ -60,7 +60,7 @@ def test_readers_never_find_a_table_missing_broken_or_of_two_versions(
         target=poll, args=(reader, scene.world.root, [scene.old, scene.new], stop, told), daemon=True
     )
     polling.start()
-    runs = rounds(1, 50)
+    runs = rounds(1, 10)
     for number in range(runs):
         scene.world.materialize(OLD if number % 2 else NEW, select=scene.selection)
     stop.touch()

@@ -182,7 +182,7 @@ def test_a_disk_that_becomes_full_at_any_moment_stops_the_run_and_loses_nothing(
     disk: World, scene: Scene, rounds: Callable[[int, int], int]
 ) -> None:
     dice, states, failed = random.Random(3), [scene.old, scene.new], 0
-    for number in range(rounds(2, 40)):
+    for number in range(rounds(2, 20)):
         before, after = states
         disk.deliver(OLD if number % 2 else NEW)
         with full_but_for(disk.root, dice.randrange(0, 400_000, 4096) if number else 0):

@@ -110,7 +110,7 @@ class World:
         """What an Iceberg reader finds in every table; nothing for one that was never published."""
         catalog = iceberg(self.root)
         if catalog is None:
-            return dict.fromkeys(PUBLISHED, [])
+            return {name: [] for name in PUBLISHED}
         there = {name for _, name in catalog.list_tables("stedi")} if catalog.namespace_exists("stedi") else set()
         return {name: rows(catalog.load_table(f"stedi.{name}")) if name in there else [] for name in PUBLISHED}
 
@@ -181,7 +181,7 @@ class Scene:
         """The state before a run on new feeds: of a lakehouse that was made before, or of one that is not there yet."""
         self.world.put_back(None if first_run else self.as_it_was)
         self.world.deliver(NEW)
-        return dict.fromkeys(PUBLISHED, []) if first_run else self.old
+        return {name: [] for name in PUBLISHED} if first_run else self.old
 
     def after(self, before: State) -> State:
         """The state after a run on new feeds."""

@@ -370,7 +370,7 @@ def break_the_connection(monkeypatch: pytest.MonkeyPatch, *, arrives: bool, agai
     from sqlalchemy.exc import OperationalError
     from sqlalchemy.orm import Session
 
-    commit, execute, broken = Session.commit, Session.execute, list[bool]()
+    commit, scalar, broken = Session.commit, Session.scalar, list[bool]()
 
     def send(session: Session) -> None:
         if arrives:
@@ -381,10 +381,10 @@ def break_the_connection(monkeypatch: pytest.MonkeyPatch, *, arrives: bool, agai
     def ask(session: Session, *arguments: Any, **options: Any) -> Any:
         if broken and not again:
             raise OperationalError("SELECT", None, Exception("disk I/O error"))
-        return execute(session, *arguments, **options)
+        return scalar(session, *arguments, **options)
 
     monkeypatch.setattr(Session, "commit", send)
-    monkeypatch.setattr(Session, "execute", ask)
+    monkeypatch.setattr(Session, "scalar", ask)  # how a table is looked up
 
 
 def test_a_commit_that_arrived_although_its_answer_was_lost_is_a_commit(
@@ -555,19 +555,19 @@ def test_a_lock_without_a_folder_is_removed(house: House) -> None:
 def test_a_version_published_while_another_run_clears_up_keeps_its_files(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The one who clears up has read the table's history; then the version is published and its lock let go."""
+    """The one who clears up has seen the lock; then the version is published and its lock let go."""
     house.publish(ANN)
     staged = house.stage(BOB)
     waiting = [staged]
-    list_folder = Path.iterdir
+    find = Path.glob
 
-    def meanwhile(path: Path) -> Iterator[Path]:
-        found = list(list_folder(path))
-        while waiting:
+    def meanwhile(path: Path, pattern: str) -> Iterator[Path]:
+        found = list(find(path, pattern))
+        while waiting and pattern == ".*.lock":
             house.lakehouse.publish(waiting.pop(), {})
         return iter(found)
 
-    monkeypatch.setattr(Path, "iterdir", meanwhile)
+    monkeypatch.setattr(Path, "glob", meanwhile)
     late = house.stage(EVE)
     assert not waiting
     assert house.rows() == [BOB]
