@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from resources.lines import CHUNK
+from resources.locks import held
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,10 @@ class Folder(ABC):
     @abstractmethod
     def holds(self, other: Folder) -> bool:
         """Whether the other folder is this one, or inside of it."""
+
+    @abstractmethod
+    def alone(self, name: str, waiting: Callable[[], None]) -> AbstractContextManager[None]:
+        """Wait until no other process is in a block of this name; `waiting` is called if one is."""
 
     def take(self, file: File, name: str) -> None:
         """Copy a file, from wherever it lies, under that name."""
@@ -129,6 +134,10 @@ class LocalFolder(Folder):
         """Remove the files; folders stay."""
         for name in names:
             (self.root / name).unlink()
+
+    def alone(self, name: str, waiting: Callable[[], None]) -> AbstractContextManager[None]:
+        """Alone among the processes of this machine."""
+        return held(self.root / f".{name}.lock", waiting)
 
     def holds(self, other: Folder) -> bool:
         """Whether it does once links are followed."""

@@ -8,9 +8,10 @@ Does not belong here: which tables exist and what is in them, as callers bring t
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
@@ -19,6 +20,7 @@ import dagster as dg
 from pydantic import PrivateAttr
 
 from resources.glimpse import Glimpse
+from resources.locks import held
 from resources.staging import Area, StagingArea
 from resources.storage_errors import explained
 from resources.versions import LakehouseError, NotPublishedError, Staged, TableSpec, Version
@@ -167,8 +169,9 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
                 transaction = self._transaction(staged.base, staged.table)
                 self._replace_files(transaction, staged, {**properties, STAGED_IN: staged.area.name})
                 snapshot = transaction.commit_transaction().current_snapshot()
-                assert snapshot is not None
-                return _version(snapshot)
+            staged.area.close()
+            assert snapshot is not None
+            return _version(snapshot)
         except (CommitFailedException, TableAlreadyExistsError, ValidationException) as error:
             staged.area.discard()
             raise LakehouseError(
@@ -178,10 +181,11 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
         except dg.Failure:
             with suppress(dg.Failure):
                 if arrived := self._published_from(staged):  # only its answer was lost
+                    staged.area.close()
                     return arrived
             raise
         finally:
-            staged.area.close()
+            staged.area.abandon()
 
     def _published_from(self, staged: Staged) -> Version | None:
         history = self.history(staged.table.name)
@@ -207,7 +211,8 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
         from pyiceberg.io.pyarrow import parquet_files_to_data_files
 
         new = parquet_files_to_data_files(transaction._table.io, transaction.table_metadata, map(_uri, staged.files))
-        with transaction.update_snapshot(snapshot_properties=properties).overwrite() as overwrite:
+        update = transaction.update_snapshot(snapshot_properties=properties)
+        with update.overwrite(commit_uuid=staged.area.commit) as overwrite:
             for task in staged.base.scan().plan_files() if staged.base is not None else ():
                 overwrite.delete_data_file(task.file)
             for file in new:
@@ -231,8 +236,10 @@ class LocalLakehouse(Lakehouse):
         root = Path(self.root)
         root.mkdir(parents=True, exist_ok=True)
         database = URL.create("sqlite", database=str(root / "catalog.db"))
-        catalog = SqlCatalog("stedi", uri=database.render_as_string(), warehouse=_uri(str(root)))
-        catalog.create_namespace_if_not_exists(self.namespace)
+        # Of several first runs, one makes the database. Who may only read makes nothing.
+        with held(root / ".catalog.lock") if os.access(root, os.W_OK) else nullcontext():
+            catalog = SqlCatalog("stedi", uri=database.render_as_string(), warehouse=_uri(str(root)))
+            catalog.create_namespace_if_not_exists(self.namespace)
         return catalog
 
     def location(self, table: str) -> Path:

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from pydantic import PrivateAttr
 from resources.files import File, Folder, folder_at
 from resources.lines import FileShape, decompressed, rewrite
 from resources.manifest import NAME, SUFFIXES, UNREADABLE, LandedFile, Manifest, feed_files
+from resources.storage_errors import remedy_for
 
 
 @dataclass
@@ -84,6 +85,17 @@ class LandingZone(dg.ConfigurableResource[Any]):
     source_access: str = "credentials"
 
     _folders: Any = PrivateAttr(default_factory=dict)
+
+    @contextmanager
+    def alone(self, feed: str, waiting: Callable[[], None]) -> Iterator[None]:
+        """A block in which no other run of this machine brings the feed, or reads what it holds.
+
+        `waiting` is called if another one is at it.
+        """
+        with ExitStack() as block:
+            with _explained(f"The feed {feed!r}"):
+                block.enter_context(self._at(self.root).below("landing").alone(feed, waiting))
+            yield
 
     def bring(self, feed: str) -> Landing:
         """Copy what is new or changed of `feed`; LandingError where the source has no file of it at all."""
@@ -267,7 +279,8 @@ def _explained(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        what_to_do = f" {remedy}." if (remedy := remedy_for(error, "the landing zone")) else ""
         raise LandingError(
-            f"{what} could not be brought: {str(error).rstrip('.')}. What was landed before is there, the next run "
-            "brings the rest."
+            f"{what} could not be brought: {str(error).rstrip('.')}.{what_to_do} What was landed before is there, the "
+            "next run brings the rest."
         ) from error

@@ -39,6 +39,10 @@ class S3StagingArea(Area):
         """Leave the files to the table."""
         self._opened = False
 
+    def abandon(self) -> None:
+        """Leave the files: their age will tell."""
+        self._opened = False
+
     def discard(self) -> None:
         """Remove the folder."""
         if self._opened:

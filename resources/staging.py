@@ -7,20 +7,29 @@ Does not belong here: S3, which has no locks (`s3_staging.py`).
 
 from __future__ import annotations
 
-import fcntl
 import os
+import re
 import shutil
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from pathlib import Path
+
+from resources.locks import try_lock
+
+_UUID = 36  # characters of a UUID
+_OURS = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Area(ABC):
     """One table's data folder; `open` gives the run's own folder inside of it, named `name`."""
 
     name: str = ""
+
+    @property
+    def commit(self) -> uuid.UUID:
+        """The id of the commit that publishes the folder: the catalog's own files of it are named by it."""
+        return uuid.UUID(self.name[-_UUID:])
 
     @abstractmethod
     def open(self, run_id: str) -> str:
@@ -32,7 +41,11 @@ class Area(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """The files are published, or may be: let go of them. A later run removes them if no version has them."""
+        """The files are published: leave them to the table."""
+
+    @abstractmethod
+    def abandon(self) -> None:
+        """The files may be published: let go of them. A later run removes them if no version has them."""
 
     @abstractmethod
     def discard(self) -> None:
@@ -40,12 +53,15 @@ class Area(ABC):
 
     @abstractmethod
     def remove_leftovers(self, published: Callable[[], Collection[str]]) -> None:
-        """Remove folders that no version is made of and whose writer has died. `published` names the versions'."""
+        """Remove folders that no version is made of and whose writer has died. `published` names the versions'.
+
+        Folders that no writer of ours left are not touched: a catalog that was lost may come back.
+        """
 
 
 def folder_name(run_id: str) -> str:
-    """A name that no other run, and no retry of this one, takes."""
-    return f"{run_id[:8]}-{uuid.uuid4().hex[:12]}"
+    """A name that no other run, and no retry of this one, takes. It ends with the id of its commit."""
+    return f"{run_id[:8]}-{uuid.uuid4()}"
 
 
 def is_data(name: str) -> bool:
@@ -54,10 +70,11 @@ def is_data(name: str) -> bool:
 
 
 class StagingArea(Area):
-    """A table's data folder on this machine."""
+    """A table's data folder on this machine; the catalog's own files lie in `metadata` beside it."""
 
     def __init__(self, data: Path) -> None:
         self._data = data
+        self._metadata = data.with_name("metadata")
         self._lock: int | None = None
 
     def open(self, run_id: str) -> str:
@@ -65,7 +82,7 @@ class StagingArea(Area):
         self._data.mkdir(parents=True, exist_ok=True)
         while self._lock is None:  # a cleaner may have caught the lock file before it was locked
             self.name = folder_name(run_id)
-            self._lock = _try_lock(self._lock_file(self.name))
+            self._lock = try_lock(self._lock_file(self.name))
         return str(self._data / self.name)
 
     def data_files(self) -> list[str]:
@@ -73,49 +90,46 @@ class StagingArea(Area):
         return sorted(str(path) for path in (self._data / self.name).glob("*") if is_data(path.name))
 
     def close(self) -> None:
-        """Release the lock."""
+        """Release the lock, and remove it."""
         if self._lock is not None:
             self._lock_file(self.name).unlink(missing_ok=True)
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Release the lock, but leave its file: it says that there is something to clear up."""
+        if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def discard(self) -> None:
-        """Remove the folder and its lock."""
+        """Remove the folder, what its commit had come to, and its lock."""
         if self._lock is not None:
-            shutil.rmtree(self._data / self.name, ignore_errors=True)
+            self._remove(self.name)
             self.close()
 
     def remove_leftovers(self, published: Callable[[], Collection[str]]) -> None:
-        """Remove each folder whose lock is free and that no version is made of."""
-        if not self._data.is_dir():
-            return
-        keep = published()
-        for path in list(self._data.iterdir()):
-            name = path.name.removeprefix(".").removesuffix(".lock")
-            if name in keep and path.is_dir():
-                continue
-            lock = _try_lock(self._lock_file(name))
+        """Remove each folder whose lock was left behind, and is free, and that no version is made of."""
+        for path in sorted(self._data.glob(".*.lock")):
+            lock = try_lock(path)
             if lock is None:
                 continue  # its writer is at work
-            # Asked again: the writer may have published since, but whoever lost the lock publishes nothing any more.
-            if name not in keep and name not in published():
-                shutil.rmtree(self._data / name, ignore_errors=True)
-            self._lock_file(name).unlink(missing_ok=True)
+            # Asked under the lock: whoever lost it publishes nothing any more.
+            name = path.name.removeprefix(".").removesuffix(".lock")
+            if name not in published():
+                self._remove(name)
+            path.unlink(missing_ok=True)
             os.close(lock)
+
+    def _remove(self, name: str) -> None:
+        shutil.rmtree(self._data / name, ignore_errors=True)
+        commit = name[-_UUID:]
+        if not _OURS.fullmatch(commit):
+            return  # not a name of ours: it says nothing about other files
+        for path in self._metadata.glob(f"*{commit}*"):
+            path.unlink(missing_ok=True)
+        for path in self._metadata.glob("*.metadata.json"):  # named by the catalog, but they tell what they publish
+            if f'"{name}"'.encode() in path.read_bytes():
+                path.unlink(missing_ok=True)
 
     def _lock_file(self, name: str) -> Path:
         return self._data / f".{name}.lock"
-
-
-def _try_lock(path: Path) -> int | None:
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    with suppress(FileNotFoundError):
-        if os.path.samestat(os.fstat(descriptor), path.stat()):
-            return descriptor
-    os.close(descriptor)  # removed between opening and locking, or even made anew: the lock guards nothing
-    return None

@@ -7,22 +7,26 @@ when they happened; callers say that.
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_ROOM = "Make room in {where}, and run it again"
+_RIGHTS = "Give the user that runs Dagster the right to read and write in {where}"
 _REMEDIES = {
-    errno.ENOSPC: "Make room there, and run it again",
-    errno.EDQUOT: "Make room there, and run it again",
-    errno.EACCES: "Give the user that runs Dagster the right to read and write there",
-    errno.EPERM: "Give the user that runs Dagster the right to read and write there",
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
     errno.EROFS: "Set STEDI_LAKEHOUSE to a folder that can be written",
 }
+_READ_ONLY = "give the user that runs Dagster the right to write catalog.db and its folder"
 _DAMAGED = "catalog.db is damaged: put a copy of it back, or move the folder away and materialize everything"
 _DATABASE = {
     "locked": "another process holds the catalog: wait for it to end, and run it again",
-    "readonly": "give the user that runs Dagster the right to write catalog.db and its folder",
-    "unable to open": "give the user that runs Dagster the right to write catalog.db and its folder",
+    "readonly": _READ_ONLY,
+    "unable to open": _READ_ONLY,
     "disk is full": "make room there, and run it again",
     "malformed": _DAMAGED,
     "not a database": _DAMAGED,
@@ -35,16 +39,30 @@ def explained(doing: str, where: str, kind: type[Exception]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise kind(f"Could not {doing}: {error}. {_REMEDIES.get(error.errno or 0, f'Look at {where}')}.") from error
+        raise kind(f"Could not {doing}: {error}. {remedy_for(error, where) or f'Look at {where}'}.") from error
     except Exception as error:
-        if not _is_database_error(error):
-            raise
-        said = str(getattr(error, "orig", None) or error)
-        remedy = next((remedy for word, remedy in _DATABASE.items() if word in said), f"look at {where}")
-        raise kind(f"Could not {doing}: the catalog in {where} says «{said}». What to do: {remedy}.") from error
+        if _is_of("sqlalchemy.exc", "SQLAlchemyError", error):
+            said = str(getattr(error, "orig", None) or error)
+            what_to_do = next((remedy for word, remedy in _DATABASE.items() if word in said), f"look at {where}")
+            raise kind(f"Could not {doing}: the catalog in {where} says «{said}». What to do: {what_to_do}.") from error
+        # An engine tells what the operating system told it, among other things.
+        if _is_of("pyspark.errors", "PySparkException", error) and (remedy := remedy_for(error, where)):
+            said = next(line for line in str(error).splitlines() if _refusal(line))
+            raise kind(f"Could not {doing}: {said.strip()}. {remedy}.") from error
+        raise
 
 
-def _is_database_error(error: Exception) -> bool:
-    # Not imported for this: where nobody has opened a database, none has failed.
-    module = sys.modules.get("sqlalchemy.exc")
-    return module is not None and isinstance(error, module.SQLAlchemyError)
+def remedy_for(error: Exception, where: str) -> str | None:
+    """What to do about what the operating system refused in `where`, without a full stop; None where nobody knows."""
+    number = getattr(error, "errno", None)
+    remedy = _REMEDIES.get(number if number in _REMEDIES else _refusal(str(error)) or 0)
+    return remedy.format(where=where) if remedy else None
+
+
+def _refusal(said: str) -> int | None:
+    return next((number for number in _REMEDIES if os.strerror(number) in said), None)
+
+
+def _is_of(module: str, name: str, error: Exception) -> bool:
+    # Not imported for this: what nobody has loaded has not failed.
+    return module in sys.modules and isinstance(error, getattr(sys.modules[module], name))

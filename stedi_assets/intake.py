@@ -7,6 +7,7 @@ Belongs here: the order of these steps for one feed in one run. Does not belong 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,6 +52,11 @@ class Intake:
 
     def take_delivery(self, context: dg.AssetExecutionContext) -> Iterator[Any]:
         """Publish what is new; files that the same code has read before are not read again."""
+        # Until the records are published: what is said of the files must be what was read of them.
+        with self._alone(context):
+            yield from self._take_delivery(context)
+
+    def _take_delivery(self, context: dg.AssetExecutionContext) -> Iterator[Any]:
         watch = Stopwatch()
         landing = self.zone.bring(self.feed.name)
         if landing.left_out:
@@ -84,11 +90,18 @@ class Intake:
             metadata={**self._numbers(landing, delivered), **shown, **watch.seconds},
         )
 
-    def audit_published(self) -> Outcome:
+    def audit_published(self, context: dg.AssetExecutionContext) -> Outcome:
         """Audit the landing zone as it is, and the records that downstream tables read."""
-        landing = self.zone.landed(self.feed.name)
-        records = self.tables.frame(self.feed.records.name)
-        return self._judge(landing, delivery.count(self.feed, records, self._found(landing)))
+        with self._alone(context):
+            landing = self.zone.landed(self.feed.name)
+            records = self.tables.frame(self.feed.records.name)
+            return self._judge(landing, delivery.count(self.feed, records, self._found(landing)))
+
+    def _alone(self, context: dg.AssetExecutionContext) -> AbstractContextManager[None]:
+        name = self.feed.landing.name
+        return self.zone.alone(
+            self.feed.name, lambda: context.log.info(f"{name}: waiting for another run that is at the same feed")
+        )
 
     def _glimpse(self) -> Glimpse:
         records = self.feed.records.name

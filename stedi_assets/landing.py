@@ -92,6 +92,6 @@ def landing_asset(feed: Feed, settings: Settings, lakehouse: Lakehouse, zone: La
             if context.selected_asset_keys:
                 yield from intake.take_delivery(context)
             else:
-                yield from intake.audit_published().for_dagster(context)
+                yield from intake.audit_published(context).for_dagster(context)
 
     return step

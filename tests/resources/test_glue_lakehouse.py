@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from resources.aws import AwsError
 from resources.glue_lakehouse import GlueLakehouse
 from resources.versions import LakehouseError, NotPublishedError, Staged, Version
 from tests.resources.test_lakehouse import ANN, BOB, EVE, SPEED, STEPS, USER, WALKS, Row, Table, arrow_rows
+from tests.resources.writers import hold_to_the_history, publish_at_once
 from tests.servers import CREDENTIALS, REGION
 from tests.servers.ministack import Aws
 
@@ -338,44 +338,10 @@ def test_access_denied_names_the_missing_action(
     monkeypatch.undo()
 
 
-def _publish_five(root: str, database: str, writer: int, environment: dict[str, str]) -> list[str]:
-    """One of several processes: five versions, each of one row, published or refused."""
-    import os
-
-    os.environ.update(environment)
-    from pyiceberg.io import load_file_io
-
-    lakehouse, told = GlueLakehouse(root=root, namespace=database), []
-    for number in range(5):
-        area = lakehouse.staging_area("walks")
-        base = lakehouse.load("walks")
-        folder = area.open(f"writer-{writer}")
-        rows = pa.table({"user": [f"{writer}-{number}"], "steps": [number]})
-        io = load_file_io(lakehouse.catalog.properties, folder)
-        with io.new_output(f"{folder}/part-0.parquet").create() as out:
-            pq.write_table(rows, out)
-        staged = Staged(WALKS, area, base, tuple(area.data_files()), 1, rows.schema)
-        try:
-            told.append(f"published {lakehouse.publish(staged, {}).snapshot_id}")
-        except LakehouseError as refused:
-            told.append("refused" if "at the same time" in str(refused.description) else str(refused.description))
-    return told
-
-
-def test_of_many_writers_every_commit_is_in_the_history_or_reported_as_a_conflict(house: House) -> None:
+@pytest.mark.faults
+def test_of_many_writers_every_commit_is_in_the_history_or_reported_as_a_conflict(
+    house: House, rounds: Callable[[int, int], int]
+) -> None:
     house.publish(ANN)
-    with get_context("spawn").Pool(3) as pool:
-        lakehouse = house.lakehouse
-        told = pool.starmap(
-            _publish_five, [(lakehouse.root, house.database, writer, house.aws.environment) for writer in range(3)]
-        )
-    outcomes = [outcome for one in told for outcome in one]
-    assert len(outcomes) == 15
-    history = house.iceberg.metadata.snapshots
-    published = [outcome.removeprefix("published ") for outcome in outcomes if outcome.startswith("published ")]
-    assert {outcome for outcome in outcomes if not outcome.startswith("published ")} <= {"refused"}
-    assert sorted(published) == sorted(str(snapshot.snapshot_id) for snapshot in history[1:])
-    assert [snapshot.parent_snapshot_id for snapshot in history] == [
-        None,
-        *(snapshot.snapshot_id for snapshot in history[:-1]),
-    ]
+    told = publish_at_once(house.lakehouse, rounds(3, 5), rounds(5, 10), house.aws.environment)
+    hold_to_the_history(told, house.iceberg)

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from resources.lakehouse import LocalLakehouse
 from resources.staging import StagingArea
 from resources.versions import LakehouseError, NotPublishedError, Staged, Version
+from tests.resources.writers import hold_to_the_history, publish_at_once
 from tests.support import ROOT
 
 if TYPE_CHECKING:
@@ -80,6 +81,17 @@ class House:
 
         return SqlCatalog("stedi", uri=f"sqlite:///{self.root}/catalog.db").load_table("stedi.walks")
 
+    @property
+    def strays(self) -> set[str]:
+        """Files in the catalog's own folder that no version of the table needs."""
+        table = self.iceberg
+        needed = {entry.metadata_file for entry in table.metadata.metadata_log} | {table.metadata_location}
+        for snapshot in table.metadata.snapshots:
+            needed |= {snapshot.manifest_list, *(one.manifest_path for one in snapshot.manifests(table.io))}
+        return {path.name for path in (self.data.with_name("metadata")).iterdir()} - {
+            path.rpartition("/")[2] for path in needed
+        }
+
     def frame(self, *rows: Row, table: Table = WALKS) -> DataFrame:
         ddl = ", ".join(f"{column.name} {column.type}" for column in table.columns)
         return self.spark.createDataFrame(list(rows), ddl)
@@ -88,7 +100,7 @@ class House:
         return self.lakehouse.stage(self.frame(*rows, table=table), table, run_id)
 
     def publish(self, *rows: Row, table: Table = WALKS) -> Version:
-        return self.lakehouse.publish(self.stage(*rows, table=table), {})
+        return self.lakehouse.publish(self.stage(*rows, table=table), {"stedi.run-id": "r1"})
 
     def rows(self, table: Table = WALKS, snapshot_id: int | None = None) -> list[Row]:
         frame, _ = self.lakehouse.read(self.spark, table, snapshot_id)
@@ -342,6 +354,92 @@ def test_a_new_shape_is_refused_too_if_another_writer_was_faster(house: House) -
     assert house.rows() == [BOB]
 
 
+# A commit of which nobody knows whether it arrived
+
+
+@pytest.fixture(params=[None, [ANN]], ids=["never published", "published"])
+def before(request: pytest.FixtureRequest, house: House) -> list[Row]:
+    if request.param:
+        house.publish(*request.param)
+    rows: list[Row] = request.param or []
+    return rows
+
+
+def break_the_connection(monkeypatch: pytest.MonkeyPatch, *, arrives: bool, again: bool) -> None:
+    """The commit arrives or not, and in either case its answer is an error; after that, nothing works, or all does."""
+    from sqlalchemy.exc import OperationalError
+    from sqlalchemy.orm import Session
+
+    commit, scalar, broken = Session.commit, Session.scalar, list[bool]()
+
+    def send(session: Session) -> None:
+        if arrives:
+            commit(session)
+        broken.append(True)
+        raise OperationalError("COMMIT", None, Exception("disk I/O error"))
+
+    def ask(session: Session, *arguments: Any, **options: Any) -> Any:
+        if broken and not again:
+            raise OperationalError("SELECT", None, Exception("disk I/O error"))
+        return scalar(session, *arguments, **options)
+
+    monkeypatch.setattr(Session, "commit", send)
+    monkeypatch.setattr(Session, "scalar", ask)  # how a table is looked up
+
+
+def test_a_commit_that_arrived_although_its_answer_was_lost_is_a_commit(
+    house: House, before: list[Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staged, lakehouse = house.stage(BOB), house.lakehouse
+    assert lakehouse.load("walks") is not None or not before  # its catalog is open
+    break_the_connection(monkeypatch, arrives=True, again=True)
+    version = lakehouse.publish(staged, {})
+    monkeypatch.undo()
+    assert version == house.lakehouse.version("walks")
+    assert f".{staged.area.name}.lock" not in house.folders
+    assert house.rows() == [BOB]
+
+
+@pytest.mark.parametrize("arrives", [True, False], ids=["arrived", "lost"])
+def test_files_that_may_be_live_stay_until_the_next_run_knows(
+    house: House, before: list[Row], arrives: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staged, lakehouse = house.stage(BOB), house.lakehouse
+    assert lakehouse.load("walks") is not None or not before
+    break_the_connection(monkeypatch, arrives=arrives, again=False)
+    with pytest.raises(LakehouseError, match="Could not publish walks"):
+        lakehouse.publish(staged, {})
+    monkeypatch.undo()
+    assert staged.area.name in house.folders
+    if arrives:
+        assert house.rows() == arrow_rows(house.iceberg.scan().to_arrow()) == [BOB]
+    elif before:
+        assert house.rows() == before
+    house.publish(EVE)
+    assert house.rows() == arrow_rows(house.iceberg.scan().to_arrow()) == [EVE]
+    assert (staged.area.name in house.folders) is arrives  # an older version is made of it
+    assert house.strays == set()
+
+
+def test_a_refused_commit_leaves_nothing_in_the_catalogs_folder_either(house: House, before: list[Row]) -> None:
+    one, two = house.stage(BOB), house.stage(EVE)
+    house.lakehouse.publish(one, {})
+    with pytest.raises(LakehouseError, match="at the same time"):
+        house.lakehouse.publish(two, {})
+    assert house.strays == set()
+
+
+def test_folders_that_no_run_left_are_not_touched(house: House) -> None:
+    """Another engine's, or those of a catalog that was lost and may come back."""
+    house.publish(ANN)
+    (house.data / "day=1").mkdir()
+    (house.root / "catalog.db").rename(house.root / "kept.db")
+    house.publish(BOB)
+    (house.root / "kept.db").replace(house.root / "catalog.db")
+    assert house.rows() == [ANN]
+    assert "day=1" in house.folders
+
+
 # Not publishing
 
 
@@ -457,19 +555,19 @@ def test_a_lock_without_a_folder_is_removed(house: House) -> None:
 def test_a_version_published_while_another_run_clears_up_keeps_its_files(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The one who clears up has read the table's history; then the version is published and its lock let go."""
+    """The one who clears up has seen the lock; then the version is published and its lock let go."""
     house.publish(ANN)
     staged = house.stage(BOB)
     waiting = [staged]
-    list_folder = Path.iterdir
+    find = Path.glob
 
-    def meanwhile(path: Path) -> Iterator[Path]:
-        found = list(list_folder(path))
-        while waiting:
+    def meanwhile(path: Path, pattern: str) -> Iterator[Path]:
+        found = list(find(path, pattern))
+        while waiting and pattern == ".*.lock":
             house.lakehouse.publish(waiting.pop(), {})
         return iter(found)
 
-    monkeypatch.setattr(Path, "iterdir", meanwhile)
+    monkeypatch.setattr(Path, "glob", meanwhile)
     late = house.stage(EVE)
     assert not waiting
     assert house.rows() == [BOB]
@@ -602,3 +700,24 @@ def test_a_data_file_that_is_gone_is_told_and_not_taken_for_an_empty_one(house: 
     with pytest.raises(LakehouseError) as told:
         house.rows()
     assert "data files of walks are gone" in str(told.value.description)
+
+
+@pytest.mark.faults
+def test_of_many_writers_every_commit_is_in_the_history_or_reported_as_a_conflict(
+    house: House, rounds: Callable[[int, int], int]
+) -> None:
+    house.publish(ANN)
+    told = publish_at_once(house.lakehouse, rounds(3, 5), rounds(5, 10))
+    hold_to_the_history(told, house.iceberg)
+    assert house.strays == set()
+    assert len(house.folders) == len(house.iceberg.metadata.snapshots)
+
+
+@pytest.mark.faults
+def test_of_many_first_runs_one_makes_the_catalog_and_all_find_it(
+    house: House, rounds: Callable[[int, int], int]
+) -> None:
+    for number in range(rounds(1, 20)):
+        house = House(house.root.with_name(f"first-{number}"), house.spark)
+        told = publish_at_once(house.lakehouse, rounds(4, 8), 1)
+        hold_to_the_history(told, house.iceberg)

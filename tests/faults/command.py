@@ -1,0 +1,214 @@
+"""The real command, `dagster asset materialize`, in a process of its own that a test can kill, stop or crowd.
+
+Belongs here: starting it, and what may be done to it at a named point. The process is forked from one that has
+imported everything already, as starting Python and Dagster anew takes longer than most runs.
+Does not belong here: what must be true afterwards (`world.py`).
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+COMPUTES = "while the engine computes"
+
+_forks = multiprocessing.get_context("forkserver")
+_forks.set_forkserver_preload(["tests.faults.preloaded"])
+
+
+@dataclass(frozen=True)
+class At:
+    """The `number`-th time that a run comes to this point, it is killed; or it waits there, and `waits` is made."""
+
+    point: str
+    number: int = 1
+    waits: Path | None = None
+
+    def install(self) -> None:
+        left = [self.number]
+
+        def happen() -> None:
+            left[0] -= 1
+            if left[0] == 0:
+                if self.waits is None:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                    return
+                self.waits.touch()
+                time.sleep(60 if self.point != COMPUTES else 0)
+
+        INSTALLERS[self.point](happen)
+
+
+@dataclass
+class Run:
+    """A run of the command; `said` is what it printed so far."""
+
+    process: Any
+    output: Path
+
+    @property
+    def said(self) -> str:
+        return self.output.read_text(errors="replace")
+
+    def ends(self) -> int:
+        """Wait for its end; the exit code, negative where a signal ended it."""
+        self.process.join(180)
+        assert self.process.exitcode is not None, f"hangs\n{self.said[-3000:]}"
+        code: int = self.process.exitcode
+        return code
+
+    def kill(self) -> None:
+        if self.process.is_alive():
+            os.kill(self.process.pid, signal.SIGKILL)
+        self.ends()
+
+
+def start(
+    environment: Mapping[str, str],
+    output: Path,
+    *,
+    select: str,
+    at: At | None = None,
+    prepare: Callable[[], None] | None = None,
+) -> Run:
+    """Start the command with these settings; `prepare` is called in its process before anything else."""
+    arguments = ["asset", "materialize", "-m", "stedi_assets", "--select", select]
+    process = _forks.Process(target=_main, args=(dict(environment), arguments, output, at, prepare), daemon=True)
+    process.start()
+    return Run(process, output)
+
+
+@contextmanager
+def started(*args: Any, **options: Any) -> Iterator[Run]:
+    """The same for a block, after which it runs no more."""
+    run = start(*args, **options)
+    try:
+        yield run
+    finally:
+        run.kill()
+
+
+def _main(
+    environment: dict[str, str],
+    arguments: Sequence[str],
+    output: Path,
+    at: At | None,
+    prepare: Callable[[], None] | None,
+) -> None:
+    from dagster._cli import cli
+
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for descriptor in (1, 2):
+        os.dup2(os.open(output, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o666), descriptor)
+    sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
+    for name in [name for name in os.environ if name.startswith(("STEDI_", "DAGSTER_"))]:
+        del os.environ[name]
+    os.environ.update(environment)
+    if prepare is not None:
+        prepare()
+    if at is not None:
+        at.install()
+    cli.main(list(arguments), prog_name="dagster")
+
+
+# The points of a run ------------------------------------------------------------------------------------------
+
+Happen = Callable[[], None]
+
+
+def _before(owner: Any, name: str) -> Callable[[Happen], None]:
+    def install(happen: Happen) -> None:
+        original = getattr(owner, name)
+
+        def first_happen(*args: Any, **options: Any) -> Any:
+            happen()
+            return original(*args, **options)
+
+        setattr(owner, name, first_happen)
+
+    return install
+
+
+def _after(owner: Any, name: str, *, static: bool = False) -> Callable[[Happen], None]:
+    def install(happen: Happen) -> None:
+        original = getattr(owner, name)
+
+        def then_happen(*args: Any, **options: Any) -> Any:
+            result = original(*args, **options)
+            happen()
+            return result
+
+        setattr(owner, name, staticmethod(then_happen) if static else then_happen)
+
+    return install
+
+
+def _when_the_first_file_is_there(happen: Happen) -> None:
+    from resources.staging import StagingArea
+
+    original = StagingArea.open
+
+    def watch(folder: Path) -> None:
+        while not any(folder.glob("*")):
+            time.sleep(0)
+        happen()
+
+    def opened(self: StagingArea, run_id: str) -> str:
+        folder = original(self, run_id)
+        threading.Thread(target=watch, args=(Path(folder),), daemon=True).start()
+        return folder
+
+    StagingArea.open = opened  # type: ignore[method-assign]
+
+
+def _soon_after_the_audit_began(happen: Happen) -> None:
+    from resources.lakehouse import Lakehouse
+
+    _after(Lakehouse, "read_staged")(lambda: threading.Timer(0.02, happen).start())
+
+
+def _while_the_engine_computes(happen: Happen) -> None:
+    from resources.lakehouse import Lakehouse
+
+    def compute(self: Any, frame: Any, *_: Any) -> None:
+        happen()
+        frame.sparkSession.range(10**12).selectExpr("sum(hash(id))").collect()
+
+    Lakehouse.stage = compute  # type: ignore[method-assign, assignment]
+
+
+def _points() -> dict[str, Callable[[Happen], None]]:
+    from pyiceberg.catalog.sql import SqlCatalog
+    from sqlalchemy.orm import Session
+
+    from resources.lakehouse import Lakehouse
+    from resources.landing_zone import LandingZone
+
+    return {
+        "while a feed lands": _before(LandingZone, "_rewrite"),
+        "before stage": _before(Lakehouse, "stage"),
+        "during the Parquet write": _when_the_first_file_is_there,
+        "after stage": _after(Lakehouse, "stage"),
+        "before the audit": _before(Lakehouse, "read_staged"),
+        "during the audit": _soon_after_the_audit_began,
+        "before commit": _before(SqlCatalog, "commit_table"),
+        "inside commit, before the catalog knows": _after(SqlCatalog, "_write_metadata", static=True),
+        "inside commit, in the catalog's transaction": _before(Session, "commit"),
+        COMPUTES: _while_the_engine_computes,
+        "after commit, before the event is recorded": _after(Lakehouse, "publish"),
+    }
+
+
+INSTALLERS = _points()
+POINTS = tuple(point for point in INSTALLERS if point != COMPUTES)
+"""Where a run can be killed; while the engine computes, it can be stopped."""

@@ -1,0 +1,47 @@
+"""Runs that crowd one lakehouse: each does its work or says why not, and no table is worse for it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from tests.faults.world import ALL, NEW, PART, Scene
+
+pytestmark = pytest.mark.faults
+
+SELECTIONS = (
+    ALL,
+    PART,
+    '+key:"accelerometer_trusted"',
+    "group:landing",
+    '+key:"machine_learning_curated"',
+    'key:"customer_trusted" or key:"customers_curated"',
+    '+key:"step_trainer_trusted"',
+    "group:trusted",
+    ALL,
+    'key:"customer_landing"+',
+)
+REASONS = ("at the same time", "was never materialized", "was not published", "needed, and was never")
+
+
+@pytest.mark.parametrize("first_run", [True, False], ids=["first runs", "later runs"])
+def test_runs_at_the_same_time_succeed_or_say_why_not_and_one_more_run_makes_all_right(
+    scene: Scene, rounds: Callable[[int, int], int], first_run: bool
+) -> None:
+    told = Counter[str]()
+    for _ in range(rounds(1, 3)):
+        before = scene.put_back(first_run=first_run)
+        runs = [scene.world.start(selection) for selection in SELECTIONS[: rounds(3, 10)]]
+        for run in runs:
+            code = run.ends()
+            reasons = [reason for reason in REASONS if reason in run.said]
+            assert code == 0 or (code == 1 and reasons), run.said[-6000:]
+            told[reasons[0] if code else "succeeded"] += 1
+        assert scene.world.differs_from(before, scene.new) == {}
+        scene.world.materialize(NEW)
+        assert scene.world.differs_from(scene.new) == {}
+        assert scene.world.untidy() == []
+    print(dict(told))
+    assert told["succeeded"]

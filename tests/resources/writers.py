@@ -1,0 +1,75 @@
+"""Several processes that publish versions of one table at the same time, and what must be true of its history."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any
+
+from resources.lakehouse import Lakehouse
+from resources.versions import LakehouseError, Staged
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str
+    type: str
+    meaning: str = ""
+
+
+@dataclass(frozen=True)
+class Walks:
+    name: str = "walks"
+    columns: tuple[Column, ...] = (Column("user", "string"), Column("steps", "bigint"))
+
+
+def publish_at_once(
+    lakehouse: Lakehouse, writers: int, times: int, environment: Mapping[str, str] | None = None
+) -> Sequence[str]:
+    """What each writer was told each time: «published» and the version's id, or «refused»."""
+    place = (type(lakehouse), lakehouse.root, lakehouse.namespace)
+    with get_context("spawn").Pool(writers) as pool:
+        told = pool.starmap(_publish, [(*place, writer, times, environment or {}) for writer in range(writers)])
+    assert [len(one) for one in told] == [times] * writers
+    return [outcome for one in told for outcome in one]
+
+
+def hold_to_the_history(told: Sequence[str], table: Any) -> None:
+    """Every commit is in the history or was reported as a conflict, and each version was made from the one before."""
+    history = table.metadata.snapshots
+    by_writers = [one for one in history if one.summary["stedi.run-id"].startswith("writer")]
+    published = [outcome.removeprefix("published ") for outcome in told if outcome.startswith("published ")]
+    assert {outcome for outcome in told if not outcome.startswith("published ")} <= {"refused"}
+    assert sorted(published) == sorted(str(snapshot.snapshot_id) for snapshot in by_writers)
+    assert published
+    assert [snapshot.parent_snapshot_id for snapshot in history] == [
+        None,
+        *(snapshot.snapshot_id for snapshot in history[:-1]),
+    ]
+
+
+def _publish(
+    kind: type[Lakehouse], root: str, namespace: str, writer: int, times: int, environment: Mapping[str, str]
+) -> list[str]:
+    os.environ.update(environment)
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from pyiceberg.io import load_file_io
+
+    lakehouse, told = kind(root=root, namespace=namespace), []
+    for number in range(times):
+        area = lakehouse.staging_area("walks")
+        base = lakehouse.load("walks")
+        folder = area.open(f"writer-{writer}")
+        rows = pa.table({"user": [f"{writer}-{number}"], "steps": [number]})
+        io = load_file_io(lakehouse.catalog.properties, folder)
+        with io.new_output(f"{folder}/part-0.parquet").create() as out:
+            pq.write_table(rows, out)
+        staged = Staged(Walks(), area, base, tuple(area.data_files()), 1, rows.schema)
+        try:
+            told.append(f"published {lakehouse.publish(staged, {'stedi.run-id': f'writer-{writer}'}).snapshot_id}")
+        except LakehouseError as refused:
+            told.append("refused" if "at the same time" in str(refused.description) else str(refused.description))
+    return told
