@@ -18,6 +18,7 @@ from urllib.parse import urlparse
 import dagster as dg
 from pydantic import PrivateAttr
 
+from resources.engine_errors import analysed
 from resources.staging import Area, StagingArea
 from resources.storage_errors import explained
 from resources.versions import LakehouseError, NotPublishedError, Staged, TableSpec, Version
@@ -123,7 +124,7 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
             base = self.load(table.name)
             folder = area.open(run_id)
             try:
-                frame.write.parquet(folder)
+                analysed(frame).write.parquet(folder)
                 return self._staged(table, area, base)
             except BaseException:
                 area.discard()
