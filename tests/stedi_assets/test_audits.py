@@ -285,6 +285,14 @@ CONSENT_CASES = [
         {"rows": [ANN, BOB], "customer_landing": [ANN, BOB, customer("Ann@x", "B", updated=2)]},
         says="1 rows break the promise.",
     ),
+    *on_each(
+        CUSTOMER_TABLES,
+        "only_latest_records",
+        "the older record names the Step Trainer of the newer one, and another customer's record is as old",
+        {"rows": [ANN], "customer_landing": [ANN, customer("bob@x", "A")]},
+        {"customer_landing": [ANN, customer("ann@x", "A", updated=2), customer("bob@x", "A")]},
+        says="1 rows break the promise.",
+    ),
 ]
 
 QUARANTINED = {"feed": "customer_landing", "reason": "email is missing", "text": "{}", "run": "1"}
@@ -293,9 +301,9 @@ CAUTIONS = [
     Case(
         "equal_readings",
         "accelerometer_trusted",
-        "a reading is there three times",
+        "a reading is there twice",
         {"rows": [reading("ann@x", 5, 1.0), reading("ann@x", 5, 2.0), reading("bob@x", 5, 1.0)]},
-        {"rows": [reading("ann@x", 5, 1.0)] * 3},
+        {"rows": [reading("ann@x", 5, 1.0)] * 2},
         WARN,
         says="1 readings occur more than once.",
     ),
@@ -312,7 +320,10 @@ CAUTIONS = [
         "distances_before_consent",
         "step_trainer_trusted",
         "one of the holders consented later",
-        {"rows": [distance("A", 5)], "customer_landing": [ANN_LATE, customer("bob@x", "A", consent=4)]},
+        {
+            "rows": [distance("A", 5)],
+            "customer_landing": [ANN_LATE, customer("bob@x", "A", consent=4), customer("cleo@x", "C", consent=9)],
+        },
         {"customer_landing": [ANN_LATE, customer("bob@x", "A", consent=6)]},
         WARN,
         says="1 distance readings were taken before all holders consented.",
