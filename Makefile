@@ -4,9 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MINISTACK := .venv-ministack
+PIP_AUDIT := .venv-pip-audit
 export DAGSTER_HOME := $(CURDIR)/.dagster
 
-.PHONY: lakehouse test faults ui lint bench ddl clean
+.PHONY: lakehouse test faults ui lint audit bench ddl docs clean
 
 # Materialize every table (on the sample feeds, unless STEDI_SOURCE says otherwise), and say what there is now.
 lakehouse: $(VENV)/installed
@@ -37,6 +38,15 @@ bench: $(VENV)/installed-dev
 ddl: $(VENV)/installed
 	$(BIN)/python -m stedi_assets.schemas
 
+# Write docs/audits.md anew from the audits, and from the rules that the tests break.
+docs: $(VENV)/installed-dev
+	$(BIN)/python -m tests.stedi_assets.audits_page
+
+# Whether a vulnerability is known of any version that the project pins. Asks the network: pypi.org, and OSV.
+audit: $(PIP_AUDIT)/installed
+	$(PIP_AUDIT)/bin/pip-audit --no-deps --disable-pip --vulnerability-service osv --requirement constraints.txt
+	$(PIP_AUDIT)/bin/pip-audit --no-deps --disable-pip --vulnerability-service osv --requirement constraints-ministack.txt
+
 # The environment, with the versions that the project was tested with.
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, $(PYTHON) is older: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
@@ -54,5 +64,10 @@ $(MINISTACK)/installed: constraints-ministack.txt
 	$(MINISTACK)/bin/pip install --quiet --disable-pip-version-check --requirement constraints-ministack.txt
 	@touch $@
 
+$(PIP_AUDIT)/installed:
+	$(PYTHON) -m venv $(PIP_AUDIT)
+	$(PIP_AUDIT)/bin/pip install --quiet --disable-pip-version-check pip-audit
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(MINISTACK) lakehouse build *.egg-info
+	rm -rf $(VENV) $(MINISTACK) $(PIP_AUDIT) lakehouse build *.egg-info

@@ -30,7 +30,9 @@ class Emr:
 
 def s3_location(name: str, value: str, expected: str) -> str:
     """`s3://bucket/prefix` without a slash at its end. Engines and URIs take no other signs literally."""
-    return matching({name: value}, name, r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w.-]+)*/?", expected).rstrip("/")
+    part = r"(?!\.{1,2}(?:/|$))[\w.-]+"  # `..` is a name to S3, and the way up to some engines
+    pattern = rf"s3://[a-z0-9][a-z0-9.-]{{1,61}}[a-z0-9](/{part})*/?"
+    return matching({name: value}, name, pattern, expected).rstrip("/")
 
 
 def source_access(env: Environment) -> str:

@@ -96,8 +96,8 @@ class LocalFolder(Folder):
         return LocalFolder(self.root / name)
 
     def path(self, name: str) -> str:
-        """The whole path."""
-        return str(self.root / name)
+        """The whole path; OSError where that is not inside of the folder."""
+        return str(self._inside(name))
 
     def files(self) -> list[File]:
         """All files. Links that lead nowhere are among them, so that they are reported."""
@@ -115,13 +115,15 @@ class LocalFolder(Folder):
 
     def open(self, name: str) -> BinaryIO:
         """The file's bytes."""
-        return (self.root / name).open("rb")
+        return self._inside(name).open("rb")
 
     @contextmanager
     def create(self, name: str) -> Iterator[BinaryIO]:
         """Written under another name, then renamed: a reader never meets half of it."""
-        target = self.root / name
+        target = self._inside(name)
         target.parent.mkdir(parents=True, exist_ok=True)
+        if not self.holds(LocalFolder(target.parent)):
+            raise OSError(f"{target} is not written: a link on the way leads out of {self.root}")
         beside = target.with_name(f".{target.name}.part")
         try:
             with beside.open("wb") as out:
@@ -133,7 +135,12 @@ class LocalFolder(Folder):
     def remove(self, names: Iterable[str]) -> None:
         """Remove the files; folders stay."""
         for name in names:
-            (self.root / name).unlink()
+            self._inside(name).unlink()
+
+    def _inside(self, name: str) -> Path:
+        if name.startswith("/") or ".." in name.split("/"):
+            raise OSError(f"{name!r} names no file inside of {self.root}")
+        return self.root / name
 
     def alone(self, name: str, waiting: Callable[[], None]) -> AbstractContextManager[None]:
         """Alone among the processes of this machine."""

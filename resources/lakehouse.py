@@ -19,6 +19,7 @@ from urllib.parse import urlparse
 import dagster as dg
 from pydantic import PrivateAttr
 
+from resources.engine_errors import analysed
 from resources.glimpse import Glimpse
 from resources.locks import held
 from resources.staging import Area, StagingArea
@@ -133,7 +134,7 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
             base = self.load(table.name)
             folder = area.open(run_id)
             try:
-                frame.write.parquet(folder)
+                analysed(frame).write.parquet(folder)
                 return self._staged(table, area, base)
             except BaseException:
                 area.discard()

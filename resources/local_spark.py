@@ -11,7 +11,7 @@ import os
 import secrets
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 SECONDS_TO_END = 60  # the first run also stores Spark's classes then
 JAVA_OPTIONS = "spark.driver.defaultJavaOptions"  # those in spark.driver.extraJavaOptions are added to them
 QUIET = Path(__file__).with_name("log4j2.properties")
+CONNECT_SERVER = {
+    "spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin",
+    "spark.connect.grpc.binding.address": "127.0.0.1",
+    "spark.connect.grpc.binding.port": "0",
+}
+"""Settings that make the JVM serve Spark Connect, on a free port of this machine."""
 
 
 class LocalSpark(SparkEngine):
@@ -55,8 +61,8 @@ class LocalSpark(SparkEngine):
         token = secrets.token_hex(16)
         defaults = laptop_defaults(Path(self._scratch.name))
         defaults[JAVA_OPTIONS] += f" {self._classes.java_options}"
-        conf = {**defaults, **self.conf, **connect_server(token)}
-        with _jvm_allowed():
+        conf = {**defaults, **self.conf, **CONNECT_SERVER}
+        with _environment(SPARK_CONNECT_MODE_ENABLED=None, SPARK_CONNECT_AUTHENTICATE_TOKEN=token):
             from dagster_pyspark import LazyPySparkResource
             from py4j.protocol import Py4JError
             from pyspark import SparkContext
@@ -112,16 +118,6 @@ def laptop_defaults(scratch: Path) -> dict[str, str]:
     }
 
 
-def connect_server(token: str) -> dict[str, str]:
-    """Settings that make the JVM serve Spark Connect to whoever knows the token, on a free port of this machine."""
-    return {
-        "spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin",
-        "spark.connect.grpc.binding.address": "127.0.0.1",
-        "spark.connect.grpc.binding.port": "0",
-        "spark.connect.authenticate.token": token,
-    }
-
-
 def driver_memory_gb(machine_gb: float) -> int:
     """Half of the machine's memory, at least 1 GB and at most 16."""
     return max(1, min(16, int(machine_gb / 2)))
@@ -138,14 +134,26 @@ def _machine_gb() -> float:
 
 
 @contextmanager
-def _jvm_allowed() -> Iterator[None]:
-    """Let pyspark start a JVM, which it refuses in a process that has spoken Spark Connect before."""
-    connected = os.environ.pop("SPARK_CONNECT_MODE_ENABLED", None)
+def _environment(**variables: str | None) -> Iterator[None]:
+    """What pyspark and the JVM find while they start; None: nothing.
+
+    pyspark starts no JVM in a process that has spoken Spark Connect before. A token among Spark's settings would be on
+    the JVM's command line, which every user of the machine can see.
+    """
+    before = {name: os.environ.get(name) for name in variables}
+    _set(variables)
     try:
         yield
     finally:
-        if connected is not None:
-            os.environ["SPARK_CONNECT_MODE_ENABLED"] = connected
+        _set(before)
+
+
+def _set(variables: Mapping[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def _forget_jvm() -> None:

@@ -10,18 +10,21 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import dagster as dg
 from pydantic import PrivateAttr
 
+from resources.engine_errors import keep_rows_out_of_the_log, query_error
 from resources.progress import ProgressLog
 
 if TYPE_CHECKING:
+    from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
 
 
@@ -71,6 +74,7 @@ class SparkEngine(dg.ConfigurableResource[Any], ABC):
         if self._session is None:
             began = time.perf_counter()
             self._session = self.start()
+            keep_rows_out_of_the_log()
             self._session.registerProgressHandler(ProgressLog(self._log))
             self._log.info(f"{self.engine} started in {time.perf_counter() - began:.2f} s")
         session: SparkSession = self._session
@@ -86,15 +90,18 @@ class SparkEngine(dg.ConfigurableResource[Any], ABC):
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """The time in which a table is made. EngineUnavailableError where the engine is lost meanwhile."""
+        """The time in which a table is made. EngineUnavailableError where the engine is lost meanwhile, QueryError
+        where a query fails: no row that the engine quotes is in it, nor in what Dagster keeps of its causes.
+        """
         try:
             yield
         except Exception as error:
-            sentence = self.why_lost(error)
-            if sentence is None:
-                raise
-            self.close()
-            raise EngineUnavailableError(sentence) from error
+            if sentence := self.why_lost(error):
+                self.close()
+                raise EngineUnavailableError(sentence) from None
+            if _is_of_a_query(error):
+                raise query_error(error) from None
+            raise
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Nothing is started yet; but what is loaded by now stays for the whole run."""
@@ -115,6 +122,12 @@ class SparkEngine(dg.ConfigurableResource[Any], ABC):
                 session.stop()
         finally:
             self.stop()
+
+
+def _is_of_a_query(error: Exception) -> TypeGuard[PySparkException]:
+    # Not imported for this: where nobody has started an engine, no query has failed.
+    module = sys.modules.get("pyspark.errors")
+    return module is not None and isinstance(error, module.PySparkException)
 
 
 def connect(url: str) -> SparkSession:

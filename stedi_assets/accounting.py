@@ -1,6 +1,6 @@
 """Where every row went: for each table, the rule that left an input row out.
 
-Belongs here: one function per trusted and curated table, which labels the rows of its first upstream table. Each
+Belongs here: one function per table, which labels the rows of its first upstream table. Each
 returns `rule` (null: kept), `rows` (how many input rows) and `becomes` (how many published rows they became). The
 tables are filters and joins, these are labels over all rows: an accident in either makes the sums differ.
 """
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from resources.lazy import LazyModule
 from resources.settings import Consent
+from stedi_assets.contracts import QUARANTINE_REASON
 from stedi_assets.rules import person
 from stedi_assets.second_opinion import serial_verdicts, too_early, verdicts
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 else:
     F = LazyModule("pyspark.sql.functions")
 
+ACCEPTED = "the record was accepted"
 NOT_LATEST = "not the customer's latest record"
 NO_CONSENT = "the customer has not consented"
 UNKNOWN_USER = "the user is no customer"
@@ -30,6 +32,11 @@ HOLDER_WITHOUT_CONSENT = "a holder of the serial number has not consented"
 HOLDERS_WITHOUT_READINGS = "no holder of the serial number has a trusted accelerometer reading"
 SEVERAL_HOLDERS = "several customers hold the serial number"
 NO_MATCH = "no accelerometer reading of the customer at that millisecond"
+
+
+def quarantine(records: DataFrame) -> DataFrame:
+    """Accepted records, which are in the landing table."""
+    return _one_row_each(records, F.when(F.col(QUARANTINE_REASON.name).isNull(), ACCEPTED))
 
 
 def customer_trusted(customer_landing: DataFrame) -> DataFrame:

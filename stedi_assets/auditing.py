@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from resources.engine_errors import analysed
 from resources.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def measure_all(audits: Iterable[Audit], bind: Callable[[Audit], DataFrame]) -> 
         for number, group in enumerate(by_query.values())
     ]
     measured: list[dict[str, float]] = [{} for _ in frames]
-    for row in reduce(lambda one, other: one.unionAll(other), frames).collect():
+    for row in analysed(reduce(lambda one, other: one.unionAll(other), frames)).collect():
         measured[row["query"]][row["measure"]] = float(row["value"] or 0)
     return {audit.name: measured[number] for number, group in enumerate(by_query.values()) for audit in group}
 

@@ -16,7 +16,7 @@ from stedi_assets.auditing import Check, Verdict
 from stedi_assets.contracts import QUARANTINE_REASON, Feed
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
     from pyspark.sql import functions as F
 else:
     F = LazyModule("pyspark.sql.functions")
@@ -26,6 +26,7 @@ else:
 class Delivery:
     """The records of all landed files: found in the text, accepted, and not accepted by reason.
 
+    `unsound` are accepted records that the contract does not allow: there must be none.
     `first` and `last` are when the earliest and the latest reading were taken (epoch ms), where the feed says so.
     """
 
@@ -34,6 +35,7 @@ class Delivery:
     reasons: dict[str, int] = field(default_factory=dict)
     first: int | None = None
     last: int | None = None
+    unsound: int = 0
 
     @property
     def quarantined(self) -> int:
@@ -55,7 +57,12 @@ def count(feed: Feed, records: DataFrame, found: int) -> Delivery:
     taken = F.col(feed.landing.taken) if feed.landing.taken else F.lit(None).cast("bigint")
     rows = (
         records.groupBy(QUARANTINE_REASON.name)
-        .agg(F.count("*").alias("records"), F.min(taken).alias("first"), F.max(taken).alias("last"))
+        .agg(
+            F.count("*").alias("records"),
+            F.min(taken).alias("first"),
+            F.max(taken).alias("last"),
+            F.count(F.when(_unsound(feed), 1)).alias("unsound"),
+        )
         .collect()
     )
     accepted = next((row for row in rows if row[QUARANTINE_REASON.name] is None), None)
@@ -65,12 +72,32 @@ def count(feed: Feed, records: DataFrame, found: int) -> Delivery:
         reasons={row[QUARANTINE_REASON.name]: row["records"] for row in rows if row is not accepted},
         first=accepted["first"] if accepted else None,
         last=accepted["last"] if accepted else None,
+        unsound=accepted["unsound"] if accepted else 0,
     )
+
+
+def _unsound(feed: Feed) -> Column:
+    """Whether a record lacks a required value, or has one that cannot be true: the contract read a second time."""
+    wrong = F.lit(False)
+    for column in feed.landing.columns:
+        value = F.col(column.name)
+        if column.required:
+            wrong |= value.isNull()
+        if column.minimum is not None:
+            wrong |= F.coalesce(value < column.minimum, F.lit(False))
+        if column.maximum is not None:
+            wrong |= F.coalesce(value >= column.maximum, F.lit(False))
+    return wrong
 
 
 RECORDS_BALANCE = Check(
     "records_balance",
     "Records found in the files = records accepted + records quarantined. Nothing that was delivered is lost.",
+)
+ACCEPTED_ARE_SOUND = Check(
+    "accepted_are_sound",
+    "Every accepted record has all required values, and none that cannot be true. One that has not belongs in "
+    "quarantine.",
 )
 QUARANTINE_WITHIN_LIMIT = Check(
     "quarantine_within_limit",
@@ -82,7 +109,7 @@ FILES_AS_EXPECTED = Check(
     "Each file was delivered once, has records, and could be read as it is. Files that were not are named.",
     blocking=False,
 )
-CHECKS = (RECORDS_BALANCE, QUARANTINE_WITHIN_LIMIT, FILES_AS_EXPECTED)
+CHECKS = (RECORDS_BALANCE, ACCEPTED_ARE_SOUND, QUARANTINE_WITHIN_LIMIT, FILES_AS_EXPECTED)
 
 
 def judge_balance(delivery: Delivery) -> Verdict:
@@ -92,6 +119,15 @@ def judge_balance(delivery: Delivery) -> Verdict:
     sentence = f"{delivery.found:,} records found = {delivery.accepted:,} accepted + {delivery.quarantined:,} "
     sentence += "quarantined." if balanced else "quarantined does not add up: records were lost or invented."
     return Verdict(balanced, True, sentence, numbers)
+
+
+def judge_accepted(delivery: Delivery) -> Verdict:
+    """Whether quarantine was skipped for no record that belongs there."""
+    sentence = (
+        f"{delivery.unsound:,} of {delivery.accepted:,} accepted records lack a required value, or have one that "
+    )
+    sentence += "cannot be true."
+    return Verdict(not delivery.unsound, True, sentence, {"unsound": delivery.unsound})
 
 
 def judge_limit(delivery: Delivery, limit: float) -> Verdict:

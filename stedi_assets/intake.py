@@ -161,6 +161,7 @@ class Intake:
     def _judge(self, landing: Landing, delivered: Delivery) -> Outcome:
         outcome, asset = Outcome(), self.feed.landing.name
         outcome.add(delivery.RECORDS_BALANCE, asset, delivery.judge_balance(delivered))
+        outcome.add(delivery.ACCEPTED_ARE_SOUND, asset, delivery.judge_accepted(delivered))
         limit = delivery.judge_limit(delivered, self.settings.quarantine_limit)
         outcome.add(delivery.QUARANTINE_WITHIN_LIMIT, asset, limit)
         outcome.add(delivery.FILES_AS_EXPECTED, asset, delivery.judge_files(landing))

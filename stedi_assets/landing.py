@@ -18,7 +18,7 @@ from resources.landing_zone import LandingZone
 from resources.query import Query
 from resources.settings import Settings
 from resources.spark import SparkEngine
-from stedi_assets import audits, delivery, reader
+from stedi_assets import accounting, audits, delivery, reader
 from stedi_assets.contracts import ACCELEROMETER, CUSTOMER, STEP_TRAINER, Feed
 from stedi_assets.intake import Intake
 from stedi_assets.publishing import Tables
@@ -30,19 +30,31 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 
-@lakehouse_table(CUSTOMER.quarantine, audits=[audits.nothing_quarantined])
+@lakehouse_table(
+    CUSTOMER.quarantine,
+    account=lambda customer_records: accounting.quarantine(customer_records),
+    audits=[audits.nothing_quarantined],
+)
 def customer_quarantine(customer_records: "DataFrame") -> "DataFrame":
     """Customer records that were not accepted, with their text and the reason."""
     return quarantined(customer_records, CUSTOMER.landing.name)
 
 
-@lakehouse_table(ACCELEROMETER.quarantine, audits=[audits.nothing_quarantined])
+@lakehouse_table(
+    ACCELEROMETER.quarantine,
+    account=lambda accelerometer_records: accounting.quarantine(accelerometer_records),
+    audits=[audits.nothing_quarantined],
+)
 def accelerometer_quarantine(accelerometer_records: "DataFrame") -> "DataFrame":
     """Accelerometer readings that were not accepted, with their text and the reason."""
     return quarantined(accelerometer_records, ACCELEROMETER.landing.name)
 
 
-@lakehouse_table(STEP_TRAINER.quarantine, audits=[audits.nothing_quarantined])
+@lakehouse_table(
+    STEP_TRAINER.quarantine,
+    account=lambda step_trainer_records: accounting.quarantine(step_trainer_records),
+    audits=[audits.nothing_quarantined],
+)
 def step_trainer_quarantine(step_trainer_records: "DataFrame") -> "DataFrame":
     """Distance readings that were not accepted, with their text and the reason."""
     return quarantined(step_trainer_records, STEP_TRAINER.landing.name)

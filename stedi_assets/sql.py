@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from resources.engine_errors import QueryError, analysed, query_error
 from resources.lakehouse import Lakehouse
 from resources.settings import Settings
 from resources.spark import SparkEngine
@@ -48,9 +49,11 @@ def main(statement: str) -> None:
 
     with lakehouse() as spark:
         try:
-            click.echo(spark.sql(statement).toArrow().to_pandas().to_string(index=False))
+            click.echo(analysed(spark.sql(statement)).toArrow().to_pandas().to_string(index=False))
+        except QueryError as error:
+            raise click.ClickException(f"The statement cannot be run: {error.description}") from None
         except PySparkException as error:
-            raise click.ClickException(f"The statement cannot be run: {error.getMessage() or error}") from error
+            raise click.ClickException(f"The statement cannot be run: {query_error(error).description}") from None
 
 
 if __name__ == "__main__":

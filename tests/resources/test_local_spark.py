@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,6 +115,17 @@ def test_only_who_knows_the_token_can_use_the_engine(apache_spark: SparkSession)
     )
     assert done.returncode != 0
     assert "UNAUTHENTICATED" in done.stderr.upper()
+
+
+def test_the_token_is_on_no_command_line_where_every_user_could_see_it(apache_spark: SparkSession) -> None:
+    token = apache_spark.client._builder.token  # type: ignore[attr-defined]
+    assert len(token) == 32
+    seen = []
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended meanwhile
+            seen.append(line.read_bytes())
+    assert any(b"SparkConnectPlugin" in line for line in seen)
+    assert not any(token.encode() in line for line in seen)
 
 
 def test_the_defaults_suit_a_laptop_and_each_can_be_replaced(apache_spark: SparkSession) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.local_spark import connect_server
+from resources.local_spark import CONNECT_SERVER
 from resources.settings import SPARK_CONF_OF_OURS, Consent, Settings, SettingsError
 from tests.support import ROOT
 
@@ -167,7 +167,7 @@ def test_the_embedded_engine_takes_no_spark_settings_and_says_so() -> None:
 
 
 def test_the_engine_keeps_for_itself_what_its_server_needs() -> None:
-    assert set(connect_server("token")) < set(SPARK_CONF_OF_OURS)
+    assert set(CONNECT_SERVER) < set(SPARK_CONF_OF_OURS)
 
 
 @given(st.floats(0, 1))

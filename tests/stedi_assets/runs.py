@@ -35,7 +35,7 @@ def run(
     lakehouse = stedi.lakehouse
     definitions = dg.Definitions(
         assets=[table.asset(consent, lakehouse) for table in tables],
-        resources={"spark": SharedSpark(), "lakehouse": lakehouse},
+        resources={"spark": SharedSpark(lender=stedi.engine), "lakehouse": lakehouse},
         executor=dg.in_process_executor,
     )
     job = definitions.resolve_implicit_global_asset_job_def()

@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,6 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
-from dagster._serdes import serialize_value
 
 from resources.settings import Consent
 from stedi_assets import accounting
@@ -26,13 +24,11 @@ from tests.stedi_assets.examples import (
     CUSTOMERS,
     DISTANCES,
     READINGS,
-    Row,
     T,
     as_delivered,
     customer,
     deliver_all,
     distance,
-    reading,
 )
 from tests.stedi_assets.runs import ASSETS, changed, data_folders, failed, run
 from tests.support import ENGINE, ROOT, Outcome, SharedSpark, Stedi
@@ -490,50 +486,3 @@ def test_a_tables_code_version_changes_with_its_function_or_the_rules_and_with_n
 def test_another_consent_rule_is_another_code_version() -> None:
     for table in ASSETS.values():
         assert table.code_version(Consent.CUSTOMER) != table.code_version(Consent.AS_OF_DATE)
-
-
-# Privacy ------------------------------------------------------------------------------------------------------
-
-MARKED_NAME, MARKED_PHONE, MARKED_BIRTHDAY = "Marked Person", "8005550123", "1234-05-06"
-MARKED_EMAIL, MARKED_SERIAL = "marked.person@marked.example", "0badcafe-0000-4000-8000-00000marked1"
-MARKS = ("marked person", "8005550123", "1234-05-06", "marked.person", "marked.example", "0badcafe-0000")
-
-
-def marked_feeds() -> dict[str, list[Row]]:
-    personal = {"customername": MARKED_NAME, "phone": MARKED_PHONE, "birthday": MARKED_BIRTHDAY}
-    return {
-        "customer": [
-            customer(MARKED_EMAIL, MARKED_SERIAL, updated=T, consent=T, **personal),
-            customer(MARKED_EMAIL.upper(), MARKED_SERIAL, updated=T + 1, consent=T + 1, **personal),
-            customer(f"2{MARKED_EMAIL}", f"{MARKED_SERIAL}2", updated=T, consent=None, **personal),
-        ],
-        "accelerometer": [reading(who, T + at) for who in (MARKED_EMAIL, f"2{MARKED_EMAIL}") for at in (0, 0, 2)],
-        "step_trainer": [distance(serial, T + 2) for serial in (MARKED_SERIAL, f"{MARKED_SERIAL}2")],
-    }
-
-
-def texts(stedi: Stedi, outcome: Outcome) -> Iterator[tuple[str, str]]:
-    """All that Dagster keeps of a run: metadata, check results, failures and log lines."""
-    for record in stedi.instance.all_logs(outcome.result.run_id):
-        yield f"{record.step_key} {record.dagster_event_type}", f"{record.user_message} {serialize_value(record)}"
-
-
-def test_no_run_tells_dagster_who_somebody_is(stedi: Stedi) -> None:
-    stedi.environment["STEDI_QUARANTINE_LIMIT"] = "1"
-    for feed, rows in marked_feeds().items():
-        wrong = [{**row, "timestamp": "then", "lastUpdateDate": "then"} for row in as_delivered(feed, rows)]
-        stedi.deliver(feed, [*as_delivered(feed, rows), *wrong], name="1.json")
-        stedi.deliver(feed, f"{MARKED_EMAIL} {MARKED_SERIAL}\n", name="2.json")
-    outcome = stedi.materialize()
-    assert outcome.success, outcome.failure
-    assert all(stedi.counts().values())  # there was something to tell everywhere
-    preview = outcome.metadata("customer_trusted")["preview"]
-    [shown] = [dict(record.data) for record in preview.records]
-    hidden = {name: shown[name] for name in ("customername", "email", "phone", "birthday", "serialnumber")}
-    assert hidden == {**dict.fromkeys(hidden, "•••"), "serialnumber": "…ked1"}
-    assert shown["lastupdatedate"] == T + 1
-    stopped = run(stedi, [changed("customer_trusted", function=everyone)])
-    assert not stopped.success
-    for one in (outcome, stopped):
-        told = {(where, mark) for where, text in texts(stedi, one) for mark in MARKS if mark in text.lower()}
-        assert told == set()

@@ -1,0 +1,181 @@
+"""Who somebody is, and what gives access, is in no log, event, error or setting: only in tables and landing zones.
+
+The runs are real processes with a Dagster that remembers. Everything that they write outside of tables and landing
+zones (its database, what was printed, temporary files) is searched for marked values, byte by byte.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from resources.settings import Settings
+from tests.servers.emr_serverless import APPLICATION, ROLE, EmrServerless, Fault, denied
+from tests.servers.ministack import Aws
+from tests.stedi_assets.marked import MARKS, deliver_marked, found_in, marks_in
+from tests.stedi_assets.private_runs import FAIL, SUCCEED
+from tests.support import ROOT, Stedi, require_apache_spark
+
+DAGSTER = str(Path(sys.executable).with_name("dagster"))
+MATERIALIZE = [DAGSTER, "asset", "materialize", "-m", "stedi_assets", "--select"]
+ALLOW_ALL = '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}'
+ALLOW_NOTHING = ALLOW_ALL.replace("Allow", "Deny")
+
+
+class Elsewhere:
+    """All places where a process writes that are neither its source nor its lakehouse."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self.folder = folder
+        for name in ("dagster", "home", "tmp", "cwd", "printed"):
+            (folder / name).mkdir(parents=True)
+        (folder / "dagster" / "dagster.yaml").write_text((ROOT / ".dagster" / "dagster.yaml").read_text())
+        ours = ("STEDI_", "DAGSTER_", "AWS_", "SPARK_")
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(ours)},
+            "DAGSTER_HOME": str(folder / "dagster"),
+            "HOME": str(folder / "home"),
+            "TMPDIR": str(folder / "tmp"),
+            "XDG_CACHE_HOME": str(folder / "home" / "cache"),
+            "PYTHONPATH": str(ROOT),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "STEDI_QUARANTINE_LIMIT": "1",
+            **environment,
+        }
+
+    def run(self, words: Sequence[str], **environment: str) -> subprocess.CompletedProcess[bytes]:
+        """Run the command; what it prints is kept with all that it writes."""
+        done = subprocess.run(
+            words, cwd=self.folder / "cwd", env={**self.environment, **environment}, capture_output=True
+        )
+        number = len(list((self.folder / "printed").iterdir()))
+        (self.folder / "printed" / f"{number}.txt").write_bytes(done.stdout + done.stderr)
+        return done
+
+    def fill(self) -> bytes:
+        """What Dagster remembers; a test looks into it to know that it searched the right place."""
+        return b"".join(path.read_bytes() for path in (self.folder / "dagster").rglob("*.db*"))
+
+
+@pytest.fixture
+def marked(stedi: Stedi) -> tuple[Stedi, Elsewhere]:
+    """A lakehouse to be made from marked feeds, and everywhere else."""
+    deliver_marked(stedi)
+    stedi.environment["STEDI_QUARANTINE_LIMIT"] = "1"
+    settings: Settings = stedi.settings
+    return stedi, Elsewhere(
+        stedi.folder / "elsewhere", {"STEDI_SOURCE": settings.source, "STEDI_LAKEHOUSE": settings.lakehouse}
+    )
+
+
+def assert_private(stedi: Stedi, elsewhere: Elsewhere) -> None:
+    """The marks are in the lakehouse, for there they belong, and nowhere else."""
+    assert set.union(*found_in(stedi.folder / "lakehouse").values()) == set(MARKS)
+    assert found_in(elsewhere.folder) == {}
+    assert marks_in((stedi.folder / "lakehouse" / "catalog.db").read_bytes()) == set()
+    assert b"ASSET_CHECK_EVALUATION" in elsewhere.fill()
+
+
+@pytest.mark.faults
+def test_no_command_tells_who_somebody_is(marked: tuple[Stedi, Elsewhere]) -> None:
+    stedi, elsewhere = marked
+    made = elsewhere.run([*MATERIALIZE, "*"])
+    assert made.returncode == 0, made.stderr.decode()[-3000:]
+    assert all(stedi.counts().values())  # there was something to tell everywhere
+    assert rb"\u2022\u2022\u2022" in elsewhere.fill()  # and it was told masked
+    assert elsewhere.run([sys.executable, "-m", "stedi_assets.summary"]).returncode == 0
+    statement = "SELECT cast(email AS bigint) FROM customer_landing"
+    refused = elsewhere.run([sys.executable, "-m", "stedi_assets.sql", statement])
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(b"Error: The statement cannot be run: A query failed in the engine: ")
+    assert_private(stedi, elsewhere)
+
+
+# Starting a JVM and making all tables on it takes long; what it does otherwise than others is its errors of queries.
+BRIEFLY = {
+    "embedded": [*SUCCEED, *FAIL],
+    "local": ["customers alone", "an address as a number", "a name in an error", "a query that stumbles in an audit"],
+}
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("engine", BRIEFLY)
+def test_no_run_however_it_fails_tells_who_somebody_is(
+    marked: tuple[Stedi, Elsewhere], engine: str, rounds: Callable[[int, int], int]
+) -> None:
+    if engine == "local":
+        require_apache_spark()
+    stedi, elsewhere = marked
+    names = [*SUCCEED, *FAIL] if rounds(0, 1) else BRIEFLY[engine]
+    runs = [sys.executable, "-m", "tests.stedi_assets.private_runs", str(stedi.folder), engine]
+    done = elsewhere.run([*runs, *names])
+    assert done.returncode == 0, done.stderr.decode()[-3000:]
+    printed = done.stdout.decode()
+    assert "A query failed in the engine: " in printed
+    if "a column that is not there" in names:
+        assert "shoe_size" in printed  # what is told before a row is read, is told
+    assert elsewhere.fill().count(b"STEP_FAILURE") >= len(set(names) & set(FAIL))
+    assert_private(stedi, elsewhere)
+
+
+@pytest.mark.faults
+def test_no_run_on_aws_tells_a_secret_or_who_somebody_is(
+    stedi: Stedi, tmp_path: Path, aws: Aws, emr: EmrServerless, rounds: Callable[[int, int], int]
+) -> None:
+    deliver_marked(stedi)
+    lake = f"s3://{aws.new_bucket()}/prod"
+    pipeline, stranger = aws.new_user(ALLOW_ALL), aws.new_user(ALLOW_NOTHING)
+    settings = {
+        "AWS_ENDPOINT_URL_EMR_SERVERLESS": emr.url,
+        "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": os.environ["GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"],
+        "STEDI_SOURCE": str(stedi.source),
+        "STEDI_LAKEHOUSE": lake,
+        "STEDI_DATABASE": aws.new_database(),
+        "STEDI_ATHENA_WORKGROUP": aws.new_workgroup(),
+        "STEDI_SPARK": "emr-serverless",
+        "STEDI_EMR_APPLICATION_ID": APPLICATION,
+        "STEDI_EMR_EXECUTION_ROLE_ARN": ROLE,
+    }
+    elsewhere = Elsewhere(tmp_path / "elsewhere", {**settings, **pipeline})
+    made = elsewhere.run([*MATERIALIZE, "customer_landing"])
+    assert made.returncode == 0, made.stderr.decode()[-3000:]
+    emr.fail("GetSessionEndpoint", Fault(denied("GetSessionEndpoint")))
+    assert elsewhere.run([*MATERIALIZE, "customer_trusted"]).returncode == 1
+    assert elsewhere.run([*MATERIALIZE, "customer_landing"], **stranger).returncode == 1
+    if rounds(0, 1):
+        emr.fail("StartSession", denied("StartSession"))
+        assert elsewhere.run([*MATERIALIZE, "customer_trusted"]).returncode == 1
+        assert elsewhere.run([*MATERIALIZE, "query_evidence"], STEDI_ATHENA_WORKGROUP="nobodys").returncode == 1
+    assert len(emr.tokens) >= 1
+    secrets = [*emr.tokens, *(user["AWS_SECRET_ACCESS_KEY"] for user in (pipeline, stranger))]
+    assert all(len(secret) > 8 for secret in secrets)
+    assert found_in(elsewhere.folder, secrets) == {}
+    assert b"ASSET_CHECK_EVALUATION" in elsewhere.fill()
+
+
+def test_the_search_finds_a_value_wherever_it_is(tmp_path: Path) -> None:
+    log = tmp_path / "deep" / "log.db"
+    log.parent.mkdir()
+    for text in (b"\x00\x018005550001\xff", "Nemomarked".encode("utf-16-le"), b"see 1.MARKED.mail@x"):
+        log.write_bytes(text)
+        assert [*found_in(tmp_path)] == ["deep/log.db"]
+    log.write_bytes(b"serial number \xe2\x80\xa6cafe")
+    assert found_in(tmp_path) == {}
+    assert found_in(tmp_path, ["cafe"]) == {"deep/log.db": {"a secret"}}
+
+
+def test_a_preview_shows_what_is_no_secret_and_the_end_of_a_device_s_number(stedi: Stedi) -> None:
+    deliver_marked(stedi)
+    stedi.environment["STEDI_QUARANTINE_LIMIT"] = "1"
+    outcome = stedi.materialize("customer_landing", "customer_trusted")
+    assert outcome.success, outcome.failure
+    preview = outcome.metadata("customer_trusted")["preview"]
+    for shown in (dict(record.data) for record in preview.records):
+        hidden = {name: shown[name] for name in ("customername", "email", "phone", "birthday", "serialnumber")}
+        assert hidden == {**dict.fromkeys(hidden, "•••"), "serialnumber": "…cafe"}
+        assert shown["lastupdatedate"] > 0
