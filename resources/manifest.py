@@ -80,7 +80,7 @@ class Manifest:
 
     def save(self, source: str, files: Iterable[LandedFile]) -> None:
         """Write the list anew."""
-        text = json.dumps({"source": source, "files": [vars(file) for file in files]}, indent=1)
+        text = json.dumps({"source": source, "files": [vars(file) for file in files]})
         with self.beside.create(NAME) as out:
             out.write(text.encode())
 
