@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
@@ -123,23 +124,24 @@ def judge_limit(delivery: Delivery, limit: float, hint: str = "") -> Verdict:
     return Verdict(quarantined <= limit, True, sentence + hint, {"share": quarantined, "limit": limit, **dict(reasons)})
 
 
-def unknown_fields(landing: Landing, feed: Feed) -> list[str]:
-    """The fields that the feed is not known to have, and in how many files a sample of the records showed each.
-
-    A name that is none, as where a record's keys are addresses, could tell who somebody is: it is only counted.
-    """
+def unknown_fields(landing: Landing, feed: Feed) -> dict[str, int]:
+    """The fields that the feed is not known to have, and in how many files a sample of the records showed each."""
     known = {name for column in feed.landing.columns for name in column.feed_names}
-    unknown = {name: files for name, files in sorted(landing.fields.items()) if name not in known}
-    told = [f"{name} (files: {files:,})" for name, files in unknown.items() if _A_NAME.fullmatch(name)]
-    rest = len(unknown) - len(told[:MOST_NAMED])
-    return [*told[:MOST_NAMED], *([f"and {rest:,} more"] if rest else [])]
+    return {name: files for name, files in sorted(landing.fields.items()) if name not in known}
+
+
+def told(fields: Mapping[str, int]) -> str:
+    """The fields as a sentence has them. What is no name, as where a record's keys are addresses, is only counted."""
+    names = [f"{name} (files: {files:,})" for name, files in fields.items() if _A_NAME.fullmatch(name)][:MOST_NAMED]
+    more = len(fields) - len(names)
+    return ", ".join([*names, *([f"and {more:,} more"] if more else [])])
 
 
 def judge_files(landing: Landing, feed: Feed) -> Verdict:
     """Whether every file was delivered once, is not empty, could be read as it is, and has known fields alone."""
     unknown = unknown_fields(landing, feed)
     remarks = [
-        *([f"fields that the feed has not had so far are ignored: {', '.join(unknown)}"] if unknown else []),
+        *([f"fields that the feed has not had so far are ignored: {told(unknown)}"] if unknown else []),
         *(f"{name} cannot be read ({reason})" for name, reason in sorted(landing.unreadable.items())),
         *(f"{name} was removed: STEDI_SOURCE names another source now" for name in landing.left_out),
         *(f"{name} has the content of {twin}, counted once" for name, twin in sorted(landing.duplicates.items())),

@@ -157,7 +157,7 @@ class Intake:
         file = self.zone.file_with(self.feed.name, landing, text) if text else None
         unknown = delivery.unknown_fields(landing, self.feed)
         hint = f" In {file}, for example, {reason}." if file else ""
-        return hint + (f" Fields that the feed has not had so far: {', '.join(unknown)}." if unknown else "")
+        return hint + (f" Fields that the feed has not had so far: {delivery.told(unknown)}." if unknown else "")
 
     def _numbers(self, landing: Landing, delivered: Delivery) -> dict[str, Any]:
         times = {"first reading": delivered.first, "last reading": delivered.last}
