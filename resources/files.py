@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from io import BufferedReader, RawIOBase
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 from resources.lines import CHUNK
 from resources.locks import held
@@ -30,8 +32,30 @@ class File:
     stamp: str
 
     def open(self) -> BinaryIO:
-        """The file's bytes."""
-        return self.folder.open(self.name)
+        """The file's bytes, as many as were listed: what is added meanwhile is for the next time."""
+        stream = self.folder.open(self.name)
+        # Some file systems list no size for what has content.
+        return cast(BinaryIO, BufferedReader(_Beginning(stream, self.size), CHUNK)) if self.size > 0 else stream
+
+
+class _Beginning(RawIOBase):
+    """The first bytes of a stream, which is closed with it."""
+
+    def __init__(self, stream: BinaryIO, size: int) -> None:
+        self._stream, self._left = stream, size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        found = self._stream.read(min(self._left, len(buffer)))
+        buffer[: len(found)] = found
+        self._left -= len(found)
+        return len(found)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
 
 
 class Folder(ABC):
@@ -100,18 +124,21 @@ class LocalFolder(Folder):
         return str(self._inside(name))
 
     def files(self) -> list[File]:
-        """All files. Links that lead nowhere are among them, so that they are reported."""
-        paths = self.root.rglob("*") if self.root.is_dir() else ()
-        files = (self._file(path) for path in paths if path.is_file() or (path.is_symlink() and not path.exists()))
-        return sorted(files, key=lambda file: file.name)
+        """All files. Links that lead nowhere are among them, so that they are reported. Links to folders are not
+        followed: they may lead in a circle.
+        """
+        walk = os.walk(self.root, onerror=_refuse) if self.root.is_dir() else ()
+        found = (os.path.join(folder, name) for folder, _, names in walk for name in names)
+        return sorted(filter(None, map(self._file, found)), key=lambda file: file.name)
 
-    def _file(self, path: Path) -> File:
-        name = path.relative_to(self.root).as_posix()
+    def _file(self, path: str) -> File | None:
+        """The file at the path, or None where there is something else, such as a pipe."""
+        name = path[len(os.path.join(self.root, "")) :]
         try:
-            stat = path.stat()
+            found = os.stat(path)
         except OSError:  # opening it will say why
             return File(self, name, -1, "")
-        return File(self, name, stat.st_size, str(stat.st_mtime_ns))
+        return File(self, name, found.st_size, str(found.st_mtime_ns)) if stat.S_ISREG(found.st_mode) else None
 
     def open(self, name: str) -> BinaryIO:
         """The file's bytes."""
@@ -151,6 +178,11 @@ class LocalFolder(Folder):
         return isinstance(other, LocalFolder) and Path(os.path.realpath(other.root)).is_relative_to(
             os.path.realpath(self.root)
         )
+
+
+def _refuse(error: OSError) -> None:
+    """What is in a folder that cannot be read must not be missed in silence."""
+    raise error
 
 
 def folder_at(location: str, access: str = "credentials") -> Folder:

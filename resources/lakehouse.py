@@ -2,17 +2,15 @@
 
 Belongs here: everything that knows the catalog and where a table's files lie. A table's new version is staged as
 Parquet files that no reader can see, and published by one atomic commit, or discarded.
-Does not belong here: which tables exist and what is in them, as callers bring the columns; S3 and Glue
-(`glue_lakehouse.py`).
+Does not belong here: which tables exist and what is in them, as callers bring the columns; which catalog there is, and
+where (`local_lakehouse.py`, `glue_lakehouse.py`).
 """
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
-from pathlib import Path
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
@@ -21,8 +19,7 @@ from pydantic import PrivateAttr
 
 from resources.engine_errors import analysed
 from resources.glimpse import Glimpse
-from resources.locks import held
-from resources.staging import Area, StagingArea
+from resources.staging import Area
 from resources.storage_errors import explained
 from resources.versions import LakehouseError, NotPublishedError, Staged, TableSpec, Version
 
@@ -147,7 +144,7 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
         io = load_file_io(self.catalog.properties, self.uri(table.name))
         footers: dict[str, pq.FileMetaData] = {}
         for path in area.data_files():
-            with io.new_input(_uri(path)).open() as file:
+            with io.new_input(file_uri(path)).open() as file:
                 footers[path] = pq.read_metadata(file)
         full = tuple(path for path, footer in footers.items() if footer.num_rows)
         schema = next((footer.schema.to_arrow_schema() for footer in footers.values()), None)
@@ -211,7 +208,9 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
     def _replace_files(self, transaction: Transaction, staged: Staged, properties: dict[str, str]) -> None:
         from pyiceberg.io.pyarrow import parquet_files_to_data_files
 
-        new = parquet_files_to_data_files(transaction._table.io, transaction.table_metadata, map(_uri, staged.files))
+        new = parquet_files_to_data_files(
+            transaction._table.io, transaction.table_metadata, map(file_uri, staged.files)
+        )
         update = transaction.update_snapshot(snapshot_properties=properties)
         with update.overwrite(commit_uuid=staged.area.commit) as overwrite:
             for task in staged.base.scan().plan_files() if staged.base is not None else ():
@@ -224,36 +223,6 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
         """Tell what the storage or the catalog refused as dg.Failure; `doing` says what was tried."""
         with explained(doing, self.root, LakehouseError):
             yield
-
-
-class LocalLakehouse(Lakehouse):
-    """Tables in a folder of this machine; the catalog, named `stedi`, is the SQLite database `catalog.db` there."""
-
-    def open_catalog(self) -> Catalog:
-        """Open the database, or make it."""
-        from pyiceberg.catalog.sql import SqlCatalog
-        from sqlalchemy import URL
-
-        root = Path(self.root)
-        root.mkdir(parents=True, exist_ok=True)
-        database = URL.create("sqlite", database=str(root / "catalog.db"))
-        # Of several first runs, one makes the database. Who may only read makes nothing.
-        with held(root / ".catalog.lock") if os.access(root, os.W_OK) else nullcontext():
-            catalog = SqlCatalog("stedi", uri=database.render_as_string(), warehouse=_uri(str(root)))
-            catalog.create_namespace_if_not_exists(self.namespace)
-        return catalog
-
-    def location(self, table: str) -> Path:
-        """The folder that holds the table's data and metadata."""
-        return Path(self.root) / self.namespace / table
-
-    def uri(self, table: str) -> str:
-        """The table's folder, as `file://`."""
-        return _uri(str(self.location(table)))
-
-    def staging_area(self, table: str) -> StagingArea:
-        """A folder beside the published files, with a lock."""
-        return StagingArea(self.location(table) / "data")
 
 
 def read_files(spark: SparkSession, table: TableSpec, paths: Iterable[str]) -> DataFrame:
@@ -292,7 +261,8 @@ def _version(snapshot: Snapshot) -> Version:
     )
 
 
-def _uri(path: str) -> str:
+def file_uri(path: str) -> str:
+    """A path as catalogs name it; what is a URI stays one."""
     # Iceberg's readers take a location as it is written: they decode no `%20`, so none must be in it.
     return path if "://" in path else f"file://{path}"
 

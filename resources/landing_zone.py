@@ -1,17 +1,17 @@
 """The landing zone: the feeds' raw files, byte for byte, and a manifest of what was brought when.
 
-Belongs here: finding a feed's files in the source, copying what is new or changed, and telling apart files that
-an engine can read line by line from those that must first be rewritten as lines (`lines.py`).
-Does not belong here: what a record means.
+Belongs here: finding a feed's files in the source, copying what is new or changed, and keeping the copies that engines
+read where they cannot read the files themselves (`copies.py`). Does not belong here: what a record means.
 
 Layout under the lakehouse's root, for each feed: `<name>/` holds the raw files and nothing else, so that an
-external table can lie over it; `landing/<name>/` holds `manifest.json` and the rewritten copies.
+external table can lie over it; `landing/<name>/` holds `manifest.json` and the copies.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -20,8 +20,9 @@ from typing import Any
 import dagster as dg
 from pydantic import PrivateAttr
 
+from resources.copies import copies, file_with, write_copy
 from resources.files import File, Folder, folder_at
-from resources.lines import FileShape, decompressed, rewrite
+from resources.lines import FileShape
 from resources.manifest import NAME, SUFFIXES, UNREADABLE, LandedFile, Manifest, feed_files
 from resources.storage_errors import remedy_for
 
@@ -56,6 +57,11 @@ class Landing:
     def rewritten(self) -> list[str]:
         """Files that no engine reads line by line, and that were therefore rewritten as lines beside."""
         return [file.name for file in self.files if file.shape.needs_rewriting]
+
+    @property
+    def fields(self) -> Counter[str]:
+        """The fields that a sample of the records has, and in how many files each was seen."""
+        return Counter(name for file in self.files for name in file.fields)
 
     @property
     def fingerprint(self) -> str:
@@ -109,19 +115,20 @@ class LandingZone(dg.ConfigurableResource[Any]):
             offered = dict(self._offered(feed, known, there, landing))
             if not offered and not known:
                 raise self._nothing_to_bring(feed, landing)
-            held = dict(self._kept(known, there, offered, landing))
+            landing.files = list(self._kept(known, there, offered, landing))
             if not known:
                 self._manifest(feed).save(
                     self.source, ()
                 )  # should this run break off: what lies there is of this source
+        contents = {file.sha256: file.name for file in landing.files if file.size}
         # What is landed keeps its place: a file of the same content is the second delivery, whatever its name.
         for file, seen in sorted(offered.values(), key=lambda offer: _is_news(offer[1], known)):
             with _explained(f"{seen.name} of the feed {feed!r}"):
-                if self._settle(seen, known, there, held, landing):
+                if self._settle(seen, known, there, contents, landing):
                     self._folder(feed).take(file, seen.name)
-        landing.files = sorted(held.values(), key=lambda file: file.name)
+        landing.files.sort(key=lambda file: file.name)
         with _explained(f"The feed {feed!r}"):
-            self._rewrite(feed, landing)
+            self._copy(feed, landing)
             self._manifest(feed).save(self.source, landing.files)
             self._remove_strays(feed, landing.files)
         return landing
@@ -134,13 +141,18 @@ class LandingZone(dg.ConfigurableResource[Any]):
 
     def readable(self, feed: str, landing: Landing) -> list[str]:
         """Paths that an engine can read line by line, and that together hold every record of the feed once."""
-        return [
-            self._beside(feed).path(_rewritten(file))
-            if file.shape.needs_rewriting
-            else self._folder(feed).path(file.name)
-            for file in landing.files
-            if file.shape is not FileShape.EMPTY
-        ]
+        beside, folder = self._beside(feed), self._folder(feed)
+        made = copies(landing.files)
+        copied = {file.name for files in made.values() for file in files}
+        as_they_are = (
+            file.name for file in landing.files if file.shape is not FileShape.EMPTY and file.name not in copied
+        )
+        return [*map(beside.path, made), *map(folder.path, as_they_are)]
+
+    def file_with(self, feed: str, landing: Landing, text: str) -> str | None:
+        """The file with a line that holds the text, looked for in what is new first; None where there is none."""
+        news = {*landing.new, *landing.replaced}
+        return file_with(text, sorted(landing.files, key=lambda file: file.name not in news), self._folder(feed))
 
     def uri(self, feed: str) -> str:
         """Where the feed's raw files lie."""
@@ -205,11 +217,11 @@ class LandingZone(dg.ConfigurableResource[Any]):
 
     def _kept(
         self, known: Mapping[str, LandedFile], there: Mapping[str, int], offered: Iterable[str], landing: Landing
-    ) -> Iterator[tuple[str, LandedFile]]:
+    ) -> Iterator[LandedFile]:
         """What was landed and is not offered now: the source removed it, or it cannot be read there any more."""
         for name in known.keys() - offered:
             if name in there:
-                yield name, known[name]
+                yield known[name]
             else:
                 landing.unreadable.setdefault(name, "gone from the landing zone, and no more in the source")
 
@@ -218,42 +230,37 @@ class LandingZone(dg.ConfigurableResource[Any]):
         seen: LandedFile,
         known: Mapping[str, LandedFile],
         there: Mapping[str, int],
-        held: dict[str, LandedFile],
+        contents: dict[str, str],
         landing: Landing,
     ) -> bool:
         """Decide whether an offered file is new, replaced, unchanged or a second delivery; whether to copy it."""
-        twin = next((other.name for other in held.values() if other.sha256 == seen.sha256 and other.size), None)
-        if twin is not None:
-            landing.duplicates[seen.name] = twin
+        if seen.size and seen.sha256 in contents:
+            landing.duplicates[seen.name] = contents[seen.sha256]
             return False
-        held[seen.name] = seen
+        contents[seen.sha256] = seen.name
+        landing.files.append(seen)
         if not _is_news(seen, known) and there.get(seen.name) == seen.size:
             landing.unchanged.append(seen.name)
             return False
         (landing.replaced if seen.name in known else landing.new).append(seen.name)
         return True
 
-    def _rewrite(self, feed: str, landing: Landing) -> None:
-        done = {file.name for file in self._beside(feed).files()} if landing.rewritten else set()
-        for file in landing.files:
-            if file.shape.needs_rewriting and _rewritten(file) not in done:
-                with self._folder(feed).open(file.name) as raw, self._beside(feed).create(_rewritten(file)) as out:
-                    rewrite(decompressed(raw, file.name), out, file.shape)
+    def _copy(self, feed: str, landing: Landing) -> None:
+        folder, beside, wanted = self._folder(feed), self._beside(feed), copies(landing.files)
+        done = {file.name for file in beside.files()} if wanted else set()
+        for name in wanted.keys() - done:
+            with beside.create(name) as out:
+                write_copy(wanted[name], folder, out)
 
     def _remove_strays(self, feed: str, files: Iterable[LandedFile]) -> None:
         """Remove what earlier versions of the feed or a broken copy left: it would be read as data."""
         kept = {file.name for file in files}
-        rewritten = {_rewritten(file) for file in files if file.shape.needs_rewriting}
-        for folder, wanted in ((self._folder(feed), kept), (self._beside(feed), rewritten | {NAME})):
+        for folder, wanted in ((self._folder(feed), kept), (self._beside(feed), copies(files).keys() | {NAME})):
             folder.remove(file.name for file in folder.files() if file.name not in wanted)
 
 
 def _layouts(feed: str) -> tuple[str, ...]:
     return (f"{feed}/landing", f"{feed}s", f"{feed}_landing", feed)
-
-
-def _rewritten(file: LandedFile) -> str:
-    return f"{file.sha256[:32]}.json"
 
 
 def _landing_name(original: str) -> str:

@@ -13,12 +13,12 @@ import re
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from io import TextIOWrapper
-from itertools import chain
 from typing import BinaryIO, cast
 
 CHUNK = 1 << 20
 LONGEST_LINE = 1000  # bytes: regular expressions recurse on the JVM, so engines cut only lines up to this length
 LONGEST_OBJECT = 1 << 20  # characters: beyond it, an object that does not end is taken for a broken one
+CONTINUED = '…"'  # nothing that begins so can be read as a record, nor is one looked for behind the quote
 _BLANK = b" \t\r\n\xef\xbb\xbf"
 _SEPARATORS = "[], \t\r\n\ufeff"
 # Strings are passed over whole, so that a brace in one does not count. JSON strings never span lines.
@@ -116,48 +116,87 @@ def _whole_line(start: str, reader: TextIOWrapper) -> Iterator[str]:
 
 
 def object_lines(chunks: Iterable[str]) -> Iterator[str]:
-    """Each top-level object of the text as one line, and each text between objects that is no separator."""
-    text = ""
-    for chunk in chain(chunks, [None]):
-        text += chunk or ""
+    """Each top-level object of the text as one line, and each text between objects that is no separator.
+
+    What is no whole object within LONGEST_OBJECT characters becomes several lines, about that long, so that no line is
+    too long for an engine's memory. Those that go on with a broken object begin with CONTINUED.
+    """
+    cutter = _Cutter()
+    for chunk in chunks:
+        yield from cutter.feed(chunk)
+    yield from cutter.feed("", final=True)
+
+
+class _Cutter:
+    """Cuts a text into lines while it comes in chunks. Where the chunks end changes none of them."""
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._margin = ""  # what the text's first line began with, before it was cut off
+        self._next_object: re.Pattern[str] | None = None  # inside an object that never ends: what begins behind it
+
+    def feed(self, chunk: str, *, final: bool = False) -> Iterator[str]:
+        """The lines that are complete now; with `final`, all that are left."""
+        self._text += chunk
         position = 0
-        for start, end in _pieces(text, final=chunk is None):
-            piece = text[start:end]
+        ends: dict[int, int | None] = {}
+        while position < len(self._text):
+            goes_on = self._next_object is not None
+            end = self._end_of_broken(position, final) if goes_on else self._end(position, final, ends)
+            if end is None:
+                break
+            piece = self._text[position:end]
             # An object is one line whatever lines it spans; between objects, each line is a text of its own.
-            lines = [re.sub(r"[\r\n]+", " ", piece)] if piece.startswith("{") else re.split(r"[\r\n]+", piece)
-            yield from filter(None, (line.strip(_SEPARATORS) for line in lines))
+            whole = goes_on or piece.startswith("{")
+            lines = [re.sub(r"[\r\n]+", " ", piece)] if whole else re.split(r"[\r\n]+", piece)
+            stripped = filter(None, (line.strip(_SEPARATORS) for line in lines))
+            yield from (f"{CONTINUED} {line}" for line in stripped) if goes_on else stripped
             position = end
-        text = text[position:]
+        self._margin = self._line_before(position)[:LONGEST_LINE]
+        self._text = self._text[position:]
 
-
-def _pieces(text: str, *, final: bool) -> Iterator[tuple[int, int]]:
-    """Where the objects and the texts between them begin and end; without `final`, only what is complete."""
-    position = 0
-    ends: dict[int, int | None] = {}
-    while position < len(text):
-        start = text.find("{", position)
+    def _end(self, position: int, final: bool, ends: dict[int, int | None]) -> int | None:
+        """Where the object at the position ends, or the text before the next one; None: that is not there yet."""
+        start = self._text.find("{", position)
+        if start > position:
+            return start
         if start == -1:
-            if final:
-                yield position, len(text)
-            return
+            whole_lines = self._text.rfind("\n", position) + 1
+            too_long = len(self._text) - position >= LONGEST_OBJECT
+            return len(self._text) if final or (too_long and not whole_lines) else whole_lines or None
         if start not in ends:
-            ends |= _object_ends(text, start)
+            ends |= _object_ends(self._text, start)
         end = ends[start]
-        if end is None and not final and len(text) - start < LONGEST_OBJECT:
-            return
-        yield position, start
-        if end is None:
-            # The object never ends. It must not hide those behind it, nor may one inside of it pass for a record.
-            end = _next_object(text, start)
-        yield start, end
-        position = end
+        if end is not None:
+            return end
+        if not final and len(self._text) - start < LONGEST_OBJECT:
+            return None
+        # The object never ends. It must not hide those behind it, nor may one inside of it pass for a record: the next
+        # one opens on a line of its own, indented no deeper.
+        before = self._line_before(start)
+        indent = len(before) if not before.strip("[, \t\ufeff") else 0
+        self._next_object = re.compile(rf"\n[ \t]{{0,{indent}}}\{{")
+        return self._end_of_broken(start, final)
 
+    def _end_of_broken(self, position: int, final: bool) -> int | None:
+        """Where the next object begins behind one that never ends, or how much of it is to be a line."""
+        assert self._next_object is not None
+        following = self._next_object.search(self._text, position)
+        if following:
+            self._next_object = None
+            return following.end() - 1
+        if final:
+            return len(self._text)
+        # The next object's line may have begun.
+        end = self._text.rfind("\n", position, len(self._text.rstrip(" \t")))
+        begun = end > position and not self._text[end:].strip()
+        end = end if begun else len(self._text)
+        return end if end - position >= LONGEST_OBJECT else None
 
-def _next_object(text: str, start: int) -> int:
-    """Where the next object opens on a line of its own, indented no deeper than the one at `start`."""
-    indent = start - (text.rfind("\n", 0, start) + 1)
-    following = re.compile(rf"\n[ \t]{{0,{indent}}}\{{").search(text, start)
-    return following.end() - 1 if following else len(text)
+    def _line_before(self, position: int) -> str:
+        """What stands before the position on its line."""
+        start = self._text.rfind("\n", 0, position) + 1
+        return self._text[start:position] if start else self._margin + self._text[:position]
 
 
 def _object_ends(text: str, start: int) -> dict[int, int | None]:

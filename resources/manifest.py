@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from typing import BinaryIO
+from dataclasses import dataclass
+from typing import Any, BinaryIO
 
+from resources.fields import FieldSample
 from resources.files import File, Folder
 from resources.lines import CHUNK, FileShape, decompressed, inspect
 
@@ -28,7 +29,7 @@ class LandedFile:
     """One raw file: its name in the landing zone, its size in bytes, and how it can be read.
 
     `sha256` is that of the content, decompressed: a file that is delivered again as .gz is the same delivery. `stamp`
-    is that of the file in the source.
+    is that of the file in the source. `fields` are names that its records have, as far as a sample of them shows.
     """
 
     name: str
@@ -36,20 +37,27 @@ class LandedFile:
     size: int
     stamp: str
     shape: FileShape
+    fields: tuple[str, ...]
 
     @classmethod
     def of(cls, file: File, name: str) -> LandedFile:
         """What the file would be, landed under that name; raises one of UNREADABLE."""
-        digest = hashlib.sha256()
+        digest, sample = hashlib.sha256(), FieldSample()
 
         def passing(stream: BinaryIO) -> Iterator[bytes]:
             while chunk := stream.read(CHUNK):
                 digest.update(chunk)
+                sample.feed(chunk)
                 yield chunk
 
         with file.open() as raw, decompressed(raw, file.name) as stream:
             shape = inspect(passing(stream))
-        return cls(name, digest.hexdigest(), file.size, file.stamp, shape)
+        return cls(name, digest.hexdigest(), file.size, file.stamp, shape, sample.names)
+
+    @classmethod
+    def of_entry(cls, entry: Mapping[str, Any]) -> LandedFile:
+        """From what a manifest lists; KeyError, ValueError or TypeError where that is something else."""
+        return cls(**{**entry, "shape": FileShape(entry["shape"]), "fields": tuple(entry["fields"])})
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ class Manifest:
         try:
             with self.beside.open(NAME) as stored:
                 manifest = json.load(stored)
-            files = [LandedFile(**entry | {"shape": FileShape(entry["shape"])}) for entry in manifest["files"]]
+            files = [LandedFile.of_entry(entry) for entry in manifest["files"]]
             return str(manifest["source"]), {file.name: file for file in files}
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             # The manifest only saves work: without it, every file is looked at again, and none is taken for a stray.
@@ -72,7 +80,7 @@ class Manifest:
 
     def save(self, source: str, files: Iterable[LandedFile]) -> None:
         """Write the list anew."""
-        text = json.dumps({"source": source, "files": [asdict(file) for file in files]}, indent=1)
+        text = json.dumps({"source": source, "files": [vars(file) for file in files]})
         with self.beside.create(NAME) as out:
             out.write(text.encode())
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import dagster as dg
 
-from resources.lakehouse import Lakehouse, LocalLakehouse
+from resources.lakehouse import Lakehouse
 from resources.landing_zone import LandingZone
+from resources.local_lakehouse import LocalLakehouse
 from resources.local_spark import LocalSpark
 from resources.query import EngineQuery, Query
 from resources.settings import Settings, cache_folder

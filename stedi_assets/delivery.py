@@ -7,19 +7,24 @@ files or reading records.
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from resources.landing_zone import Landing
 from resources.lazy import LazyModule
 from stedi_assets.auditing import Check, Verdict
-from stedi_assets.contracts import QUARANTINE_REASON, Feed
+from stedi_assets.contracts import QUARANTINE_REASON, QUARANTINE_TEXT, Feed
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
     from pyspark.sql import functions as F
 else:
     F = LazyModule("pyspark.sql.functions")
+
+MOST_NAMED = 10
+_A_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,8 @@ QUARANTINE_WITHIN_LIMIT = Check(
 )
 FILES_AS_EXPECTED = Check(
     "files_as_expected",
-    "Each file was delivered once, has records, and could be read as it is. Files that were not are named.",
+    "Each file was delivered once, has records, could be read as it is, and has no fields but those that the feed is "
+    "known to have, as far as a sample of the records shows. Files that were not, and such fields, are named.",
     blocking=False,
 )
 CHECKS = (RECORDS_BALANCE, ACCEPTED_ARE_SOUND, QUARANTINE_WITHIN_LIMIT, FILES_AS_EXPECTED)
@@ -130,19 +136,48 @@ def judge_accepted(delivery: Delivery) -> Verdict:
     return Verdict(not delivery.unsound, True, sentence, {"unsound": delivery.unsound})
 
 
-def judge_limit(delivery: Delivery, limit: float) -> Verdict:
-    """Whether few enough records were quarantined."""
-    share = delivery.quarantined / delivery.found if delivery.found else 0.0
+def share(delivery: Delivery) -> float:
+    """The share of the records that was quarantined."""
+    return delivery.quarantined / delivery.found if delivery.found else 0.0
+
+
+def example(delivery: Delivery, records: DataFrame) -> tuple[str, str] | None:
+    """The most frequent reason for which records were quarantined, and the text of one of them."""
+    if not delivery.reasons:
+        return None
+    reason = max(delivery.reasons, key=lambda one: delivery.reasons[one])
+    row = records.where(F.col(QUARANTINE_REASON.name) == reason).select(QUARANTINE_TEXT.name).first()
+    return (reason, row[0]) if row else None
+
+
+def judge_limit(delivery: Delivery, limit: float, hint: str = "") -> Verdict:
+    """Whether few enough records were quarantined; `hint` helps where they were not."""
     reasons = sorted(delivery.reasons.items(), key=lambda pair: -pair[1])
-    sentence = f"{share:.1%} of {delivery.found:,} records quarantined; at most {limit:.0%} may be."
+    quarantined = share(delivery)
+    sentence = f"{quarantined:.1%} of {delivery.found:,} records quarantined; at most {limit:.0%} may be."
     if reasons:
         sentence += " Reasons: " + ", ".join(f"{reason} ({records:,})" for reason, records in reasons) + "."
-    return Verdict(share <= limit, True, sentence, {"share": share, "limit": limit, **dict(reasons)})
+    return Verdict(quarantined <= limit, True, sentence + hint, {"share": quarantined, "limit": limit, **dict(reasons)})
 
 
-def judge_files(landing: Landing) -> Verdict:
-    """Whether every file was delivered once, is not empty, and could be read as it is."""
+def unknown_fields(landing: Landing, feed: Feed) -> dict[str, int]:
+    """The fields that the feed is not known to have, and in how many files a sample of the records showed each."""
+    known = {name for column in feed.landing.columns for name in column.feed_names}
+    return {name: files for name, files in sorted(landing.fields.items()) if name not in known}
+
+
+def told(fields: Mapping[str, int]) -> str:
+    """The fields as a sentence has them. What is no name, as where a record's keys are addresses, is only counted."""
+    names = [f"{name} (files: {files:,})" for name, files in fields.items() if _A_NAME.fullmatch(name)][:MOST_NAMED]
+    more = len(fields) - len(names)
+    return ", ".join([*names, *([f"and {more:,} more"] if more else [])])
+
+
+def judge_files(landing: Landing, feed: Feed) -> Verdict:
+    """Whether every file was delivered once, is not empty, could be read as it is, and has known fields alone."""
+    unknown = unknown_fields(landing, feed)
     remarks = [
+        *([f"fields that the feed has not had so far are ignored: {told(unknown)}"] if unknown else []),
         *(f"{name} cannot be read ({reason})" for name, reason in sorted(landing.unreadable.items())),
         *(f"{name} was removed: STEDI_SOURCE names another source now" for name in landing.left_out),
         *(f"{name} has the content of {twin}, counted once" for name, twin in sorted(landing.duplicates.items())),
@@ -159,6 +194,7 @@ def judge_files(landing: Landing) -> Verdict:
         "empty": len(landing.empty),
         "unreadable": len(landing.unreadable),
         "rewritten": len(landing.rewritten),
+        "unknown fields": len(unknown),
     }
     # Whatever an unreadable file holds is in no table and in no quarantine: that is an error, not a remark.
     severe = bool(landing.unreadable)

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -33,6 +33,9 @@ from stedi_assets.publishing import (
     publish_or_discard,
     refuse_if_broken,
 )
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 FILES = "stedi.files"
 DELIVERY = "stedi.delivery"
@@ -71,7 +74,7 @@ class Intake:
             delivered = yield from self._read_and_publish(context, landing, watch)
         else:
             delivered = read_before
-            outcome = self._judge(landing, delivered)
+            outcome = self._judge(landing, delivered, self.tables.frame(self.feed.records.name))
             yield from outcome.for_dagster(context)
             refuse_if_broken(outcome, self.feed.landing.name, served=True)
         context.log.info(
@@ -95,7 +98,7 @@ class Intake:
         with self._alone(context):
             landing = self.zone.landed(self.feed.name)
             records = self.tables.frame(self.feed.records.name)
-            return self._judge(landing, delivery.count(self.feed, records, self._found(landing)))
+            return self._judge(landing, delivery.count(self.feed, records, self._found(landing)), records)
 
     def _alone(self, context: dg.AssetExecutionContext) -> AbstractContextManager[None]:
         name = self.feed.landing.name
@@ -138,8 +141,9 @@ class Intake:
         staged = lakehouse.stage(records, self.feed.records, context.run_id)
         try:
             watch.lap("compute")
-            delivered = delivery.count(self.feed, lakehouse.read_staged(session, staged), self._found(landing))
-            outcome = self._judge(landing, delivered)
+            read = lakehouse.read_staged(session, staged)
+            delivered = delivery.count(self.feed, read, self._found(landing))
+            outcome = self._judge(landing, delivered, read)
             watch.lap("audit")
             yield from outcome.for_dagster(context)
             origin = provenance(context.run_id, self.code_version, self.settings.consent, {})
@@ -158,14 +162,22 @@ class Intake:
         lines = reader.read_text(self.tables.spark.spark_session, self.zone.readable(self.feed.name, landing))
         return reader.cut_records(lines).count()
 
-    def _judge(self, landing: Landing, delivered: Delivery) -> Outcome:
-        outcome, asset = Outcome(), self.feed.landing.name
+    def _judge(self, landing: Landing, delivered: Delivery, records: DataFrame) -> Outcome:
+        outcome, asset, limit = Outcome(), self.feed.landing.name, self.settings.quarantine_limit
         outcome.add(delivery.RECORDS_BALANCE, asset, delivery.judge_balance(delivered))
         outcome.add(delivery.ACCEPTED_ARE_SOUND, asset, delivery.judge_accepted(delivered))
-        limit = delivery.judge_limit(delivered, self.settings.quarantine_limit)
-        outcome.add(delivery.QUARANTINE_WITHIN_LIMIT, asset, limit)
-        outcome.add(delivery.FILES_AS_EXPECTED, asset, delivery.judge_files(landing))
+        hint = self._hint(landing, delivered, records) if delivery.share(delivered) > limit else ""
+        outcome.add(delivery.QUARANTINE_WITHIN_LIMIT, asset, delivery.judge_limit(delivered, limit, hint))
+        outcome.add(delivery.FILES_AS_EXPECTED, asset, delivery.judge_files(landing, self.feed))
         return outcome
+
+    def _hint(self, landing: Landing, delivered: Delivery, records: DataFrame) -> str:
+        """Where to look for what changed in the feed. Only a delivery that is refused is searched for it."""
+        reason, text = delivery.example(delivered, records) or ("", "")
+        file = self.zone.file_with(self.feed.name, landing, text) if text else None
+        unknown = delivery.unknown_fields(landing, self.feed)
+        hint = f" In {file}, for example, {reason}." if file else ""
+        return hint + (f" Fields that the feed has not had so far: {delivery.told(unknown)}." if unknown else "")
 
     def _numbers(self, landing: Landing, delivered: Delivery) -> dict[str, Any]:
         times = {"first reading": delivered.first, "last reading": delivered.last}

@@ -48,7 +48,8 @@ _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _ANY_NUMBER = rf"^(?:{_NUMBER}|[+-]?(?:[nN][aA][nN]|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?))\z"
 _NUMBER_VALUE = rf'([^\\]"{_SPACE}*:{_SPACE}*)(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)({_SPACE}*[,}}])'
 _SURROGATES = r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-_LONE_SURROGATE = r"\\u[dD][89a-fA-F]"
+# Half a character, or one whose four digits are none: Apache Spark takes some letters of other scripts for digits.
+_BAD_ESCAPE = r"\\u(?:[dD][89a-fA-F]|[0-9a-fA-F]{0,3}[^0-9a-fA-F])"
 _BLANKS = " \t\r\n\u00a0\u2007\u202f\u200b\ufeff"
 
 # A last field is added to each record, and must be found: some parsers stop where the first object ends, and take
@@ -127,12 +128,12 @@ def _parsed(records: DataFrame, feed: Feed) -> DataFrame:
 def _unreadable() -> Column:
     """Why a text is no record at all, or null."""
     value = F.col("value")
-    lone_surrogate = F.regexp_replace(value, _SURROGATES, "").rlike(_LONE_SURROGATE)
+    bad_escape = F.regexp_replace(value, _SURROGATES, "").rlike(_BAD_ESCAPE)
     framed = value.startswith("{") & value.endswith("}") & ~F.contains(value, F.lit(_END))
     complete = framed & F.col(f"record.`{_END}`").isNotNull() & F.col(f"record.{_BROKEN}").isNull()
     return F.coalesce(
         # One condition inside the other: engines may evaluate both sides of an «and».
-        F.when(F.col("odd"), F.when(_too_deep(), TOO_DEEP).when(lone_surrogate, NOT_JSON)),
+        F.when(F.col("odd"), F.when(_too_deep(), TOO_DEEP).when(bad_escape, NOT_JSON)),
         F.when(~complete, NOT_JSON).when(F.contains(value, F.lit("\ufffd")), NOT_UTF8),
     )
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from resources.lakehouse import spark_ddl
 from stedi_assets.contracts import TABLES, Table
@@ -18,6 +20,11 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from tests.servers.emr_serverless import EmrServerless
+
+
+# How long it takes to make an example up says how busy the machine is, and nothing about the software.
+hypothesis_settings.register_profile("stedi", suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("stedi")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -17,7 +17,7 @@ import dagster as dg
 import pytest
 
 from resources.java import require_java
-from resources.lakehouse import LocalLakehouse
+from resources.local_lakehouse import LocalLakehouse
 from resources.local_spark import LocalSpark
 from resources.settings import Settings
 from resources.spark import EmbeddedSpark, EngineError, SparkEngine

@@ -147,6 +147,8 @@ TEXTS = [
     '"\u200b"',
     '"\ufeffa\u00a0"',
     r'"\u0000"',
+    r'"\u٣041"',
+    r'"\u004"',
     '"end of the record"',
 ]
 RECORDS = [
@@ -250,9 +252,9 @@ def with_value(record: dict[str, object], field: str, value: str) -> str:
     return json.dumps({**record, field: "@"}).replace('"@"', value)
 
 
-def damaged(records: list[str], count: int) -> Iterator[str]:
-    """Lines of records with scraps thrown in, characters removed, and records stuck together; always the same ones."""
-    rng = random.Random(20220615)
+def damaged(records: list[str], count: int, seed: int = 20220615) -> Iterator[str]:
+    """Lines of records with scraps thrown in, characters removed, and records stuck together; the same for a seed."""
+    rng = random.Random(seed)
     for _ in range(count):
         characters = list("".join(rng.choice(records)[:400] for _ in range(rng.randint(1, 3))))
         for _ in range(rng.randint(1, 4)):

@@ -20,7 +20,7 @@ def with_pyiceberg(root: Path) -> Callable[[str], list[tuple[Any, ...]]]:
 
 
 def with_the_lakehouse(root: Path) -> Callable[[str], list[tuple[Any, ...]]]:
-    from resources.lakehouse import LocalLakehouse
+    from resources.local_lakehouse import LocalLakehouse
     from resources.settings import Consent
     from resources.spark import EmbeddedSpark
     from stedi_assets.publishing import Tables

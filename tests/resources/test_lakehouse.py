@@ -21,7 +21,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from resources.lakehouse import LocalLakehouse
+from resources.local_lakehouse import LocalLakehouse
 from resources.staging import StagingArea
 from resources.versions import LakehouseError, NotPublishedError, Staged, Version
 from tests.resources.writers import hold_to_the_history, publish_at_once

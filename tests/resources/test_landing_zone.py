@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 import re
 import resource
+import subprocess
+import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -108,6 +113,33 @@ def full_disk(after: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@contextmanager
+def someone_else() -> Iterator[None]:
+    """Root may read everything: while the block runs, this process is nobody."""
+    was = os.geteuid()
+    if was == 0:
+        os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(was)
+
+
+@contextmanager
+def growing(path: Path, more: bytes) -> Iterator[None]:
+    """Another process appends to the file all the while."""
+    script = f"import sys\nwhile True:\n  with open(sys.argv[1], 'ab') as out: out.write({more!r})"
+    size = path.stat().st_size
+    writer = subprocess.Popen([sys.executable, "-S", "-c", script, path])
+    try:
+        while path.stat().st_size == size:
+            time.sleep(0.001)
+        yield
+    finally:
+        writer.kill()
+        writer.wait()
+
+
 @pytest.fixture
 def zone(tmp_path: Path) -> Zone:
     return Zone(tmp_path)
@@ -131,7 +163,7 @@ def test_files_land_byte_for_byte(zone: Zone) -> None:
 @pytest.mark.parametrize(
     "layout", ["customer/landing", "customers", "customer_landing", "customer", "customer/landing/year=2024/05"]
 )
-@pytest.mark.parametrize(("name", "content"), [("1.json", ONE), ("1.json.gz", gzip.compress(ONE))])
+@pytest.mark.parametrize(("name", "content"), [("1.json", ONE), ("1.json.gz", gzip.compress(ONE, mtime=0))])
 def test_a_source_may_be_laid_out_in_any_of_the_known_ways_nested_or_not(
     zone: Zone, layout: str, name: str, content: bytes
 ) -> None:
@@ -188,6 +220,55 @@ def test_a_link_that_leads_nowhere_is_reported(zone: Zone, target: str) -> None:
     (zone.source / "customers" / "2.json").symlink_to(zone.source / "customers" / target)
     assert list(zone.bring().unreadable) == ["2.json"]
     assert zone.files == {"1.json": ONE}
+
+
+def test_what_is_no_file_is_not_waited_for(zone: Zone) -> None:
+    zone.deliver("1.json", ONE)
+    os.mkfifo(zone.source / "customers" / "2.json")
+    assert zone.bring().new == ["1.json"]
+
+
+def test_a_folder_that_cannot_be_read_is_no_empty_one() -> None:
+    # Pytest's own folders are closed to anybody else.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        zone = Zone(Path(folder))
+        zone.deliver("1.json", ONE)
+        closed = zone.deliver("closed/2.json", TWO).parent
+        closed.chmod(0)
+        with someone_else(), pytest.raises(LandingError, match="closed"):
+            zone.bring()
+        closed.chmod(0o700)
+
+
+def test_a_file_that_grows_while_it_is_brought_is_what_it_was_at_first(zone: Zone) -> None:
+    path = zone.deliver("1.json", ONE * 50_000)
+    with growing(path, TWO * 100):
+        landing = zone.bring()
+    (file,) = landing.files
+    assert hashlib.sha256(zone.files["1.json"]).hexdigest() == file.sha256
+    assert len(zone.files["1.json"]) == file.size
+    assert zone.bring().replaced == ["1.json"]
+    assert zone.files == {"1.json": path.read_bytes()}
+
+
+@pytest.mark.parametrize("years", [-50, 50])
+def test_what_the_clock_of_a_source_says_decides_nothing(zone: Zone, years: int) -> None:
+    path = zone.deliver("1.json", ONE)
+    at = (time.time_ns() // 10**9 + years * 31_557_600) * 10**9
+    os.utime(path, ns=(at, at))
+    assert zone.bring().new == ["1.json"]
+    assert zone.bring().unchanged == ["1.json"]
+    path.write_bytes(TWO)
+    os.utime(path, ns=(at - 10**9, at - 10**9))
+    assert zone.bring().replaced == ["1.json"]
+    assert zone.files == {"1.json": TWO}
+
+
+def test_the_fields_that_a_sample_of_the_records_has_are_known_without_the_source(zone: Zone) -> None:
+    zone.deliver("1.json", ONE)
+    zone.deliver("2.json", b'{"email": "bob@x.se", "shoeSize": 44}')
+    assert zone.bring().fields == zone.zone.landed("customer").fields == {"email": 2, "shoeSize": 1}
 
 
 def test_a_linked_file_is_brought(zone: Zone) -> None:

@@ -18,7 +18,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resources import lines
-from resources.lines import _TOKEN, CHUNK, LONGEST_OBJECT, FileShape, decompressed, inspect, object_lines, rewrite
+from resources.lines import (
+    _TOKEN,
+    CHUNK,
+    CONTINUED,
+    LONGEST_LINE,
+    LONGEST_OBJECT,
+    FileShape,
+    decompressed,
+    inspect,
+    object_lines,
+    rewrite,
+)
 
 SEPARATORS = "[], \t\r\n\ufeff"
 
@@ -154,6 +165,43 @@ def test_an_object_inside_one_that_never_ends_is_no_record() -> None:
     """Else the history inside a broken customer record could bring back a consent that the record takes away."""
     text = '  {"broken": [\n    {"inner": 1},\n    {"inner": 2}\n  {"good": 1}\n'
     assert list(object_lines([text])) == ['{"broken": [     {"inner": 1},     {"inner": 2}', '{"good": 1}']
+
+
+def test_an_object_inside_one_that_never_ends_is_no_record_where_text_stands_before_it_either() -> None:
+    text = '{"good": 1}{"broken": [\n    {"inner": 1}\n{"good": 2}\n'
+    assert list(object_lines([text])) == ['{"good": 1}', '{"broken": [     {"inner": 1}', '{"good": 2}']
+
+
+@pytest.fixture
+def short_objects(monkeypatch: pytest.MonkeyPatch) -> int:
+    """What happens to megabytes happens to kilobytes."""
+    monkeypatch.setattr(lines, "LONGEST_OBJECT", 2_000)
+    return 2_000
+
+
+@pytest.mark.parametrize("between", [", ", "\n   "], ids=["on one line", "on lines of their own"])
+@pytest.mark.parametrize("size", [2_000, 1_999, 777, 10_000])
+def test_an_object_deep_inside_a_long_one_that_never_ends_is_no_record(
+    short_objects: int, between: str, size: int
+) -> None:
+    """The broken object is given up before its end is in memory: what comes then is still a part of it."""
+    text = '{"history": [' + between.join(['{"inner": 1}'] * 1_000) + '\n{"good": 1}\n'
+    first, *others, last = object_lines(text[start : start + size] for start in range(0, len(text), size))
+    assert last == '{"good": 1}'
+    assert first.startswith('{"history"')
+    assert all(line.startswith(CONTINUED) for line in others)
+    assert solid("".join([first, *(line.removeprefix(CONTINUED) for line in others), last])) == solid(text)
+
+
+@pytest.mark.parametrize("piece", ["x", "}", '{"x', '"', "{", "é😀", "[{"])
+def test_no_line_is_longer_than_an_engine_can_hold_though_the_file_has_no_line_end(
+    short_objects: int, piece: str
+) -> None:
+    text = piece * 10_000
+    found = list(object_lines(text[start : start + 1_000] for start in range(0, len(text), 1_000)))
+    assert len(found) > 2
+    assert all(LONGEST_LINE < len(line) <= short_objects + 1_000 for line in found[:-1])
+    assert solid("".join(line.removeprefix(f"{CONTINUED} ") for line in found)) == solid(text)
 
 
 LINES, SPANNING, NOT_UTF8, EMPTY = FileShape.LINES, FileShape.SPANNING, FileShape.NOT_UTF8, FileShape.EMPTY

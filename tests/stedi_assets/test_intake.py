@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 
 import pytest
 
@@ -50,6 +51,41 @@ def test_a_feed_that_changed_its_shape_is_not_published_and_the_sentence_says_wh
     assert "50.0% of 18 records quarantined" in outcome.failure
     assert "timestamp is missing (9)" in outcome.failure
     assert len(stedi.rows(LANDING)) == 9
+
+
+def test_a_field_that_was_renamed_is_named_with_its_new_name_and_a_file_that_has_it(stedi: Stedi) -> None:
+    stedi.deliver("accelerometer", [READING] * 9)
+    renamed = {("moment" if name == "timestamp" else name): value for name, value in READING.items()}
+    stedi.deliver("accelerometer", [renamed] * 9, "app 2.0.json")
+    failure = stedi.materialize(LANDING).failure
+    assert re.search(r"In app_2\.0-\w+\.json, for example, timestamp is missing\.", failure)
+    assert "Fields that the feed has not had so far: moment (files: 1)." in failure
+    assert str(READING["user"]) not in failure
+
+
+def test_a_new_field_is_ignored_and_reported(stedi: Stedi) -> None:
+    stedi.deliver("accelerometer", [READING])
+    stedi.deliver("accelerometer", [{**READING, "w": 0.5, "device": {"model": "a"}}], "2.json")
+    outcome = stedi.materialize(LANDING)
+    check = outcome.checks[LANDING, "files_as_expected"]
+    assert stedi.rows(LANDING) == [tuple(READING.values())] * 2
+    assert (outcome.success, check.passed, check.severity.value) == (True, False, "WARN")
+    assert "ignored: device (files: 1), w (files: 1)" in str(check.description)
+    again = stedi.materialize(LANDING).checks[LANDING, "files_as_expected"]
+    assert again.description == check.description
+
+
+def test_the_name_of_a_field_tells_nobody_who_somebody_is(stedi: Stedi) -> None:
+    stedi.deliver("accelerometer", [{**READING, "eve@example.com": 1, "+1 555 0100": 1, "plain": 1}])
+    check = stedi.materialize(LANDING).checks[LANDING, "files_as_expected"]
+    assert "ignored: plain (files: 1), and 2 more" in str(check.description)
+    assert check.metadata["unknown fields"].value == 3
+
+
+def test_an_older_name_of_a_field_is_no_news(stedi: Stedi) -> None:
+    older = {("timeStamp" if name == "timestamp" else name): value for name, value in READING.items()}
+    stedi.deliver("accelerometer", [READING, older])
+    assert stedi.materialize(LANDING).checks[LANDING, "files_as_expected"].passed
 
 
 def test_an_unchanged_delivery_is_held_to_a_limit_that_has_changed(stedi: Stedi) -> None:

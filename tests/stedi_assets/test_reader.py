@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from resources.lines import CONTINUED
 from stedi_assets import reader
 from stedi_assets.contracts import ACCELEROMETER, CUSTOMER, STEP_TRAINER, Feed
 from tests.conformance import hostile
@@ -233,6 +234,13 @@ def test_an_object_inside_a_broken_one_is_no_record(spark: SparkSession) -> None
     read = Read(spark, ACCELEROMETER, broken, deep + deep, LINE)
     assert read.accepted == [TYPED]
     assert [text for _, text in read.quarantined] == [broken, deep + deep]
+
+
+@pytest.mark.parametrize("rest", ["1}, " + LINE, LINE, ", " + LINE + "]}", LINE + LINE])
+def test_a_record_in_the_rest_of_a_broken_object_is_none(spark: SparkSession, rest: str) -> None:
+    read = Read(spark, ACCELEROMETER, f"{CONTINUED} {rest}", LINE)
+    assert read.accepted == [TYPED]
+    assert read.quarantined == [("the text is no JSON object", f"{CONTINUED} {rest}")]
 
 
 def test_what_is_nested_less_deeply_is_ignored_like_any_unknown_field(spark: SparkSession) -> None:
