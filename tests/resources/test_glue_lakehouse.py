@@ -235,6 +235,17 @@ def test_what_a_crashed_run_left_is_removed_once_no_run_can_be_writing_it(
     assert house.rows() == [ANN]
 
 
+def test_the_files_of_a_table_whose_entry_in_glue_was_lost_stay_until_it_is_made_anew(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.publish(ANN)
+    before = house.folders
+    house.aws.client("glue").delete_table(DatabaseName=house.database, Name="walks")
+    monkeypatch.setattr(s3_staging, "ABANDONED", timedelta(0))
+    house.stage(BOB).area.discard()
+    assert house.folders == before
+
+
 def test_a_data_file_that_was_deleted_behind_the_tables_back_is_missed(house: House) -> None:
     house.publish(ANN)
     [key] = [key for key in house.keys if key.endswith(".parquet")]
