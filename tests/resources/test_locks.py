@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,17 +39,17 @@ def another_holds(path: Path) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.mark.parametrize("leaves", ["by itself", "killed"])
 def test_who_comes_second_says_so_and_waits_until_the_first_one_leaves(tmp_path: Path, leaves: str) -> None:
-    path, seen = tmp_path / "deep" / "lock", []
+    path, left = tmp_path / "deep" / "lock", threading.Event()
     with another_holds(path) as holder:
 
-        def waiting() -> None:
-            seen.append(holder.poll())
+        def leave() -> None:
             assert holder.stdin is not None
+            left.set()
             holder.stdin.close() if leaves == "by itself" else os.kill(holder.pid, signal.SIGKILL)
 
-        with held(path, waiting):
-            assert holder.wait() == (0 if leaves == "by itself" else -signal.SIGKILL)
-    assert seen == [None]
+        with held(path, threading.Timer(0.3, leave).start):
+            assert left.is_set()
+        assert holder.wait() == (0 if leaves == "by itself" else -signal.SIGKILL)
 
 
 def test_who_comes_alone_waits_for_nobody(tmp_path: Path) -> None:
