@@ -12,10 +12,10 @@ from tests.faults.world import ALL, NEW, PART, Scene
 pytestmark = pytest.mark.faults
 
 SELECTIONS = (
-    ALL,
     PART,
     '+key:"accelerometer_trusted"',
     "group:landing",
+    ALL,
     '+key:"machine_learning_curated"',
     'key:"customer_trusted" or key:"customers_curated"',
     '+key:"step_trainer_trusted"',

@@ -10,12 +10,13 @@ import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.faults.world import NEW, OLD, Scene, World, iceberg, rows
+from tests.faults.world import NEW, OLD, PUBLISHED, Scene, State, World, iceberg, rows
 
 pytestmark = pytest.mark.faults
 
@@ -151,16 +152,17 @@ def test_a_catalog_that_was_lost_and_comes_back_finds_the_files_of_its_versions(
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[World]:
-    """A world whose lakehouse is a disk of 4 MB, made from the old feeds."""
+def disk(tmp_path: Path, scene: Scene) -> Iterator[Scene]:
+    """The scene on a disk of 4 MB: only what runs make anew is there."""
     world = World(tmp_path)
     world.root.mkdir()
     mounted = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(world.root)]
     if os.geteuid() != 0 or subprocess.run(mounted, capture_output=True).returncode:
         pytest.skip("only root may mount a small disk, and not in every container")
     try:
-        world.materialize(OLD)
-        yield world
+        world.materialize(OLD, select=scene.selection)
+        nothing: State = {name: [] for name in PUBLISHED}
+        yield replace(scene, world=world, old={**nothing, **{name: scene.old[name] for name in scene.chosen}})
     finally:
         subprocess.run(["umount", "-l", str(world.root)], check=True)
 
@@ -179,42 +181,36 @@ def full_but_for(root: Path, size: int) -> Iterator[None]:
 
 
 def test_a_disk_that_becomes_full_at_any_moment_stops_the_run_and_loses_nothing(
-    disk: World, scene: Scene, rounds: Callable[[int, int], int]
+    disk: Scene, rounds: Callable[[int, int], int]
 ) -> None:
-    dice, states, failed = random.Random(3), [scene.old, scene.new], 0
-    for number in range(rounds(2, 20)):
-        before, after = states
-        disk.deliver(OLD if number % 2 else NEW)
-        with full_but_for(disk.root, dice.randrange(0, 400_000, 4096) if number else 0):
+    dice, copy, failed = random.Random(3), disk.world.folder / "copy", 0
+    shutil.copytree(disk.world.root, copy)
+    disk = replace(disk, as_it_was=copy)
+    sizes = [0, *(dice.randrange(4096, 100_000 * rounds(1, 4), 4096) for _ in range(rounds(2, 30)))]
+    for size in sizes:
+        before = disk.put_back()
+        with full_but_for(disk.world.root, size):
             run = disk.start()
             code = run.ends()
-            assert disk.differs_from(before, after) == {}
+            assert disk.world.differs_from(before, disk.after(before)) == {}
         if code:
             failed += 1
             assert code == 1
             assert "No space left" in run.said or "disk is full" in run.said, run.said[-3000:]
             assert "Make room in" in run.said or "make room there" in run.said, run.said[-3000:]
-        disk.materialize()
-        assert disk.differs_from(after) == {}
-        assert disk.untidy() == []
-        # The disk is small, and the history would fill it.
-        states.reverse()
-        if number % 3 == 2:
-            disk.put_back(None)
-            disk.materialize()
-    print(f"{failed} of {number + 1} runs found the disk full")
+        disk.mend(before)
+    print(f"{failed} of {len(sizes)} runs found the disk full")
     assert failed
 
 
-def test_a_disk_that_can_only_be_read_is_told(disk: World, scene: Scene) -> None:
-    disk.deliver(NEW)
-    subprocess.run(["mount", "-o", "remount,ro", str(disk.root)], check=True)
+def test_a_disk_that_can_only_be_read_is_told(disk: Scene) -> None:
+    disk.world.deliver(NEW)
+    subprocess.run(["mount", "-o", "remount,ro", str(disk.world.root)], check=True)
     for table in ("customer_landing", "customer_trusted"):
-        run = disk.start(f'key:"{table}"')
+        run = disk.world.start(f'key:"{table}"')
         assert run.ends() == 1
         assert "Read-only file system" in run.said
         assert "Set STEDI_LAKEHOUSE to a folder that can be written" in run.said
-    assert disk.differs_from(scene.old) == {}
-    subprocess.run(["mount", "-o", "remount,rw", str(disk.root)], check=True)
-    disk.materialize()
-    assert disk.differs_from(scene.new) == {}
+    assert disk.world.differs_from(disk.old) == {}
+    subprocess.run(["mount", "-o", "remount,rw", str(disk.world.root)], check=True)
+    disk.mend(disk.old)

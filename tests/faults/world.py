@@ -27,6 +27,7 @@ from tests.stedi_assets.examples import (
     distance,
     reading,
 )
+from tests.support import ROOT
 
 State = dict[str, list[tuple[Any, ...]]]
 PUBLISHED = sorted({feed.records.name for feed in FEEDS} | set(TABLES) - {feed.landing.name for feed in FEEDS})
@@ -53,7 +54,7 @@ class World:
     def __post_init__(self) -> None:
         for path in (self.source, self.home):
             path.mkdir(parents=True, exist_ok=True)
-        (self.home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+        shutil.copy(ROOT / ".dagster" / "dagster.yaml", self.home)
 
     @property
     def root(self) -> Path:

@@ -717,7 +717,7 @@ def test_of_many_writers_every_commit_is_in_the_history_or_reported_as_a_conflic
 def test_of_many_first_runs_one_makes_the_catalog_and_all_find_it(
     house: House, rounds: Callable[[int, int], int]
 ) -> None:
-    for number in range(rounds(1, 20)):
+    for number in range(rounds(2, 20)):
         house = House(house.root.with_name(f"first-{number}"), house.spark)
         told = publish_at_once(house.lakehouse, rounds(4, 8), 1)
         hold_to_the_history(told, house.iceberg)

@@ -30,8 +30,9 @@ def publish_at_once(
 ) -> Sequence[str]:
     """What each writer was told each time: «published» and the version's id, or «refused»."""
     place = (type(lakehouse), lakehouse.root, lakehouse.namespace)
-    with get_context("spawn").Pool(writers) as pool:
-        told = pool.starmap(_publish, [(*place, writer, times, environment or {}) for writer in range(writers)])
+    processes = get_context("spawn")
+    with processes.Pool(writers, _meet_at, [processes.Barrier(writers)]) as pool:
+        told = pool.starmap(_publish, [(*place, writer, times, environment or {}) for writer in range(writers)], 1)
     assert [len(one) for one in told] == [times] * writers
     return [outcome for one in told for outcome in one]
 
@@ -50,6 +51,10 @@ def hold_to_the_history(told: Sequence[str], table: Any) -> None:
     ]
 
 
+def _meet_at(barrier: Any) -> None:
+    _publish.barrier = barrier  # type: ignore[attr-defined]
+
+
 def _publish(
     kind: type[Lakehouse], root: str, namespace: str, writer: int, times: int, environment: Mapping[str, str]
 ) -> list[str]:
@@ -59,6 +64,7 @@ def _publish(
     from pyiceberg.io import load_file_io
 
     lakehouse, told = kind(root=root, namespace=namespace), []
+    _publish.barrier.wait(60)  # type: ignore[attr-defined]
     for number in range(times):
         area = lakehouse.staging_area("walks")
         base = lakehouse.load("walks")

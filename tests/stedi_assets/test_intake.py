@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import threading
 
 import pytest
 
 from stedi_assets.contracts import TABLES
 from stedi_assets.sample import write_feeds
+from tests.resources.test_locks import another_holds
 from tests.support import Stedi
 
 READING = {"user": "ada@example.com", "timestamp": 1655564376361, "x": 1.0, "y": -0.5, "z": 0.25}
@@ -103,6 +105,19 @@ def test_records_that_something_removed_are_read_again(stedi: Stedi) -> None:
     for path in stedi.lakehouse.location("accelerometer_records").rglob("*.parquet"):
         path.unlink()
     assert stedi.materialize(LANDING).success
+    assert len(stedi.rows(LANDING)) == 3
+
+
+def test_a_run_waits_for_another_one_that_is_at_the_same_feed_and_says_so(stedi: Stedi) -> None:
+    stedi.deliver("accelerometer", [READING] * 3)
+    with another_holds(stedi.folder / "lakehouse" / "landing" / ".accelerometer.lock") as other:
+        killing = threading.Timer(1, other.kill)  # it would wait for the other one's end, whatever that is
+        killing.start()
+        outcome = stedi.materialize(LANDING)
+        assert other.poll() is not None
+    said = " ".join(record.user_message for record in stedi.instance.all_logs(outcome.result.run_id))
+    assert outcome.success
+    assert "accelerometer_landing: waiting for another run that is at the same feed" in said
     assert len(stedi.rows(LANDING)) == 3
 
 
