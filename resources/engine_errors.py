@@ -42,7 +42,7 @@ def analysed(frame: DataFrame) -> DataFrame:
         _ = frame.schema
     except PySparkException as error:
         said = str(error).partition("JVM stacktrace:")[0].strip()
-        raise QueryError(f"The engine does not understand the query: {said}").with_traceback(
+        raise QueryError(f"The engine refuses the query before it reads a row: {said}").with_traceback(
             error.__traceback__
         ) from None
     return frame
