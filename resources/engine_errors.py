@@ -7,6 +7,7 @@ Belongs here: which of an engine's words can be shown. Does not belong here: whe
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,7 @@ def analysed(frame: DataFrame) -> DataFrame:
         _ = frame.schema
     except PySparkException as error:
         said = str(error).partition("JVM stacktrace:")[0].strip()
-        raise QueryError(f"The engine does not understand the query: {said}").with_traceback(
+        raise QueryError(f"The engine refuses the query before it reads a row: {said}").with_traceback(
             error.__traceback__
         ) from None
     return frame
@@ -66,8 +67,9 @@ def query_error(error: PySparkException) -> QueryError:
 
 
 def keep_rows_out_of_the_log() -> None:
-    """Silence pyspark's own log of errors, which has the engine's words."""
+    """Silence pyspark's own logs of errors, which have the engine's words and go to stderr."""
     from pyspark.logger import PySparkLogger
 
-    for name in ("DataFrameQueryContextLogger", "SQLQueryContextLogger"):
-        PySparkLogger.getLogger(name).disabled = True
+    for name in ("DataFrameQueryContextLogger", "SQLQueryContextLogger", "pyspark.sql.connect.logging"):
+        # By its level: whoever configures Python's logging, as Dagster does, enables again what was disabled.
+        PySparkLogger.getLogger(name).setLevel(logging.CRITICAL + 1)

@@ -213,7 +213,8 @@ class LandingZone(dg.ConfigurableResource[Any]):
                 else:
                     yield name, (file, LandedFile.of(file, name))
             except UNREADABLE as error:
-                landing.unreadable[name] = f"{type(error).__name__}: {getattr(error, 'strerror', None) or error}"
+                reason = getattr(error, "strerror", None) or str(error).partition(" (b")[0]  # without the file's bytes
+                landing.unreadable[name] = f"{type(error).__name__}: {reason}"
 
     def _kept(
         self, known: Mapping[str, LandedFile], there: Mapping[str, int], offered: Iterable[str], landing: Landing

@@ -93,7 +93,7 @@ def identifiers(rows: DataFrame) -> DataFrame:
             found.append(F.lit(1).alias(name))  # the column itself is the breach, whatever it holds
         elif kind == "string":
             found.append(F.count(F.when(F.col(name).rlike(LOOKS_LIKE_AN_EMAIL), 1)).alias(name))
-    return rows.agg(*found, F.lit(0).alias("none"))
+    return rows.agg(*found, F.count(F.lit(None)).alias("none"))  # also where no column is a text
 
 
 no_direct_identifiers = Audit(

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import logging.config
 import socket
 import subprocess
 import sys
+import traceback
 from typing import TYPE_CHECKING
 
 import dagster as dg
 import pytest
 from pydantic import PrivateAttr
 
+from resources.engine_errors import QueryError, analysed
+from resources.lazy import LazyModule
 from resources.spark import EmbeddedSpark
-from tests.support import ROOT
+from tests.support import ROOT, SharedSpark
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+    from pyspark.sql import functions as F
+else:
+    F = LazyModule("pyspark.sql.functions")
 
 
 class Watched(EmbeddedSpark):
@@ -146,3 +153,44 @@ def test_an_engine_adds_no_noise_to_what_the_run_prints() -> None:
         [sys.executable, "-c", RUN], env={"PYTHONPATH": str(ROOT)}, check=False, capture_output=True, text=True
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+# Of what an engine says: its name for the error, and what no row can have said.
+STUMBLES = {
+    "cast(email AS bigint)": {"embedded": "SparkRuntimeException («Cast error»)", "local": "CAST_INVALID_INPUT"},
+    "raise_error(email)": {"embedded": "AnalysisException", "local": "USER_RAISED_EXCEPTION"},
+    "map(email, 1, email, 2)": dict.fromkeys(("embedded", "local"), "DUPLICATED_MAP_KEY"),
+    "raise_error('No space left on device: ' || email)": {
+        "embedded": "AnalysisException («No space left»)",
+        "local": "USER_RAISED_EXCEPTION («No space left»)",
+    },
+}
+
+
+@pytest.mark.parametrize("lender", ["embedded", "local"])
+def test_what_an_engine_says_of_a_row_is_in_no_error_and_no_log(
+    request: pytest.FixtureRequest, lender: str, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    request.getfixturevalue({"embedded": "spark", "local": "apache_spark"}[lender])
+    logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})  # as Dagster does for each run
+    engine = SharedSpark(lender=lender)
+    rows = engine.spark_session.createDataFrame([("ann@example.org",)], "email string")
+    for query, names in STUMBLES.items():
+        with pytest.raises(QueryError) as failed, engine.at_work():
+            rows.select(F.expr(query)).collect()
+        assert str(failed.value.description).startswith(f"A query failed in the engine: {names[lender]}.")
+        told = "".join(traceback.format_exception(failed.value))
+        assert "rows.select(F.expr(query)).collect()" in told  # the place in the code is
+        assert "ann@" not in told
+    assert "ann@" not in "".join(capfd.readouterr()) + caplog.text
+
+
+def test_an_error_that_is_none_of_the_engine_s_is_told_as_it_is() -> None:
+    with pytest.raises(ValueError, match="mine"), SharedSpark().at_work():
+        raise ValueError("mine")
+
+
+def test_a_query_that_names_what_is_not_there_is_told_in_the_engine_s_own_words(spark: SparkSession) -> None:
+    with pytest.raises(QueryError, match=r"refuses the query before it reads a row: .*shoe_size"):
+        analysed(spark.range(1).select("shoe_size"))
+    assert analysed(spark.range(1)).count() == 1

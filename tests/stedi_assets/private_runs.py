@@ -90,7 +90,8 @@ def a_data_file_that_is_gone(stedi: Stedi) -> Outcome:
 
 
 def a_data_file_that_is_damaged(stedi: Stedi) -> Outcome:
-    next(stedi.lakehouse.location("customer_records").rglob("*.parquet")).write_text(str(someone(1)))
+    for path in stedi.lakehouse.location("customer_records").rglob("*.parquet"):
+        path.write_text(str(someone(1)))
     return stedi.materialize("customer_trusted")
 
 

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from stedi_assets.auditing import Facts
+from stedi_assets.auditing import Facts, measure_all
 from tests.stedi_assets.examples import customer
-from tests.stedi_assets.test_audits import ANN, ANN_ALONE, ANN_WITHDREW, ERROR, LEDGERS, MATCHING, WARN, judge, pair
+from tests.stedi_assets.test_audits import (
+    ANN,
+    ANN_ALONE,
+    ANN_WITHDREW,
+    ERROR,
+    LEDGERS,
+    MATCHING,
+    WARN,
+    audit_of,
+    judge,
+    pair,
+)
 from tests.support import MakeFrame
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 def said(result: dg.AssetCheckResult) -> tuple[str | None, dict[str, Any]]:
@@ -39,9 +53,17 @@ def test_the_privacy_audit_names_every_column_and_counts_its_values(frame: MakeF
     )
 
 
+def test_a_table_without_texts_has_nothing_that_looks_like_an_address(spark: SparkSession) -> None:
+    audit = audit_of("machine_learning_curated", "no_direct_identifiers")
+    numbers = measure_all([audit], lambda one: one.query(rows=spark.range(1)))
+    assert audit.judge(numbers[audit.name], Facts()).passed
+
+
 def test_the_audit_of_required_columns_names_them_and_counts_the_nulls(frame: MakeFrame) -> None:
     full = judge(frame, "customer_trusted", "required_columns_filled", {"rows": [ANN]})
     required = {"required columns": "email, serialnumber, lastupdatedate"}
+    promised = audit_of("customer_trusted", "required_columns_filled").description
+    assert promised == "No null in a required column (email, serialnumber, lastupdatedate)."
     assert said(full) == ("No null in a required column.", required)
     rows = [ANN, {**ANN, "email": None}, {**ANN, "email": None, "serialnumber": None}]
     nulls = judge(frame, "customer_trusted", "required_columns_filled", {"rows": rows})

@@ -165,7 +165,7 @@ CONSENT_CASES = [
         "only_readings_of_consenting_customers",
         "accelerometer_trusted",
         "as of date the reading is a millisecond too early",
-        ONE_READING,
+        {**ONE_READING, "rows": [reading("ann@x", 5), reading("ann@x", 6)]},
         {"rows": [reading("ann@x", 4)]},
         consent=Consent.AS_OF_DATE,
     ),
@@ -218,7 +218,7 @@ CONSENT_CASES = [
                 "only_readings_of_consenting_holders",
                 table,
                 "as of date the reading is a millisecond too early",
-                {**ONE_DISTANCE, "rows": [row("A", 5)]},
+                {**ONE_DISTANCE, "rows": [row("A", 5), row("A", 6)]},
                 {"rows": [row("A", 4)]},
                 consent=Consent.AS_OF_DATE,
             ),
@@ -293,6 +293,24 @@ CONSENT_CASES = [
         {"customer_landing": [ANN, customer("ann@x", "A", updated=2), customer("bob@x", "A")]},
         says="1 rows break the promise.",
     ),
+    *on_each(
+        CUSTOMER_TABLES,
+        "only_latest_records",
+        "the row names another Step Trainer than its customer's newest record",
+        ANN_ALONE,
+        {"rows": [customer("ann@x", "B")]},
+        says="1 rows break the promise.",
+    ),
+    *(
+        Case(
+            "no_row_pairs_two_customers",
+            "machine_learning_curated",
+            f"{axis} is not what the holder's phone measured",
+            TWO_PAIRS,
+            {"rows": [{**pair("A", x=1.0), axis: 9.0}]},
+        )
+        for axis in "xyz"
+    ),
 ]
 
 QUARANTINED = {"feed": "customer_landing", "reason": "email is missing", "text": "{}", "run": "1"}
@@ -302,7 +320,16 @@ CAUTIONS = [
         "equal_readings",
         "accelerometer_trusted",
         "a reading is there twice",
-        {"rows": [reading("ann@x", 5, 1.0), reading("ann@x", 5, 2.0), reading("bob@x", 5, 1.0)]},
+        {
+            "rows": [
+                reading("ann@x", 5, 1.0, 1.0, 1.0),
+                reading("bob@x", 5, 1.0, 1.0, 1.0),
+                reading("ann@x", 6, 1.0, 1.0, 1.0),
+                reading("ann@x", 5, 2.0, 1.0, 1.0),
+                reading("ann@x", 5, 1.0, 2.0, 1.0),
+                reading("ann@x", 5, 1.0, 1.0, 2.0),
+            ]
+        },
         {"rows": [reading("ann@x", 5, 1.0)] * 2},
         WARN,
         says="1 readings occur more than once.",
@@ -311,7 +338,7 @@ CAUTIONS = [
         "readings_before_consent",
         "accelerometer_trusted",
         "two readings are older than the consent",
-        ONE_READING,
+        {**ONE_READING, "customer_landing": [ANN_LATE, customer("bob@x", consent=9)]},
         {"rows": [reading("Ann@x", 3), reading("ann@x", 4), reading("ann@x", 5)]},
         WARN,
         says="2 accelerometer readings were taken before their owner consented.",
@@ -547,6 +574,7 @@ def test_a_direct_identifier_is_found_by_its_columns_name(spark: SparkSession, n
     promise = audit_of("machine_learning_curated", "no_direct_identifiers")
     rows = spark.createDataFrame([("A", "none of your business")], f"serialnumber string, {name} string")
     numbers = measure_all([promise], lambda one: one.query(rows=rows))[promise.name]
+    assert numbers == {"serialnumber": 0, name: 1, "none": 0}
     verdict = promise.judge(numbers, Facts())
     assert (verdict.passed, verdict.sentence) == (False, f"Personal data in: {name}.")
 
