@@ -103,7 +103,7 @@ def each(**changes: Callable[[Any], Any]) -> Change:
 
 TIMES = ("registrationDate", "lastUpdateDate", "timestamp", "timeStamp", "sensorReadingTime")
 CONSENTS = ("shareWithResearchAsOfDate", "shareWithPublicAsOfDate", "shareWithFriendsAsOfDate")
-OPTIONAL = {column.feed_names[0]: feed.name for feed in FEEDS for column in feed.landing.columns if not column.required}
+OPTIONAL = [column.feed_names[0] for column in CUSTOMER.landing.columns if not column.required]
 SPELLINGS: dict[str, list[Change]] = {
     "phone as a number, consent as a float, times as texts, new fields in another order": [
         each(phone=int, **dict.fromkeys(CONSENTS, float), **dict.fromkeys(TIMES, lambda at: f"{at}.0")),
