@@ -178,13 +178,13 @@ def _soon_after_the_audit_began(happen: Happen) -> None:
 
 
 def _while_the_engine_computes(happen: Happen) -> None:
-    from resources.lakehouse import Lakehouse
+    from pyspark.sql.connect.readwriter import DataFrameWriter
 
-    def compute(self: Any, frame: Any, *_: Any) -> None:
+    def compute(self: Any, *_: Any, **__: Any) -> None:
         happen()
-        frame.sparkSession.range(10**12).selectExpr("sum(hash(id))").collect()
+        self._spark.range(10**12).selectExpr("sum(hash(id))").collect()
 
-    Lakehouse.stage = compute  # type: ignore[method-assign, assignment]
+    DataFrameWriter.parquet = compute  # type: ignore[method-assign]
 
 
 def _points() -> dict[str, Callable[[Happen], None]]:
