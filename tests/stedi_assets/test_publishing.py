@@ -140,6 +140,9 @@ def test_every_check_of_every_table_is_recorded(published: tuple[Stedi, Outcome]
 def test_each_table_says_what_it_holds_and_what_was_left_out(published: tuple[Stedi, Outcome]) -> None:
     stedi, outcome = published
     left_out = {
+        "customer_quarantine": {accounting.ACCEPTED: len(CUSTOMERS)},
+        "accelerometer_quarantine": {accounting.ACCEPTED: len(READINGS)},
+        "step_trainer_quarantine": {accounting.ACCEPTED: len(DISTANCES)},
         "customer_trusted": {accounting.NOT_LATEST: 3, accounting.NO_CONSENT: 2},
         "accelerometer_trusted": {accounting.NO_CONSENT: 2, accounting.UNKNOWN_USER: 1},
         "customers_curated": {accounting.NO_READINGS: 1},
