@@ -7,12 +7,14 @@ Does not belong here: S3, which has no locks (`s3_staging.py`).
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 
 from resources.locks import try_lock
@@ -109,8 +111,10 @@ class StagingArea(Area):
 
     def remove_leftovers(self, published: Callable[[], Collection[str]]) -> None:
         """Remove each folder whose lock was left behind, and is free, and that no version is made of."""
-        for path in sorted(self._data.glob(".*.lock")):
-            lock = try_lock(path)
+        # Found before the locks are looked at: whoever begins after that writes none of these.
+        notes = list(self._metadata.glob("*.metadata.json"))
+        locks = {path: try_lock(path) for path in sorted(self._data.glob(".*.lock"))}
+        for path, lock in locks.items():
             if lock is None:
                 continue  # its writer is at work
             # Asked under the lock: whoever lost it publishes nothing any more.
@@ -119,6 +123,9 @@ class StagingArea(Area):
                 self._remove(name)
             path.unlink(missing_ok=True)
             os.close(lock)
+        if locks and None not in locks.values():
+            for path in filter(_is_half, notes):  # it does not tell any more whose it is
+                path.unlink(missing_ok=True)
 
     def _remove(self, name: str) -> None:
         shutil.rmtree(self._data / name, ignore_errors=True)
@@ -133,3 +140,15 @@ class StagingArea(Area):
 
     def _lock_file(self, name: str) -> Path:
         return self._data / f".{name}.lock"
+
+
+def _is_half(path: Path) -> bool:
+    """Whether a writer died, or ran out of room, in the middle of this JSON."""
+    with suppress(FileNotFoundError):
+        content = path.read_bytes()
+        if content.startswith(b"{") or not content:  # other engines compress theirs
+            try:
+                json.loads(content)
+            except ValueError:
+                return True
+    return False

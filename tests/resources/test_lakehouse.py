@@ -430,6 +430,20 @@ def test_a_refused_commit_leaves_nothing_in_the_catalogs_folder_either(house: Ho
     assert house.strays == set()
 
 
+@pytest.mark.parametrize("half", [b"", b'{"format-version": 2, "snapshots": [{}'])
+def test_what_a_commit_wrote_by_half_is_removed_unless_a_writer_is_at_work(house: House, half: bytes) -> None:
+    house.publish(ANN)
+    notes = house.data.with_name("metadata") / "00001-a.metadata.json"
+    (house.data / ".crashed.lock").touch()
+    notes.write_bytes(half)
+    with another_process_stages(house.data):
+        house.stage(BOB).area.discard()
+        assert notes.exists()
+    house.stage(BOB).area.discard()
+    assert house.strays == set()
+    assert house.rows() == [ANN]
+
+
 def test_folders_that_no_run_left_are_not_touched(house: House) -> None:
     """Another engine's, or those of a catalog that was lost and may come back."""
     house.publish(ANN)
