@@ -298,8 +298,8 @@ def test_one_asset_is_materialized_with_a_click(page: Page, project: Project) ->
     run = launch(page, page.get_by_role("button", name="Materialize").first)
     assert project.newest("customer_landing").run_id == run
     page.get_by_role("tab", name="Checks").click()
-    expect(page.get_by_text("Checks (3)")).to_be_visible()
-    expect(page.get_by_text("Succeeded", exact=True)).to_have_count(3)
+    expect(page.get_by_text("Checks (4)")).to_be_visible()
+    expect(page.get_by_text("Succeeded", exact=True)).to_have_count(4)
     page.get_by_text("records_balance", exact=True).first.click()
     expect(page.get_by_text("Passed", exact=True)).to_be_visible()
     expect(page.get_by_text(re.compile(r"\d+ records found = \d+ accepted \+ \d+ quarantined"))).to_be_visible()

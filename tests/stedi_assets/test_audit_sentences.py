@@ -53,6 +53,13 @@ def test_the_privacy_audit_names_every_column_and_counts_its_values(frame: MakeF
     )
 
 
+def test_columns_with_personal_data_are_named_in_order(spark: SparkSession) -> None:
+    audit = audit_of("machine_learning_curated", "no_direct_identifiers")
+    rows = spark.createDataFrame([("a@x.org", "b@x.org")], "user string, serialnumber string")
+    numbers = measure_all([audit], lambda one: one.query(rows=rows))[audit.name]
+    assert audit.judge(numbers, Facts()).sentence == "Personal data in: serialnumber, user."
+
+
 def test_a_table_without_texts_has_nothing_that_looks_like_an_address(spark: SparkSession) -> None:
     audit = audit_of("machine_learning_curated", "no_direct_identifiers")
     numbers = measure_all([audit], lambda one: one.query(rows=spark.range(1)))
