@@ -13,11 +13,13 @@ import re
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from io import TextIOWrapper
+from itertools import chain
 from typing import BinaryIO, cast
 
 CHUNK = 1 << 20
 LONGEST_LINE = 1000  # bytes: regular expressions recurse on the JVM, so engines cut only lines up to this length
 LONGEST_OBJECT = 1 << 20  # characters: beyond it, an object that does not end is taken for a broken one
+LONGEST_SCRAP = 1 << 14  # characters
 CONTINUED = '…"'  # nothing that begins so can be read as a record, nor is one looked for behind the quote
 _BLANK = b" \t\r\n\xef\xbb\xbf"
 _SEPARATORS = "[], \t\r\n\ufeff"
@@ -118,8 +120,8 @@ def _whole_line(start: str, reader: TextIOWrapper) -> Iterator[str]:
 def object_lines(chunks: Iterable[str]) -> Iterator[str]:
     """Each top-level object of the text as one line, and each text between objects that is no separator.
 
-    What is no whole object within LONGEST_OBJECT characters becomes several lines, about that long, so that no line is
-    too long for an engine's memory. Those that go on with a broken object begin with CONTINUED.
+    What is no whole object within LONGEST_OBJECT characters becomes several lines of LONGEST_SCRAP each, of which an
+    engine has some thousands in memory at once. All but the first begin with CONTINUED.
     """
     cutter = _Cutter()
     for chunk in chunks:
@@ -148,9 +150,10 @@ class _Cutter:
             piece = self._text[position:end]
             # An object is one line whatever lines it spans; between objects, each line is a text of its own.
             whole = goes_on or piece.startswith("{")
+            split = goes_on or (len(piece) >= LONGEST_OBJECT and ends.get(position) is None)
             lines = [re.sub(r"[\r\n]+", " ", piece)] if whole else re.split(r"[\r\n]+", piece)
             stripped = filter(None, (line.strip(_SEPARATORS) for line in lines))
-            yield from (f"{CONTINUED} {line}" for line in stripped) if goes_on else stripped
+            yield from chain.from_iterable(_scraps(line, goes_on) for line in stripped) if split else stripped
             position = end
         self._margin = self._line_before(position)[:LONGEST_LINE]
         self._text = self._text[position:]
@@ -197,6 +200,14 @@ class _Cutter:
         """What stands before the position on its line."""
         start = self._text.rfind("\n", 0, position) + 1
         return self._text[start:position] if start else self._margin + self._text[:position]
+
+
+def _scraps(line: str, goes_on: bool) -> Iterator[str]:
+    """The line in parts; `goes_on` says that the first one, too, goes on with what came before."""
+    for start in range(0, len(line), LONGEST_SCRAP):
+        scrap = line[start : start + LONGEST_SCRAP].strip(_SEPARATORS)
+        if scrap:
+            yield f"{CONTINUED} {scrap}" if goes_on or start else scrap
 
 
 def _object_ends(text: str, start: int) -> dict[int, int | None]:

@@ -24,16 +24,16 @@ with atheris.instrument_imports(include=["resources.lines", "resources.fields"])
 from tests.conformance import hostile
 
 SEPARATORS = "[], \t\r\n\ufeff"
-USUAL = (lines.CHUNK, lines.LONGEST_LINE, lines.LONGEST_OBJECT)
-SMALL = (16, 40, 64)  # so that what happens to megabytes happens to what fits in an input
+USUAL = (lines.CHUNK, lines.LONGEST_LINE, lines.LONGEST_OBJECT, lines.LONGEST_SCRAP)
+SMALL = (16, 40, 64, 30)  # so that what happens to megabytes happens to what fits in an input
 
 
 def solid(text: str) -> str:
     return "".join(character for character in text if character not in SEPARATORS)
 
 
-def limits(values: tuple[int, int, int]) -> None:
-    lines.CHUNK, lines.LONGEST_LINE, lines.LONGEST_OBJECT = values
+def limits(values: tuple[int, int, int, int]) -> None:
+    lines.CHUNK, lines.LONGEST_LINE, lines.LONGEST_OBJECT, lines.LONGEST_SCRAP = values
 
 
 def chunks(content: Any, size: int) -> Iterator[Any]:

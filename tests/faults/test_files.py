@@ -105,7 +105,7 @@ RUBBISH = {
 }
 
 
-@pytest.mark.parametrize("kind", RUBBISH)
+@pytest.mark.parametrize("kind", RUBBISH, ids=[kind.replace(" ", "-") for kind in RUBBISH])
 def test_a_file_without_a_line_end_is_quarantined_in_pieces_that_fit_in_memory(
     stedi: Stedi, source: Path, engine: str, kind: str, rounds: Callable[[int, int], int]
 ) -> None:

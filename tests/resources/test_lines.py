@@ -22,7 +22,6 @@ from resources.lines import (
     _TOKEN,
     CHUNK,
     CONTINUED,
-    LONGEST_LINE,
     LONGEST_OBJECT,
     FileShape,
     decompressed,
@@ -176,7 +175,8 @@ def test_an_object_inside_one_that_never_ends_is_no_record_where_text_stands_bef
 def short_objects(monkeypatch: pytest.MonkeyPatch) -> int:
     """What happens to megabytes happens to kilobytes."""
     monkeypatch.setattr(lines, "LONGEST_OBJECT", 2_000)
-    return 2_000
+    monkeypatch.setattr(lines, "LONGEST_SCRAP", 1_500)
+    return 1_500
 
 
 @pytest.mark.parametrize("between", [", ", "\n   "], ids=["on one line", "on lines of their own"])
@@ -200,7 +200,7 @@ def test_no_line_is_longer_than_an_engine_can_hold_though_the_file_has_no_line_e
     text = piece * 10_000
     found = list(object_lines(text[start : start + 1_000] for start in range(0, len(text), 1_000)))
     assert len(found) > 2
-    assert all(LONGEST_LINE < len(line) <= short_objects + 1_000 for line in found[:-1])
+    assert all(len(line.removeprefix(f"{CONTINUED} ")) <= short_objects for line in found[:-1])
     assert solid("".join(line.removeprefix(f"{CONTINUED} ") for line in found)) == solid(text)
 
 
