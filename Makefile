@@ -42,7 +42,7 @@ ddl: $(VENV)/installed
 docs: $(VENV)/installed-dev
 	$(BIN)/python -m tests.stedi_assets.audits_page
 
-# Whether a vulnerability is known of any version that the project pins. Asks the network: pypi.org, and OSV.
+# Whether a vulnerability is known of any version that the project pins. Asks the network.
 audit: $(PIP_AUDIT)/installed
 	$(PIP_AUDIT)/bin/pip-audit --no-deps --disable-pip --vulnerability-service osv --requirement constraints.txt
 	$(PIP_AUDIT)/bin/pip-audit --no-deps --disable-pip --vulnerability-service osv --requirement constraints-ministack.txt

@@ -19,7 +19,6 @@ from pyspark.sql.connect.client.retries import DefaultPolicy
 HEADER = "x-aws-proxy-auth"
 HTTPS = 443
 RENEW_BEFORE = timedelta(minutes=5)
-TRY_AGAIN = timedelta(seconds=30)  # calls need not wait for a new token while the old one is good
 # A dead peer is noticed after so long. Servers take a sign of life every five minutes for an attack, and load
 # balancers of AWS forget a silent connection after 350 s.
 SIGN_OF_LIFE_MS = 330 * 1000
@@ -60,7 +59,6 @@ class AuthToken(grpc.AuthMetadataPlugin):  # type: ignore[misc]
                 except Exception:
                     if now >= self._expires:
                         raise
-                    self._renew = now + TRY_AGAIN
             return self._value
 
     def _take(self, answer: Mapping[str, Any], now: datetime) -> None:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from resources.storage_errors import remedy_for
+
 if TYPE_CHECKING:
     from pyspark.errors import PySparkException
     from pyspark.sql import DataFrame
@@ -35,12 +37,17 @@ class QueryError(dg.Failure):
 
 
 def analysed(frame: DataFrame) -> DataFrame:
-    """The frame, if the engine knows all that it names; QueryError in the engine's own words if not. Reads no row."""
+    """The frame, if the engine knows all that it names; QueryError in the engine's own words if not. Reads no row.
+
+    What storage refuses stays the engine's error, for `storage_errors.py` to explain.
+    """
     from pyspark.errors import PySparkException
 
     try:
         _ = frame.schema
     except PySparkException as error:
+        if remedy_for(error, ""):
+            raise
         said = str(error).partition("JVM stacktrace:")[0].strip()
         raise QueryError(f"The engine refuses the query before it reads a row: {said}").with_traceback(
             error.__traceback__

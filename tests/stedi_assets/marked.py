@@ -81,7 +81,7 @@ def _rubbish(sent: list[Row]) -> Iterable[str]:
     yield from (whole[:-20], whole[1:], whole.replace('"', "'"), f"{whole}{whole[:40]}", f"{whole} {address(6)}")
     yield from (f"{address(6)} {serial(6)}", f"Nemomarked;{serial(6)};1234-05-06", f'"{address(6)}"', f"[{whole[:50]}")
     yield "{" * 99 + f'"{address(6)}"' + "}" * 99
-    yield json.dumps({"Nemomarked": [sent[0], {"deeper": sent}]})
+    yield json.dumps({"Nemomarked Wortmarked": [sent[0], {"deeper": sent}]})
 
 
 def marks_in(content: bytes) -> set[str]:
