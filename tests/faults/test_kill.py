@@ -1,8 +1,8 @@
 """kill -9: whatever moment it hits, a table is wholly its old or its new version, and the next run mends the rest.
 
-A plain `frame.write.mode("overwrite").parquet(folder)` is not like that. Killed at a random moment of the half second
-in which it replaces 1,000 rows by 200,000 (12 rounds on the embedded engine), it left the new rows in 3 rounds, and an
-empty folder in 9: Spark removes the old files first.
+A plain `frame.write.mode("overwrite").parquet(folder)` is not like that. Killed at a random moment of the first half
+second in which it replaces 1,000 rows by 200,000 (12 rounds on the embedded engine), it left the new rows in 3 rounds,
+the old ones in none, and no row at all in 9: Spark removes the old files first.
 """
 
 from __future__ import annotations
