@@ -19,7 +19,7 @@ from typing import BinaryIO, cast
 CHUNK = 1 << 20
 LONGEST_LINE = 1000  # bytes: regular expressions recurse on the JVM, so engines cut only lines up to this length
 LONGEST_OBJECT = 1 << 20  # characters: beyond it, an object that does not end is taken for a broken one
-LONGEST_SCRAP = 1 << 14  # characters
+LONGEST_SCRAP = 1 << 11  # characters: more than LONGEST_LINE, so that engines look for no object in it
 CONTINUED = '…"'  # nothing that begins so can be read as a record, nor is one looked for behind the quote
 _BLANK = b" \t\r\n\xef\xbb\xbf"
 _SEPARATORS = "[], \t\r\n\ufeff"
@@ -120,8 +120,8 @@ def _whole_line(start: str, reader: TextIOWrapper) -> Iterator[str]:
 def object_lines(chunks: Iterable[str]) -> Iterator[str]:
     """Each top-level object of the text as one line, and each text between objects that is no separator.
 
-    What is no whole object within LONGEST_OBJECT characters becomes several lines of LONGEST_SCRAP each, of which an
-    engine has some thousands in memory at once. All but the first begin with CONTINUED.
+    What is no whole object within LONGEST_OBJECT characters becomes several lines of LONGEST_SCRAP each: an engine has
+    thousands of lines in memory at once, and several copies of them. All but the first begin with CONTINUED.
     """
     cutter = _Cutter()
     for chunk in chunks:

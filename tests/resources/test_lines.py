@@ -204,6 +204,17 @@ def test_no_line_is_longer_than_an_engine_can_hold_though_the_file_has_no_line_e
     assert solid("".join(line.removeprefix(f"{CONTINUED} ") for line in found)) == solid(text)
 
 
+def test_an_object_is_found_behind_one_that_never_ends_though_its_line_begins_a_chunk(short_objects: int) -> None:
+    chunks = ['{"history": [' + "x" * 3_000 + "\n", '{"good": 1}\n']
+    assert list(object_lines(chunks))[-1] == '{"good": 1}'
+
+
+def test_text_without_any_object_is_not_gathered_to_its_end(short_objects: int) -> None:
+    chunks = iter(["x" * 1_000] * 10)
+    next(object_lines(chunks))
+    assert len(list(chunks)) == 8
+
+
 LINES, SPANNING, NOT_UTF8, EMPTY = FileShape.LINES, FileShape.SPANNING, FileShape.NOT_UTF8, FileShape.EMPTY
 LONG_LINES = FileShape.LONG_LINES
 RECORD = '{"user": "é", "x": 1}\n'
