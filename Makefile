@@ -16,9 +16,9 @@ lakehouse: $(VENV)/installed
 	@echo "Look at it in the Dagster UI: make ui, then open http://localhost:3000"
 
 test: $(VENV)/installed-dev $(MINISTACK)/installed
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m "not faults"
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-# Break things on purpose, as often as it takes: kill -9, races, hostile feeds. Takes long, so `make test` leaves it out.
+# Break things on purpose, as often as it takes: kill -9, races, hostile feeds. `make test` does it a few times.
 faults: $(VENV)/installed-dev $(MINISTACK)/installed
 	$(BIN)/python -m pytest -m faults --full
 

@@ -195,7 +195,7 @@ def _points() -> dict[str, Callable[[Happen], None]]:
     from resources.landing_zone import LandingZone
 
     return {
-        "while a feed lands": _before(LandingZone, "_rewrite"),
+        "while a feed lands": _before(LandingZone, "_copy"),
         "before stage": _before(Lakehouse, "stage"),
         "during the Parquet write": _when_the_first_file_is_there,
         "after stage": _after(Lakehouse, "stage"),
