@@ -80,6 +80,11 @@ class SparkEngine(dg.ConfigurableResource[Any], ABC):
         session: SparkSession = self._session
         return session
 
+    @property
+    def is_started(self) -> bool:
+        """Whether the run has a session by now."""
+        return self._session is not None
+
     def is_alive(self) -> bool:
         """Whether the engine that was started can still be used; engines that others may end look."""
         return True

@@ -96,6 +96,11 @@ def test_athena_answers_with_the_lakehouse_s_counts_and_no_engine_is_started(ste
     assert "engine" not in shown
 
 
+def test_evidence_says_which_engine_made_the_tables_of_its_run(stedi: Stedi, athena: AthenaQuery) -> None:
+    outcome = stedi.materialize("customer_trusted", "query_evidence", resources={"query": athena})
+    assert outcome.metadata("query_evidence")["engine"] == outcome.metadata("customer_trusted")["engine"]
+
+
 def test_landing_makes_its_external_table_once(aws: Aws, stedi: Stedi) -> None:
     deliver_all(stedi)
     athena = AthenaQuery(workgroup=aws.new_workgroup(), database=aws.new_database())
