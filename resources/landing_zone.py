@@ -21,7 +21,7 @@ import dagster as dg
 from pydantic import PrivateAttr
 
 from resources.copies import copies, file_with, write_copy
-from resources.files import File, Folder, folder_at
+from resources.files import File, Folder, folder_at, side_by_side
 from resources.lines import FileShape
 from resources.manifest import NAME, SUFFIXES, UNREADABLE, LandedFile, Manifest, feed_files
 from resources.storage_errors import remedy_for
@@ -112,7 +112,7 @@ class LandingZone(dg.ConfigurableResource[Any]):
             if origin not in (None, self.source):
                 landing.left_out, known = sorted(known), {}
             there = {file.name: file.size for file in self._folder(feed).files()}
-            offered = dict(self._offered(feed, known, there, landing))
+            offered = self._offered(feed, known, there, landing)
             if not offered and not known:
                 raise self._nothing_to_bring(feed, landing)
             landing.files = list(self._kept(known, there, offered, landing))
@@ -122,10 +122,9 @@ class LandingZone(dg.ConfigurableResource[Any]):
                 )  # should this run break off: what lies there is of this source
         contents = {file.sha256: file.name for file in landing.files if file.size}
         # What is landed keeps its place: a file of the same content is the second delivery, whatever its name.
-        for file, seen in sorted(offered.values(), key=lambda offer: _is_news(offer[1], known)):
-            with _explained(f"{seen.name} of the feed {feed!r}"):
-                if self._settle(seen, known, there, contents, landing):
-                    self._folder(feed).take(file, seen.name)
+        offers = sorted(offered.values(), key=lambda offer: _is_news(offer[1], known))
+        wanted = [offer for offer in offers if self._settle(offer[1], known, there, contents, landing)]
+        side_by_side(lambda offer: self._take(feed, *offer), wanted)
         landing.files.sort(key=lambda file: file.name)
         with _explained(f"The feed {feed!r}"):
             self._copy(feed, landing)
@@ -204,17 +203,26 @@ class LandingZone(dg.ConfigurableResource[Any]):
 
     def _offered(
         self, feed: str, known: Mapping[str, LandedFile], there: Mapping[str, int], landing: Landing
-    ) -> Iterator[tuple[str, tuple[File, LandedFile]]]:
-        for name, file in self.source_files(feed):
+    ) -> dict[str, tuple[File, LandedFile]]:
+        def look(found: tuple[str, File]) -> LandedFile | str:
+            name, file = found
             before = known.get(name)
+            if before and (before.size, before.stamp, before.size) == (file.size, file.stamp, there.get(name)):
+                return before
             try:
-                if before and (before.size, before.stamp, before.size) == (file.size, file.stamp, there.get(name)):
-                    yield name, (file, before)
-                else:
-                    yield name, (file, LandedFile.of(file, name))
+                return LandedFile.of(file, name)
             except UNREADABLE as error:
                 reason = getattr(error, "strerror", None) or str(error).partition(" (b")[0]  # without the file's bytes
-                landing.unreadable[name] = f"{type(error).__name__}: {reason}"
+                return f"{type(error).__name__}: {reason}"
+
+        offered = {}
+        found = list(self.source_files(feed))
+        for (name, file), seen in zip(found, side_by_side(look, found), strict=True):
+            if isinstance(seen, str):
+                landing.unreadable[name] = seen
+            else:
+                offered[name] = (file, seen)
+        return offered
 
     def _kept(
         self, known: Mapping[str, LandedFile], there: Mapping[str, int], offered: Iterable[str], landing: Landing
@@ -245,6 +253,10 @@ class LandingZone(dg.ConfigurableResource[Any]):
             return False
         (landing.replaced if seen.name in known else landing.new).append(seen.name)
         return True
+
+    def _take(self, feed: str, file: File, seen: LandedFile) -> None:
+        with _explained(f"{seen.name} of the feed {feed!r}"):
+            self._folder(feed).take(file, seen.name)
 
     def _copy(self, feed: str, landing: Landing) -> None:
         folder, beside, wanted = self._folder(feed), self._beside(feed), copies(landing.files)

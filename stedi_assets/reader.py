@@ -115,7 +115,8 @@ def _parsed(records: DataFrame, feed: Feed) -> DataFrame:
     # Casting text to a number is exact, an engine's JSON parser is not.
     exact = F.when(F.col("odd"), F.regexp_replace("text", _NUMBER_VALUE, '$1"$2"$3')).otherwise(F.col("text"))
     opened = F.substring(exact, F.lit(1), F.length(exact) - 1)
-    comma = F.when(F.col("text").rlike(r"^\{[ \t\r\n]*\}\z"), "").otherwise(",")
+    no_field = F.when(F.col("odd"), F.col("text").rlike(r"^\{[ \t\r\n]*\}\z")).otherwise(F.lit(False))
+    comma = F.when(no_field, "").otherwise(",")
     parsed = F.from_json(
         F.concat(opened, comma, F.lit(f'"{_END}":"{_END}"}}')),
         f"{feed_ddl(feed)}, `{_END}` STRING, {_BROKEN} STRING",
