@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 FIRST_LOOK = 0.1
 """Seconds until a query is first looked at; each pause is half as long again, up to `polling_interval`."""
 
+OF_A_VALUE = re.compile(
+    r"cannot (?:be )?cast|could not conver|conversion|BAD_DATA|CURSOR_ERROR|OUT_OF_RANGE|INVALID_[A-Z]+_ARGUMENT", re.I
+)
+"""Reasons for a failure that quote what a row holds."""
+
 TYPED: dict[str, Callable[[str], Any]] = {
     **dict.fromkeys(("tinyint", "smallint", "integer", "bigint"), int),
     **dict.fromkeys(("float", "real", "double"), float),
@@ -119,9 +124,9 @@ class AthenaQuery(AthenaClientResource, Query):
                 started = self._athena.start_query_execution(
                     QueryString=sql, WorkGroup=self.workgroup, QueryExecutionContext={"Database": self.database}
                 )
-            except self._athena.exceptions.InvalidRequestException as error:
+            except self._athena.exceptions.InvalidRequestException:
                 if unusable := self._unusable_workgroup():
-                    raise AwsError(unusable) from error
+                    raise AwsError(unusable) from None
                 raise
             return str(started["QueryExecutionId"])
 
@@ -195,6 +200,9 @@ def _statistics(execution: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _reason(status: Mapping[str, Any]) -> str:
-    """Athena's reason, without the value that it could not read: that may name a person."""
+    """Athena's reason; its name alone where it is about a value of a row, which may name a person."""
     reason = without_caller(status.get("StateChangeReason") or "no reason is given").rstrip(".")
-    return re.sub(r"(value|string:?) (['\"]).*?\2", r"\1 (…)", reason) + "."
+    if not OF_A_VALUE.search(reason):
+        return f"{reason}."
+    name = re.match(r"[A-Z_]+(?=:)", reason)
+    return f"{name[0] if name else 'a value cannot be read'}. Athena's own console tells more, and may quote rows."

@@ -49,10 +49,14 @@ S3_ACTIONS = {
 
 
 class AwsError(dg.Failure):
-    """AWS cannot be asked, or refuses. Unless `passing`, retrying does not help; the sentence says what does."""
+    """AWS cannot be asked, or refuses. Unless `passing`, retrying does not help; the sentence says what does.
 
-    def __init__(self, sentence: str, *, passing: bool = False) -> None:
+    `code` is AWS's name for what it refused, as far as it said one.
+    """
+
+    def __init__(self, sentence: str, *, passing: bool = False, code: str = "") -> None:
         super().__init__(description=sentence, allow_retries=passing)
+        self.code = code
 
 
 def client(service: str, session: Any = None, **config: Any) -> Any:
@@ -93,7 +97,7 @@ def explained(doing: str) -> Iterator[None]:
     try:
         yield
     except told.ClientError as error:
-        raise _refused(doing, error) from error
+        raise _refused(doing, error) from None  # Dagster keeps causes, and AWS's own words say who asked
     except told.NoRegionError as error:
         raise AwsError(f"Could not {doing}: no AWS region is set. Set AWS_REGION, such as us-east-1.") from error
     except credentials as error:
@@ -122,9 +126,10 @@ def _refused(doing: str, error: ClientError) -> AwsError:
             "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN."
         )
     if code in DENIED:
-        return AwsError(f"Could not {doing}: {missing_action(error)}. Allow it in the policies of the role or user.")
+        sentence = f"Could not {doing}: {missing_action(error)}. Allow it in the policies of the role or user."
+        return AwsError(sentence, code=code)
     passing = code in THROTTLED or status >= 500
-    return AwsError(f"Could not {doing}: {without_caller(message).rstrip('.')} ({code}).", passing=passing)
+    return AwsError(f"Could not {doing}: {without_caller(message).rstrip('.')} ({code}).", passing=passing, code=code)
 
 
 def missing_action(error: ClientError) -> str:

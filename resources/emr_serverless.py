@@ -19,7 +19,7 @@ from resources.aws import AwsError, client, explained
 from resources.emr_bill import Bill
 from resources.emr_releases import SPARK_OF, require_suitable
 from resources.emr_session import EmrSession
-from resources.spark import SparkEngine
+from resources.spark import EngineUnavailableError, SparkEngine
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession as PySparkSession
@@ -100,8 +100,11 @@ class EmrServerlessSpark(SparkEngine):
         self._release = require_suitable(application, pyspark)
         try:
             return self._connect(self._begin())
-        except Exception:
+        except Exception as error:
+            sentence = self.why_lost(error)
             self.stop()
+            if sentence:
+                raise EngineUnavailableError(sentence) from None
             raise
 
     def stop(self) -> None:

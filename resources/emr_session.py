@@ -109,7 +109,7 @@ class EmrSession:
             )
 
     def bill(self) -> Bill | None:
-        """What AWS bills for the ended session; None where it does not say so in half a minute."""
+        """What AWS bills for the ended session; None where it does not say so within SECONDS_TO_BILL."""
         until = time.monotonic() + SECONDS_TO_BILL
         pause = SHORTEST_PAUSE
         while self.id:

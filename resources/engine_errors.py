@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from pyspark.errors import PySparkException
     from pyspark.sql import DataFrame
 
-_CONDITION = re.compile(r"\[([A-Z]+(?:_[A-Z]+)+(?:\.[A-Z_]+)*)\]")
 # Words that come from the engine alone, and that say what somebody can mend.
 _HARMLESS = re.compile(
     r"no space left|quota exceeded|read-only file system|permission denied|access ?denied|no such file|not found"
@@ -61,9 +60,8 @@ def query_error(error: PySparkException) -> QueryError:
     Of them, its name for the error is kept, and what else cannot come from a row.
     """
     said = str(error)
-    condition = _CONDITION.search(said)
     harmless = _HARMLESS.search(said)
-    name = condition[1] if condition else type(error).__name__
+    name = error.getCondition() or type(error).__name__
     told = QueryError(
         f"A query failed in the engine: {name}{f' («{harmless[0]}»)' if harmless else ''}. What else the engine says "
         "may quote rows, so it is not kept. To see it, run the query in a session of your own: README «Reading the "

@@ -85,6 +85,10 @@ class Folder(ABC):
     def files(self) -> list[File]:
         """All files, sorted by name; none where there is no such folder."""
 
+    def linked_folders(self) -> list[str]:
+        """Links to folders, which `files` does not follow."""
+        return []
+
     @abstractmethod
     def open(self, name: str) -> BinaryIO:
         """The file's bytes."""
@@ -137,6 +141,12 @@ class LocalFolder(Folder):
         walk = os.walk(self.root, onerror=_refuse) if self.root.is_dir() else ()
         found = (os.path.join(folder, name) for folder, _, names in walk for name in names)
         return sorted(filter(None, map(self._file, found)), key=lambda file: file.name)
+
+    def linked_folders(self) -> list[str]:
+        """By their names."""
+        walk = os.walk(self.root) if self.root.is_dir() else ()
+        paths = (os.path.join(folder, name) for folder, names, _ in walk for name in names)
+        return sorted(os.path.relpath(path, self.root) for path in paths if os.path.islink(path))
 
     def _file(self, path: str) -> File | None:
         """The file at the path, or None where there is something else, such as a pipe."""

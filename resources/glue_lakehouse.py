@@ -7,6 +7,7 @@ Belongs here: what differs from a lakehouse on this machine. Staging, auditing a
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -86,7 +87,20 @@ class GlueLakehouse(Lakehouse):
     def explained(self, doing: str) -> Iterator[None]:
         """Tell what S3 or Glue refused as dg.Failure; `doing` says what was tried."""
         with super().explained(doing), explained(doing):
-            yield
+            try:
+                yield
+            except OSError as error:
+                raise _refused_by_s3(error) or error from None
+
+
+def _refused_by_s3(error: OSError) -> ClientError | None:
+    """What Arrow's client for S3 was refused, as boto3 would tell it; None for any other error."""
+    said = re.search(r"AWS Error (\w+) during (\w+) operation: (.*)", str(error), re.DOTALL)
+    if not said:
+        return None
+    code, operation, message = said.groups()
+    name = "".join(map(str.title, code.split("_")))
+    return ClientError({"Error": {"Code": name, "Message": message}}, operation)
 
 
 def _send_once(

@@ -127,7 +127,7 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
         """Compute the frame and write it where no reader looks. First remove what crashed runs left behind."""
         area = self.staging_area(table.name)
         with self.explained(f"stage {table.name}"):
-            area.remove_leftovers(lambda: {one.properties.get(STAGED_IN, "") for one in self.history(table.name)})
+            area.remove_leftovers(lambda: self._folders_in_use(table.name))
             base = self.load(table.name)
             folder = area.open(run_id)
             try:
@@ -136,6 +136,18 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
             except BaseException:
                 area.discard()
                 raise
+
+    def _folders_in_use(self, table: str) -> set[str]:
+        """The data folders of all versions. Another engine's version may still be made of files of ours."""
+        loaded = self.load(table)
+        folders: set[str] = set()
+        for snapshot in loaded.metadata.snapshots if loaded is not None else ():
+            if ours := _version(snapshot).properties.get(STAGED_IN):
+                folders.add(ours)
+            elif loaded is not None:
+                files = loaded.scan(snapshot_id=snapshot.snapshot_id).plan_files()
+                folders |= {task.file.file_path.split("/")[-2] for task in files}
+        return folders
 
     def _staged(self, table: TableSpec, area: Area, base: IcebergTable | None) -> Staged:
         import pyarrow.parquet as pq

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -113,6 +113,7 @@ class LandingZone(dg.ConfigurableResource[Any]):
                 landing.left_out, known = sorted(known), {}
             there = {file.name: file.size for file in self._folder(feed).files()}
             offered = self._offered(feed, known, there, landing)
+            landing.unreadable.update(dict.fromkeys(self._linked(feed), "a link to a folder, which is not followed"))
             if not offered and not known:
                 raise self._nothing_to_bring(feed, landing)
             landing.files = list(self._kept(known, there, offered, landing))
@@ -139,14 +140,24 @@ class LandingZone(dg.ConfigurableResource[Any]):
         return Landing(files=sorted(files.values(), key=lambda file: file.name))
 
     def readable(self, feed: str, landing: Landing) -> list[str]:
-        """Paths that an engine can read line by line, and that together hold every record of the feed once."""
-        beside, folder = self._beside(feed), self._folder(feed)
+        """Paths that an engine can read line by line, and that together hold every record of the feed once.
+
+        LandingError where one of them is gone: engines take a missing file for an empty one.
+        """
         made = copies(landing.files)
         copied = {file.name for files in made.values() for file in files}
-        as_they_are = (
+        as_they_are = [
             file.name for file in landing.files if file.shape is not FileShape.EMPTY and file.name not in copied
-        )
-        return [*map(beside.path, made), *map(folder.path, as_they_are)]
+        ]
+        parts = ((self._beside(feed), list(made)), (self._folder(feed), as_they_are))
+        with _explained(f"The feed {feed!r}"):
+            gone = [folder.path(name) for folder, names in parts for name in _missing(folder, names)]
+        if gone:
+            raise LandingError(
+                f"{len(gone)} files of the feed {feed!r} are gone, {gone[0]} among them: another run is bringing the "
+                "same feed. Materialize it again when that has ended."
+            )
+        return [folder.path(name) for folder, names in parts for name in names]
 
     def file_with(self, feed: str, landing: Landing, text: str) -> str | None:
         """The file with a line that holds the text, looked for in what is new first; None where there is none."""
@@ -163,6 +174,9 @@ class LandingZone(dg.ConfigurableResource[Any]):
             if files := feed_files(self._origin(layout)):
                 yield from ((_landing_name(file.name), file) for file in files)
                 return
+
+    def _linked(self, feed: str) -> list[str]:
+        return [name for layout in _layouts(feed) for name in self._origin(layout).linked_folders()]
 
     def _origin(self, layout: str) -> Folder:
         return self._at(self.source, self.source_access).below(layout)
@@ -288,6 +302,10 @@ def _landing_name(original: str) -> str:
     if safe + suffix == original:
         return original
     return f"{safe}-{hashlib.sha256(original.encode(errors='surrogateescape')).hexdigest()[:8]}{suffix}"
+
+
+def _missing(folder: Folder, names: Collection[str]) -> set[str]:
+    return set(names) - {file.name for file in folder.files()} if names else set()
 
 
 def _is_news(seen: LandedFile, known: Mapping[str, LandedFile]) -> bool:

@@ -16,7 +16,6 @@ from typing import Any, BinaryIO, cast
 
 import boto3
 from botocore import UNSIGNED
-from botocore.exceptions import ClientError
 from dagster_aws.s3 import S3Resource
 
 from resources.aws import AwsError, client, explained
@@ -157,6 +156,4 @@ def _told(doing: str) -> Iterator[None]:
         with explained(doing):
             yield
     except AwsError as error:
-        refused = error.__cause__
-        gone = isinstance(refused, ClientError) and refused.response["Error"].get("Code") in _GONE
-        raise (FileNotFoundError if gone else OSError)(error.description) from refused
+        raise (FileNotFoundError if error.code in _GONE else OSError)(error.description) from None

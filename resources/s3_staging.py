@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from resources.staging import Area, folder_name, is_data
+from resources.staging import Area, folder_name, is_data, is_folder_name
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileInfo, FileSystem
@@ -50,11 +50,11 @@ class S3StagingArea(Area):
             self.close()
 
     def remove_leftovers(self, published: Callable[[], Collection[str]]) -> None:
-        """Remove each abandoned folder that no version is made of.
+        """Remove each abandoned folder of a run that no version is made of.
 
         Where the catalog knows no version, it may have lost the table, whose data are then all that is left of it.
         """
-        names = {entry.base_name for entry in self._list(self._data)}
+        names = {entry.base_name for entry in self._list(self._data) if is_folder_name(entry.base_name)}
         kept = set(published()) if names else set()
         for name in names - kept if kept else ():
             newest = max((entry.mtime for entry in self._list(self._folder(name)) if entry.mtime), default=None)

@@ -66,6 +66,11 @@ def folder_name(run_id: str) -> str:
     return f"{run_id[:8]}-{uuid.uuid4()}"
 
 
+def is_folder_name(name: str) -> bool:
+    """Whether it could be one that `folder_name` gave."""
+    return _OURS.fullmatch(name[-_UUID:]) is not None
+
+
 def is_data(name: str) -> bool:
     """Whether the file is one of the table's, and not an engine's note."""
     return name.endswith(".parquet") and not name.startswith((".", "_"))

@@ -47,8 +47,8 @@ def explained(doing: str, where: str, kind: type[Exception]) -> Iterator[None]:
             raise kind(f"Could not {doing}: the catalog in {where} says «{said}». What to do: {what_to_do}.") from error
         # An engine tells what the operating system told it, among other things.
         if _is_of("pyspark.errors", "PySparkException", error) and (remedy := remedy_for(error, where)):
-            said = next(line for line in str(error).splitlines() if _refusal(line))
-            raise kind(f"Could not {doing}: {said.strip()}. {remedy}.") from error
+            said = os.strerror(_refusal(str(error)) or 0)  # the line around it may quote a row
+            raise kind(f"Could not {doing}: {said}. {remedy}.") from None
         raise
 
 

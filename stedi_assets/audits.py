@@ -69,10 +69,12 @@ def no_row_pairs_two_customers(
     holders = serial_verdicts(customer_landing).where("holders = 1").select("serialnumber", "person")
     held = rows.join(holders, "serialnumber", "left").alias("held")
     taken = accelerometer_trusted.withColumn("person", person("user")).alias("taken")
-    then = "held.person = taken.person and held.sensorreadingtime = taken.timestamp"
-    # Compared by difference: as equal ones, the three would be keys of the join, which takes several times longer.
-    same = "held.x - taken.x = 0 and held.y - taken.y = 0 and held.z - taken.z = 0"
-    return held.join(taken, F.expr(f"{then} and {same}"), "left_anti")
+    # Motions are compared by difference: equal ones would be keys of the join, which takes several times longer.
+    pair = F.expr(
+        "held.person = taken.person and held.sensorreadingtime = taken.timestamp "
+        "and held.x - taken.x = 0 and held.y - taken.y = 0 and held.z - taken.z = 0"
+    )
+    return held.join(taken, pair, "left_anti")
 
 
 # Privacy ------------------------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ def query_evidence(
         metadata |= {f"{statistic}: {name}": value for statistic, value in answer.statistics.items()}
         if name in PICTURED:
             picture = picture_of(name, sql, answer, published_rows(lakehouse, name) or 0)
-            with folder.create(f"{name}.png") as out:
+            with lakehouse.explained(f"save the picture of {name}"), folder.create(f"{name}.png") as out:
                 out.write(picture)
             metadata[f"{name}.png"] = report.embedded(name, picture)
         else:

@@ -122,15 +122,14 @@ class Intake:
         version = self.tables.lakehouse.version(self.feed.records.name)
         if version is None:
             return None
+        read = (version.properties.get(FILES), version.properties.get(CODE))
+        if read != (landing.fingerprint, self.code_version):
+            return None
         try:
             self.tables.frame(self.feed.records.name)
         except LakehouseError:  # what was read is damaged: read it again
             return None
-        same = (version.properties.get(FILES), version.properties.get(CODE)) == (
-            landing.fingerprint,
-            self.code_version,
-        )
-        return Delivery.load(version.properties[DELIVERY]) if same else None
+        return Delivery.load(version.properties[DELIVERY])
 
     def _read_and_publish(
         self, context: dg.AssetExecutionContext, landing: Landing, watch: Stopwatch

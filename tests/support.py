@@ -184,6 +184,15 @@ def require_apache_spark() -> None:
         require(False, error.description or "")
 
 
+def require_reference() -> None:
+    """Skip the test where the reference data is not beside the project; in CI that is a failure."""
+    require(
+        REFERENCE.is_dir(),
+        f"the reference data is not at {REFERENCE}: unpack the folders customer, accelerometer and step_trainer of "
+        "Udacity's STEDI project there (its licence forbids a copy in this repository)",
+    )
+
+
 def require(present: bool, what: str) -> None:
     """Skip the test where the machine lacks something; in CI that is a failure, so that nothing is skipped."""
     if not present:

@@ -15,7 +15,7 @@ import pytest
 from stedi_assets.contracts import FEEDS, TABLES
 from stedi_assets.sample import write_feeds
 from tests.conformance.hostile import write_hostile_feeds
-from tests.support import ENGINES, REFERENCE, Outcome, Stedi
+from tests.support import ENGINES, REFERENCE, Outcome, Stedi, require_reference
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -53,7 +53,7 @@ def lakehouses(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[dict[str
     if write:
         write(source)
     elif not source.is_dir():
-        pytest.skip(f"the reference data is not at {source} (its licence forbids a copy in this repository)")
+        require_reference()
     environment = {"STEDI_SOURCE": str(source), **settings}
     stedis = {engine: Stedi(tmp_path / engine, environment, engine=engine) for engine in ENGINES}
     runs = {engine: stedi.materialize(*TABLES, "query_evidence") for engine, stedi in stedis.items()}

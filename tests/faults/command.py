@@ -13,8 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,16 +84,6 @@ def start(
     process = _forks.Process(target=_main, args=(dict(environment), arguments, output, at, prepare), daemon=True)
     process.start()
     return Run(process, output)
-
-
-@contextmanager
-def started(*args: Any, **options: Any) -> Iterator[Run]:
-    """The same for a block, after which it runs no more."""
-    run = start(*args, **options)
-    try:
-        yield run
-    finally:
-        run.kill()
 
 
 def _main(

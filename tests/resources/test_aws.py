@@ -52,6 +52,8 @@ def test_access_denied_names_the_missing_action_and_not_who_asked(
     assert said(denied).startswith(f"Could not do it: {action} is not allowed")
     assert "user" not in said(denied).replace("role or user", "")
     assert denied.value.allow_retries is False
+    assert denied.value.__suppress_context__  # Dagster keeps causes, and AWS's own words say who asked
+    assert denied.value.__cause__ is None
 
 
 def test_what_is_allowed_is_done(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:

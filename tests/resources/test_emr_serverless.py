@@ -186,7 +186,7 @@ def test_a_broken_promise_is_told_as_such_even_where_the_session_has_ended_too(e
 
 def test_an_error_of_the_query_itself_is_told_as_such(emr: EmrServerless) -> None:
     failed = run(lambda spark: spark.spark_session.sql("select * from nowhere").show())
-    assert "A query failed in the engine: TABLE_OR_VIEW_NOT_FOUND" in failed.failure
+    assert "A query failed in the engine: AnalysisException («not found»)" in failed.failure
     assert "EMR Serverless session" not in failed.failure
     assert len(emr.sessions) == 1
 
@@ -219,6 +219,7 @@ def test_no_token_is_in_any_log_event_or_error(
         done = run(end, instance)
         written = everything_written(instance, caplog.text + "".join(capfd.readouterr()), (used or [engine()])[0])
     assert done.result.success is (then == "ends")
+    assert ("is lost (UNAVAILABLE)" in written) is (then != "ends")
     assert emr.tokens
     assert "botocore" in written
     for token in emr.tokens:

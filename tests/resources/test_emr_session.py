@@ -87,6 +87,14 @@ def test_a_session_that_takes_too_long_to_start_is_terminated(emr: EmrServerless
     assert "STEDI_EMR_START_MINUTES" in sentence
 
 
+def start_and_end() -> None:
+    spark = engine()
+    try:
+        _ = spark.spark_session
+    finally:
+        spark.close()
+
+
 @pytest.mark.parametrize("ready", ["STARTED", "IDLE", "BUSY"])
 def test_a_session_is_used_as_soon_as_it_can_be(emr: EmrServerless, ready: str) -> None:
     emr.start_states = [ready]
@@ -104,11 +112,7 @@ def test_the_log_says_how_the_start_goes_on(
     monkeypatch.setattr(emr_session, "LONGEST_PAUSE", 0.001)
     emr.start_states = ["SUBMITTED"] * 5 + ["STARTING"] * 5 + ["IDLE"]
     caplog.set_level(logging.INFO)
-    spark = engine()
-    try:
-        _ = spark.spark_session
-    finally:
-        spark.close()
+    start_and_end()
     session = next(iter(emr.sessions))
     said = [record.getMessage() for record in caplog.records if session in record.getMessage()]
     assert said == [
@@ -125,11 +129,7 @@ def test_a_start_that_lasts_is_reported_again_and_again(
     monkeypatch.setattr(emr_session, "REPORT_EVERY", 0)
     emr.start_states = ["STARTING"] * 4 + ["IDLE"]
     caplog.set_level(logging.INFO)
-    spark = engine()
-    try:
-        _ = spark.spark_session
-    finally:
-        spark.close()
+    start_and_end()
     assert sum("is STARTING after" in record.getMessage() for record in caplog.records) == 3
 
 

@@ -87,7 +87,7 @@ def test_a_manifest_that_names_other_files_makes_nobody_read_or_remove_them(
     manifest["files"].append({**manifest["files"][0], "name": name, "sha256": "../" * 10 + "outside"})
     path.write_text(json.dumps(manifest))
     before = everything(tmp_path, but="lakehouse/landing")
-    with pytest.raises(OSError, match="names no file inside of"):
+    with pytest.raises(LandingError, match="names no file inside of"):
         landed.readable("customer", landed.landed("customer"))
     landing = landed.bring("customer")
     assert [file.name for file in landing.files] == ["1.json"]
@@ -148,4 +148,24 @@ def _constant(argument: ast.expr) -> bool:
     if isinstance(argument, ast.JoinedStr):
         names = [node for node in ast.walk(argument) if isinstance(node, ast.Name)]
         return all(name.id.isupper() for name in names)
+    if any(map(_makes_a_text, ast.walk(argument))):
+        return False
     return isinstance(argument, ast.Constant | ast.Call | ast.Compare | ast.BinOp | ast.UnaryOp)
+
+
+def _makes_a_text(node: ast.AST) -> bool:
+    """Whether a text is put together with something."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Mod):
+        return any(isinstance(side, ast.JoinedStr) or _is_text(side) for side in (node.left, node.right))
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _is_text(node.func.value)
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+@pytest.mark.parametrize(
+    "argument", ["'SELECT * FROM ' + name", "'{}'.format(name)", "'user = %r' % email", "f'{name}'", "name"]
+)
+def test_a_statement_that_is_made_of_something_is_noticed(argument: str) -> None:
+    assert not _constant(ast.parse(argument, mode="eval").body)

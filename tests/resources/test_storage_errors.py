@@ -39,12 +39,13 @@ def test_what_the_operating_system_refuses_is_told(number: int, remedy: str) -> 
     )
 
 
-def test_what_an_engine_was_refused_is_told_without_its_trace() -> None:
+def test_what_an_engine_was_refused_is_told_without_what_is_around_it() -> None:
+    """That is a trace, and may be a row."""
     from pyspark.errors import PySparkException
 
-    java = "Job aborted due to stage failure: Task 0\n  java.io.IOException: No space left on device\n\tat java.base/x"
+    java = "Job aborted\n  java.io.IOException: ann@example.org: No space left on device\n\tat java.base/x"
     assert told(PySparkException(java)) == (
-        "Could not stage walks: java.io.IOException: No space left on device. Make room in /lake, and run it again."
+        "Could not stage walks: No space left on device. Make room in /lake, and run it again."
     )
 
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import sqlglot
 
+from resources.query import EngineQuery
 from stedi_assets.contracts import TABLES
 from stedi_assets.evidence import PICTURED, picture_of, queries, tables_in
 from stedi_assets.sample import write_feeds
 from tests.support import Stedi
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 @pytest.fixture
@@ -55,3 +60,13 @@ def test_only_the_landing_pictures_show_personal_data() -> None:
     assert "ada" not in masked
     assert "1234" not in masked
     assert picture_of("customer_trusted", "SELECT 1", answer, 1).startswith(b"\x89PNG")
+
+
+def test_a_consent_dated_zero_or_before_is_none(spark: SparkSession) -> None:
+    customers = spark.createDataFrame([(1655564376361,), (0,), (-1,), (None,)], "sharewithresearchasofdate bigint")
+    answer = EngineQuery().run(queries()["consent_of_customer_trusted"], {"customer_trusted": lambda: customers})
+    assert dict(zip(answer.columns, answer.rows[0], strict=True)) == {
+        "customers": 4,
+        "with_consent": 1,
+        "without_consent": 3,
+    }

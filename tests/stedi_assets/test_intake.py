@@ -6,9 +6,11 @@ import gzip
 import json
 import re
 import threading
+from pathlib import Path
 
 import pytest
 
+from resources.landing_zone import Landing, LandingZone
 from stedi_assets.contracts import TABLES
 from stedi_assets.sample import write_feeds
 from tests.resources.test_locks import another_holds
@@ -144,3 +146,32 @@ def test_a_table_is_not_made_from_tables_of_another_consent_rule(sampled: Stedi)
     assert not outcome.success
     assert "was made under STEDI_CONSENT=customer, and this run asks for as-of-date" in outcome.failure
     assert sampled.materialize(*TABLES).success
+
+
+def test_the_second_delivery_is_what_the_page_of_the_asset_shows(stedi: Stedi) -> None:
+    stedi.deliver("accelerometer", [READING])
+    stedi.materialize(LANDING)
+    stedi.deliver("accelerometer", [{**READING, "x": number} for number in (7.0, 8.0, 9.0)], "2.json")
+    shown = stedi.materialize(LANDING).metadata(LANDING)["preview"]
+    assert sorted(record.data["x"] for record in shown.records) == [1.0, 7.0, 8.0, 9.0]
+
+
+def test_a_file_that_another_run_takes_away_meanwhile_is_missed_and_nothing_is_published(
+    stedi: Stedi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two machines may bring one feed to one bucket; engines take a missing file for an empty one."""
+    stedi.deliver("accelerometer", [READING])
+    stedi.deliver("accelerometer", [{**READING, "x": 7.0}], "2.json")
+    bring = LandingZone.bring
+
+    def disturbed(zone: LandingZone, feed: str) -> Landing:
+        landing = bring(zone, feed)
+        (Path(zone.root) / LANDING / "2.json").unlink()
+        return landing
+
+    with monkeypatch.context() as during:
+        during.setattr(LandingZone, "bring", disturbed)
+        outcome = stedi.materialize(LANDING)
+    assert "2.json among them: another run is bringing the same feed" in outcome.failure
+    assert outcome.materialized == set()
+    assert stedi.materialize(LANDING).metadata(LANDING)["dagster/row_count"] == 2

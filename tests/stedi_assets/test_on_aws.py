@@ -17,7 +17,7 @@ from stedi_assets.sample import write_feeds
 from tests.servers.emr_serverless import APPLICATION, ROLE, EmrServerless
 from tests.servers.ministack import Aws
 from tests.stedi_assets.test_reference import COUNTS
-from tests.support import REFERENCE, Outcome, Stedi, require
+from tests.support import REFERENCE, Outcome, Stedi, require_reference
 
 LANDING = [feed.landing.name for feed in FEEDS]
 
@@ -79,7 +79,7 @@ def evidence(stedi: StediOnAws) -> Outcome:
 def test_the_reference_data_on_emr_serverless_s3_glue_and_athena(
     stedi_on_aws: StediOnAws, aws: Aws, emr: EmrServerless
 ) -> None:
-    require(REFERENCE.is_dir(), f"the reference data is not at {REFERENCE}")
+    require_reference()
     stedi = stedi_on_aws
     stedi.environment |= {
         "STEDI_SOURCE": str(REFERENCE),

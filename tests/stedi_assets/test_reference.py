@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stedi_assets.sample import write_feeds
-from tests.support import REFERENCE, Stedi
+from tests.support import REFERENCE, Stedi, require_reference
 
 COUNTS = {
     "customer": {
@@ -33,11 +33,7 @@ COUNTS["as-of-date"] = {
 
 @pytest.mark.parametrize("consent", COUNTS)
 def test_the_reference_data_gives_the_reference_counts(stedi: Stedi, consent: str) -> None:
-    if not REFERENCE.is_dir():
-        pytest.skip(
-            f"the reference data is not at {REFERENCE}: unpack the folders customer, accelerometer and step_trainer of "
-            "Udacity's STEDI project there (its licence forbids a copy in this repository)"
-        )
+    require_reference()
     stedi.environment |= {"STEDI_SOURCE": str(REFERENCE), "STEDI_CONSENT": consent}
     assert stedi.materialize().success
     assert stedi.counts() == COUNTS[consent]
