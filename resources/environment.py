@@ -6,7 +6,8 @@ Belongs here: what is the same for every variable. Does not belong here: any var
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 from typing import NoReturn
 
 import click
@@ -26,6 +27,13 @@ def get(env: Environment, name: str, default: str = "") -> str:
 def reject(name: str, value: str, expected: str) -> NoReturn:
     """Raise SettingsError: this value cannot work, that one would."""
     raise SettingsError(f"{name}={value!r} is not usable: {expected}.")
+
+
+def refuse_unknown(env: Environment, prefix: str, names: Collection[str]) -> None:
+    """Raise SettingsError where a variable of that prefix has none of the names."""
+    for unknown in sorted(name for name in env if name.startswith(prefix) and name not in names):
+        meant = get_close_matches(unknown, names, n=1, cutoff=0)
+        raise SettingsError(f"There is no setting {unknown}: unset it. Is {meant[0]} what you mean?")
 
 
 def choice(env: Environment, name: str, allowed: tuple[str, ...]) -> str:

@@ -1,7 +1,7 @@
 """The landing zone: the feeds' raw files, byte for byte, and a manifest of what was brought when.
 
-Belongs here: finding a feed's files in the source, copying what is new or changed, and keeping the copies that engines
-read where they cannot read the files themselves (`copies.py`). Does not belong here: what a record means.
+Belongs here: copying what is new or changed in the source (`source.py`), and keeping the copies that engines read where
+they cannot read the files themselves (`copies.py`). Does not belong here: what a record means.
 
 Layout under the lakehouse's root, for each feed: `<name>/` holds the raw files and nothing else, so that an
 external table can lie over it; `landing/<name>/` holds `manifest.json` and the copies.
@@ -10,7 +10,6 @@ external table can lie over it; `landing/<name>/` holds `manifest.json` and the 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -23,7 +22,8 @@ from pydantic import PrivateAttr
 from resources.copies import copies, file_with, write_copy
 from resources.files import File, Folder, folder_at, side_by_side
 from resources.lines import FileShape
-from resources.manifest import NAME, SUFFIXES, UNREADABLE, LandedFile, Manifest, feed_files
+from resources.manifest import NAME, UNREADABLE, LandedFile, Manifest
+from resources.source import layouts, passed_over, source_files
 from resources.storage_errors import remedy_for
 
 
@@ -47,6 +47,11 @@ class Landing:
     def size(self) -> int:
         """Bytes of all landed files."""
         return sum(file.size for file in self.files)
+
+    @property
+    def kept(self) -> set[str]:
+        """Files that the source has no more."""
+        return {file.name for file in self.files}.difference(self.new, self.replaced, self.unchanged)
 
     @property
     def empty(self) -> list[str]:
@@ -113,7 +118,7 @@ class LandingZone(dg.ConfigurableResource[Any]):
                 landing.left_out, known = sorted(known), {}
             there = {file.name: file.size for file in self._folder(feed).files()}
             offered = self._offered(feed, known, there, landing)
-            landing.unreadable.update(dict.fromkeys(self._linked(feed), "a link to a folder, which is not followed"))
+            landing.unreadable.update(passed_over(self._origin, feed))
             if not offered and not known:
                 raise self._nothing_to_bring(feed, landing)
             landing.files = list(self._kept(known, there, offered, landing))
@@ -168,18 +173,13 @@ class LandingZone(dg.ConfigurableResource[Any]):
         """Where the feed's raw files lie."""
         return self._folder(feed).uri
 
-    def source_files(self, feed: str) -> Iterator[tuple[str, File]]:
+    def source_files(self, feed: str) -> list[tuple[str, File]]:
         """The feed's files in the source, each with its name for the landing zone."""
-        for layout in _layouts(feed):
-            if files := feed_files(self._origin(layout)):
-                yield from ((_landing_name(file.name), file) for file in files)
-                return
+        return source_files(self._origin, feed)
 
-    def _linked(self, feed: str) -> list[str]:
-        return [name for layout in _layouts(feed) for name in self._origin(layout).linked_folders()]
-
-    def _origin(self, layout: str) -> Folder:
-        return self._at(self.source, self.source_access).below(layout)
+    @property
+    def _origin(self) -> Folder:
+        return self._at(self.source, self.source_access)
 
     def _folder(self, feed: str) -> Folder:
         return self._at(self.root).below(f"{feed}_landing")
@@ -200,7 +200,7 @@ class LandingZone(dg.ConfigurableResource[Any]):
     def _refuse_itself_as_source(self, feed: str) -> None:
         """Bringing a folder into itself would clear its other files away as strays, or bring what was brought."""
         landed = self._folder(feed)
-        if any(self._origin(layout).holds(landed) for layout in _layouts(feed)):
+        if any(self._origin.below(layout).holds(landed) for layout in layouts(feed)):
             raise LandingError(
                 f"The feed {feed!r} would be brought from {self.source} into a part of itself, {landed.uri}. "
                 "Set STEDI_LAKEHOUSE or STEDI_SOURCE to another folder."
@@ -212,7 +212,7 @@ class LandingZone(dg.ConfigurableResource[Any]):
             return LandingError(f"No file of the feed {feed!r} in {self.source} can be read: {reasons}.")
         return LandingError(
             f"No .json or .json.gz file of the feed {feed!r} in {self.source}: looked for a folder "
-            f"{' or '.join(_layouts(feed))}. Set STEDI_SOURCE to the folder that has it."
+            f"{' or '.join(layouts(feed))}. Set STEDI_SOURCE to the folder that has it."
         )
 
     def _offered(
@@ -230,7 +230,7 @@ class LandingZone(dg.ConfigurableResource[Any]):
                 return f"{type(error).__name__}: {reason}"
 
         offered = {}
-        found = list(self.source_files(feed))
+        found = self.source_files(feed)
         for (name, file), seen in zip(found, side_by_side(look, found), strict=True):
             if isinstance(seen, str):
                 landing.unreadable[name] = seen
@@ -284,24 +284,6 @@ class LandingZone(dg.ConfigurableResource[Any]):
         kept = {file.name for file in files}
         for folder, wanted in ((self._folder(feed), kept), (self._beside(feed), copies(files).keys() | {NAME})):
             folder.remove(file.name for file in folder.files() if file.name not in wanted)
-
-
-def _layouts(feed: str) -> tuple[str, ...]:
-    return (f"{feed}/landing", f"{feed}s", f"{feed}_landing", feed)
-
-
-def _landing_name(original: str) -> str:
-    """A name that engines take literally: no blanks, globs, `=` or `%`. A changed name keeps a hash of the old.
-
-    No folder of it is named like a file, so that a file which becomes a folder of its name finds a place.
-    """
-    suffix = next(suffix for suffix in SUFFIXES if original.endswith(suffix))
-    stem = re.sub(r"\.json(\.gz)?/", "_json/", original.removesuffix(suffix))
-    parts = (re.sub(r"[^A-Za-z0-9._-]", "_", part)[-200:].lstrip("._") or "x" for part in stem.split("/"))
-    safe = "/".join(parts)
-    if safe + suffix == original:
-        return original
-    return f"{safe}-{hashlib.sha256(original.encode(errors='surrogateescape')).hexdigest()[:8]}{suffix}"
 
 
 def _missing(folder: Folder, names: Collection[str]) -> set[str]:

@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from resources.aws_settings import S3, Emr, athena_workgroup, emr_settings, s3_location, source_access
-from resources.environment import Environment, SettingsError, choice, get, matching, number, reject
+from resources.environment import Environment, SettingsError, choice, get, matching, number, refuse_unknown, reject
 
 __all__ = ["RESERVED", "SPARK_CONF_OF_OURS", "Consent", "Settings", "SettingsError"]
 
@@ -32,6 +32,26 @@ SPARK_CONF_OF_OURS = (
     "spark.connect.authenticate.token",
 )
 """Spark settings that nobody can replace: without them there is no engine to talk to."""
+
+
+NAMES = (
+    "STEDI_SOURCE",
+    "STEDI_LAKEHOUSE",
+    "STEDI_SPARK",
+    "STEDI_SPARK_CONF",
+    "STEDI_CONSENT",
+    "STEDI_DATABASE",
+    "STEDI_QUARANTINE_LIMIT",
+    "STEDI_SOURCE_ACCESS",
+    "STEDI_ATHENA_WORKGROUP",
+    "STEDI_EMR_APPLICATION_ID",
+    "STEDI_EMR_EXECUTION_ROLE_ARN",
+    "STEDI_EMR_START_MINUTES",
+    "STEDI_EMR_IDLE_MINUTES",
+    "STEDI_EMR_PRICES",
+    "STEDI_CODE_LOCATION",  # deploy/workspace.yaml reads it
+)
+"""Every variable that there is: another one of this prefix is a slip of the pen, and a rule that does not apply."""
 
 
 def cache_folder() -> Path:
@@ -65,6 +85,7 @@ class Settings:
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
         """Read the settings; SettingsError names the variable, its value and what is allowed."""
         env = os.environ if environment is None else environment
+        refuse_unknown(env, "STEDI_", NAMES)
         lakehouse = _lakehouse(env)
         on_aws = lakehouse.startswith(S3)
         engine = _engine(env, on_aws=on_aws)

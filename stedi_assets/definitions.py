@@ -57,6 +57,15 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
                 description="Bring the feeds and make every table of the lakehouse from them.",
             )
         ],
+        schedules=[
+            dg.ScheduleDefinition(
+                name="every_night",
+                job_name=JOB,
+                cron_schedule="0 3 * * *",
+                description="Bring what is new and make all tables anew: a withdrawn consent counts from then on. "
+                "Stopped until somebody starts it in the UI.",
+            )
+        ],
         # One process and one engine session for a whole run: starting an engine takes longer than most tables.
         executor=dg.in_process_executor,
     )

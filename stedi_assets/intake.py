@@ -26,6 +26,7 @@ from stedi_assets.delivery import Delivery
 from stedi_assets.publishing import (
     ACCEPTED,
     CODE,
+    SOURCE,
     Outcome,
     Stopwatch,
     Tables,
@@ -122,8 +123,8 @@ class Intake:
         version = self.tables.lakehouse.version(self.feed.records.name)
         if version is None:
             return None
-        read = (version.properties.get(FILES), version.properties.get(CODE))
-        if read != (landing.fingerprint, self.code_version):
+        read = tuple(map(version.properties.get, (FILES, CODE, SOURCE)))
+        if read != (landing.fingerprint, self.code_version, self.zone.source):
             return None
         try:
             self.tables.frame(self.feed.records.name)
@@ -145,7 +146,7 @@ class Intake:
             outcome = self._judge(landing, delivered, read)
             watch.lap("audit")
             yield from outcome.for_dagster(context)
-            origin = provenance(context.run_id, self.code_version, self.settings.consent, {})
+            origin = provenance(context.run_id, self.code_version, self.settings.consent, self.zone.source, {})
             facts = {
                 FILES: landing.fingerprint,
                 ACCEPTED: str(delivered.accepted),
@@ -176,6 +177,8 @@ class Intake:
         file = self.zone.file_with(self.feed.name, landing, text) if text else None
         unknown = delivery.unknown_fields(landing, self.feed)
         hint = f" In {file}, for example, {reason}." if file else ""
+        if file in landing.kept:
+            hint += f" The source has it no more: to take it back, remove it from {self.zone.uri(self.feed.name)} too."
         return hint + (f" Fields that the feed has not had so far: {delivery.told(unknown)}." if unknown else "")
 
     def _numbers(self, landing: Landing, delivered: Delivery) -> dict[str, Any]:

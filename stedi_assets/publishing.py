@@ -29,6 +29,7 @@ ACCEPTED = "stedi.accepted"
 CODE = "stedi.code-version"
 CONSENT_RULE = "stedi.consent"
 INPUTS = "stedi.inputs"
+SOURCE = "stedi.source"
 
 _FEED_OF = {feed.landing.name: feed for feed in FEEDS}
 _RECORDS = {feed.records.name: feed.records for feed in FEEDS}
@@ -71,6 +72,18 @@ class Tables:
                     f"anew first: dagster asset materialize -m stedi_assets --select '+{name}'",
                     allow_retries=False,
                 )
+
+    def source(self, names: Iterable[str]) -> str:
+        """The source whose feeds these tables are made of, as far as known; dg.Failure where there are two."""
+        made_of = {source: name for name in names if (source := self.version(name).properties.get(SOURCE))}
+        if len(made_of) > 1:
+            told = ", ".join(f"{name} of {source}" for source, name in sorted(made_of.items()))
+            raise dg.Failure(
+                f"Feeds of two sources never mix: {told}. Make all tables of one: "
+                "dagster asset materialize -m stedi_assets --select '*'",
+                allow_retries=False,
+            )
+        return next(iter(made_of), "")
 
     @property
     def snapshots(self) -> dict[str, int]:
@@ -193,12 +206,15 @@ def refuse_if_broken(outcome: Outcome, asset: str, *, served: bool) -> None:
         raise dg.Failure(description=sentence, allow_retries=False)
 
 
-def provenance(run_id: str, code_version: str, consent: Consent, inputs: Mapping[str, int]) -> dict[str, str]:
+def provenance(
+    run_id: str, code_version: str, consent: Consent, source: str, inputs: Mapping[str, int]
+) -> dict[str, str]:
     """Where a version comes from, as the commit records it."""
     return {
         "stedi.run-id": run_id,
         CODE: code_version,
         CONSENT_RULE: consent.value,
+        SOURCE: source,
         INPUTS: json.dumps(inputs, sort_keys=True),
     }
 

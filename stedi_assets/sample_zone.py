@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from resources.files import File
@@ -13,7 +12,7 @@ from stedi_assets.sample import ensure_feeds
 class SampleZone(LandingZone):
     """Brings the sample feeds, generated into `source`."""
 
-    def source_files(self, feed: str) -> Iterator[tuple[str, File]]:
+    def source_files(self, feed: str) -> list[tuple[str, File]]:
         """The generated files."""
         ensure_feeds(Path(self.source))
         return super().source_files(feed)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
+import dagster as dg
 
 from resources.engine_errors import QueryError, analysed, query_error
 from resources.lakehouse import Lakehouse
@@ -41,13 +42,22 @@ def lakehouse(settings: Settings | None = None) -> Iterator[SparkSession]:
         spark.close()
 
 
+@contextmanager
+def told_alone() -> Iterator[None]:
+    """End the command with the sentence of what failed, and no traceback."""
+    try:
+        yield
+    except dg.Failure as error:
+        raise click.ClickException(error.description or "") from None
+
+
 @click.command(context_settings={"ignore_unknown_options": True})  # a statement may start with a comment
 @click.argument("statement")
 def main(statement: str) -> None:
     """Run one SQL statement over the lakehouse's tables, and print its rows."""
     from pyspark.errors import PySparkException
 
-    with lakehouse() as spark:
+    with told_alone(), lakehouse() as spark:
         try:
             click.echo(analysed(spark.sql(statement)).toArrow().to_pandas().to_string(index=False))
         except QueryError as error:

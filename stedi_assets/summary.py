@@ -18,6 +18,7 @@ from resources.settings import Settings
 from stedi_assets.contracts import TABLES
 from stedi_assets.definitions import build_definitions, build_resources
 from stedi_assets.publishing import published_rows
+from stedi_assets.sql import told_alone
 
 if TYPE_CHECKING:
     from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
@@ -38,7 +39,7 @@ def main() -> None:
         instance = dg.DagsterInstance.get()
     except DagsterHomeNotSetError as error:
         raise click.ClickException("DAGSTER_HOME is not set: export DAGSTER_HOME=$PWD/.dagster") from error
-    with instance:
+    with instance, told_alone():
         console.print(summary(instance, settings))
 
 

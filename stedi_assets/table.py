@@ -96,6 +96,7 @@ class LakehouseTable:
         watch = Stopwatch()
         frame = tables.bind(self.function)
         tables.refuse_another_rule(self.inputs)
+        source = tables.source(self.inputs)
         staged = tables.lakehouse.stage(frame, self.contract, context.run_id)
         try:
             watch.lap("compute")
@@ -112,7 +113,8 @@ class LakehouseTable:
             watch.lap("audit")
             yield from outcome.for_dagster(context)
             # What only the audits read counts too: executed alone, they must find what they found here.
-            origin = provenance(context.run_id, self.code_version(tables.consent), tables.consent, tables.snapshots)
+            version_of_code = self.code_version(tables.consent)
+            origin = provenance(context.run_id, version_of_code, tables.consent, source, tables.snapshots)
             version = publish_or_discard(tables.lakehouse, staged, outcome, self.name, origin)
             watch.lap("publish")
         finally:

@@ -1,6 +1,6 @@
 """The Dagster UI as people use it: a real `dagster dev`, a real browser, and clicks.
 
-What each test saw at its end lies in `screenshots/` afterwards, also where it failed. With STEDI_UPDATE_PICTURES=1
+What each test saw at its end lies in `screenshots/` afterwards, also where it failed. With UPDATE_PICTURES=1
 the pictures in `docs/` are made anew.
 """
 
@@ -199,7 +199,7 @@ def save(page: Page, name: str, *, picture: bool = False, clip: FloatRect | None
     SCREENSHOTS.mkdir(exist_ok=True)
     path = SCREENSHOTS / f"{name}.png"
     page.screenshot(path=path, clip=clip)
-    if picture and os.environ.get("STEDI_UPDATE_PICTURES"):
+    if picture and os.environ.get("UPDATE_PICTURES"):
         DOCS.mkdir(exist_ok=True)
         with Image.open(path) as image:
             small(image.convert("RGB")).save(DOCS / path.name, optimize=True)

@@ -259,7 +259,8 @@ def test_files_that_another_engine_s_version_has_taken_over_are_no_leftover(
     table.maintenance.expire_snapshots().by_id(first.snapshot_id).commit()
     monkeypatch.setattr(s3_staging, "ABANDONED", timedelta(0))
     house.stage(EVE).area.discard()
-    assert house.rows() == sorted([ANN, BOB], key=repr)
+    # As any reader of Iceberg does; the engine would not read PyIceberg's own files, whose texts are of another kind.
+    assert {row["user"] for row in house.iceberg.scan().to_arrow().to_pylist()} == {ANN[0], BOB[0]}
 
 
 def test_data_whose_table_the_catalog_has_lost_is_no_leftover(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,8 +21,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resources.landing_zone import Landing, LandingError, LandingZone, _landing_name
+from resources.landing_zone import Landing, LandingError, LandingZone
 from resources.lines import FileShape
+from resources.source import landing_name
 from tests.support import require
 
 ONE = b'{"email": "ann@x.se"}\n'
@@ -796,9 +797,19 @@ names = st.lists(parts, min_size=1, max_size=3).flatmap(
 
 @given(names, names)
 def test_landing_names_are_literal_keep_their_suffix_and_never_meet(one: str, other: str) -> None:
-    landed = _landing_name(one)
+    landed = landing_name(one)
     assert re.fullmatch(r"([A-Za-z0-9-][A-Za-z0-9._-]*/)*[A-Za-z0-9-][A-Za-z0-9._-]*", landed)
     assert landed.endswith(".json.gz") == one.endswith(".json.gz")
     assert landed.endswith((".json", ".json.gz"))
     assert not any(folder.endswith((".json", ".json.gz")) for folder in landed.split("/")[:-1])
-    assert (landed == _landing_name(other)) == (one == other)
+    assert (landed == landing_name(other)) == (one == other)
+
+
+def test_a_second_folder_of_the_feed_is_not_read_and_that_is_said(zone: Zone) -> None:
+    zone.deliver("1.json", ONE)
+    second = zone.source / "customer_landing"
+    second.mkdir()
+    (second / "2.json").write_bytes(TWO)
+    landing = zone.bring()
+    assert landing.new == ["1.json"]
+    assert landing.unreadable == {"customer_landing/2.json": "the feed is read from customers/ alone"}

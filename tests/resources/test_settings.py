@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,25 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.local_spark import CONNECT_SERVER
-from resources.settings import SPARK_CONF_OF_OURS, Consent, Settings, SettingsError
+from resources.settings import NAMES, SPARK_CONF_OF_OURS, Consent, Settings, SettingsError
 from tests.support import ROOT
-
-VARIABLES = (
-    "STEDI_SOURCE",
-    "STEDI_LAKEHOUSE",
-    "STEDI_SPARK",
-    "STEDI_CONSENT",
-    "STEDI_DATABASE",
-    "STEDI_QUARANTINE_LIMIT",
-    "STEDI_SPARK_CONF",
-    "STEDI_SOURCE_ACCESS",
-    "STEDI_ATHENA_WORKGROUP",
-    "STEDI_EMR_APPLICATION_ID",
-    "STEDI_EMR_EXECUTION_ROLE_ARN",
-    "STEDI_EMR_IDLE_MINUTES",
-    "STEDI_EMR_START_MINUTES",
-    "STEDI_EMR_PRICES",
-)
 
 
 def refusal(name: str, value: str) -> str:
@@ -75,14 +59,14 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
 
 
 def test_the_environment_is_that_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in VARIABLES:
+    for name in NAMES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("STEDI_CONSENT", "as-of-date")
     assert Settings.from_environment().consent is Consent.AS_OF_DATE
 
 
 @pytest.mark.parametrize("value", ["", "  ", "\t"])
-@pytest.mark.parametrize("name", VARIABLES)
+@pytest.mark.parametrize("name", NAMES)
 def test_an_empty_variable_is_the_default(name: str, value: str) -> None:
     assert Settings.from_environment({name: value}) == Settings.from_environment({})
 
@@ -222,3 +206,14 @@ def test_the_command_line_shows_the_sentence_and_no_traceback(tmp_path: Path) ->
     assert "STEDI_CONSENT='maybe' is not usable: set it to 'customer' or 'as-of-date'." in shown
     assert "Traceback" not in shown
     assert 'File "' not in shown
+
+
+def test_a_setting_that_does_not_exist_is_refused_with_the_one_that_may_be_meant() -> None:
+    """A misspelt STEDI_CONSENT must not let the laxer rule apply."""
+    with pytest.raises(SettingsError, match=r"There is no setting STEDI_CONSNET: unset it\. Is STEDI_CONSENT what"):
+        Settings.from_environment({"STEDI_CONSNET": "as-of-date"})
+
+
+def test_the_readme_tells_every_setting() -> None:
+    told = set(re.findall(r"^\| `(STEDI_\w+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE))
+    assert told == {*NAMES} - {"STEDI_CODE_LOCATION"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import shutil
 import threading
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from resources.landing_zone import Landing, LandingZone
 from stedi_assets.contracts import TABLES
 from stedi_assets.sample import write_feeds
 from tests.resources.test_locks import another_holds
+from tests.stedi_assets.examples import deliver_all
 from tests.support import Stedi
 
 READING = {"user": "ada@example.com", "timestamp": 1655564376361, "x": 1.0, "y": -0.5, "z": 0.25}
@@ -175,3 +177,26 @@ def test_a_file_that_another_run_takes_away_meanwhile_is_missed_and_nothing_is_p
     assert "2.json among them: another run is bringing the same feed" in outcome.failure
     assert outcome.materialized == set()
     assert stedi.materialize(LANDING).metadata(LANDING)["dagster/row_count"] == 2
+
+
+def test_a_bad_file_that_the_source_has_no_more_is_told_with_how_to_take_it_back(stedi: Stedi) -> None:
+    stedi.deliver("accelerometer", [READING] * 9)
+    bad = stedi.deliver("accelerometer", [{**READING, "timestamp": None}] * 9, "2.json")
+    assert "take it back" not in stedi.materialize(LANDING).failure
+    bad.unlink()
+    failure = stedi.materialize(LANDING).failure
+    assert "The source has it no more: to take it back, remove it from file:///" in failure
+    (Path(stedi.lakehouse.root) / LANDING / "2.json").unlink()
+    assert stedi.materialize(LANDING).metadata(LANDING)["dagster/row_count"] == 9
+
+
+def test_tables_are_never_made_from_feeds_of_two_sources(stedi: Stedi) -> None:
+    deliver_all(stedi)
+    assert stedi.materialize().success
+    shutil.copytree(stedi.source, stedi.folder / "elsewhere")
+    stedi.environment["STEDI_SOURCE"] = str(stedi.folder / "elsewhere")
+    outcome = stedi.materialize("customer_landing", "customer_trusted", "accelerometer_trusted")
+    assert outcome.materialized == {"customer_landing", "customer_trusted"}
+    assert "Feeds of two sources never mix: " in outcome.failure
+    assert f"accelerometer_landing of {stedi.folder}" in outcome.failure
+    assert stedi.materialize().success
