@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -212,8 +211,3 @@ def test_a_setting_that_does_not_exist_is_refused_with_the_one_that_may_be_meant
     """A misspelt STEDI_CONSENT must not let the laxer rule apply."""
     with pytest.raises(SettingsError, match=r"There is no setting STEDI_CONSNET: unset it\. Is STEDI_CONSENT what"):
         Settings.from_environment({"STEDI_CONSNET": "as-of-date"})
-
-
-def test_the_readme_tells_every_setting() -> None:
-    told = set(re.findall(r"^\| `(STEDI_\w+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE))
-    assert told == {*NAMES} - {"STEDI_CODE_LOCATION"}
