@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from resources.settings import Settings, cache_folder
-from tests.servers.emr_serverless import APPLICATION, ROLE, EmrServerless, Fault, denied
+from tests.servers.emr_serverless import APPLICATION, CALLER, ROLE, EmrServerless, Fault, denied
 from tests.servers.ministack import Aws
 from tests.stedi_assets.marked import MARKS, deliver_marked, found_in, marks_in
 from tests.stedi_assets.private_runs import FAIL, SUCCEED
@@ -158,6 +158,7 @@ def test_no_run_on_aws_tells_a_secret_or_who_somebody_is(
         assert elsewhere.run([*MATERIALIZE, "query_evidence"], STEDI_ATHENA_WORKGROUP="nobodys").returncode == 1
     assert len(emr.tokens) >= 1
     secrets = [*emr.tokens, *(user["AWS_SECRET_ACCESS_KEY"] for user in (pipeline, stranger))]
+    secrets.append(CALLER.rpartition("/")[2])  # whom AWS names where it refuses
     assert all(len(secret) > 8 for secret in secrets)
     assert found_in(elsewhere.folder, secrets) == {}
     assert b"ASSET_CHECK_EVALUATION" in elsewhere.fill()
