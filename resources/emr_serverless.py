@@ -19,7 +19,7 @@ from resources.aws import AwsError, client, explained
 from resources.emr_bill import Bill
 from resources.emr_releases import SPARK_OF, require_suitable
 from resources.emr_session import EmrSession
-from resources.spark import EngineUnavailableError, SparkEngine
+from resources.spark import SECONDS_TO_CLOSE, EngineUnavailableError, SparkEngine, at_most
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession as PySparkSession
@@ -113,7 +113,7 @@ class EmrServerlessSpark(SparkEngine):
             self._current.terminate()
             self._current = None
         if self._channel is not None:
-            self._channel.close()
+            at_most(SECONDS_TO_CLOSE, self._channel.close)
             self._channel = None
 
     def close(self) -> None:

@@ -11,9 +11,10 @@ import gc
 import logging
 import os
 import sys
+import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -26,6 +27,9 @@ from resources.progress import ProgressLog
 if TYPE_CHECKING:
     from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
+
+
+SECONDS_TO_CLOSE = 10.0
 
 
 class EngineError(dg.Failure):
@@ -124,9 +128,16 @@ class SparkEngine(dg.ConfigurableResource[Any], ABC):
         session, self._session = self._session, None
         try:
             if session is not None:
-                session.stop()
+                at_most(SECONDS_TO_CLOSE, session.stop)
         finally:
             self.stop()
+
+
+def at_most(seconds: float, end: Callable[[], None]) -> None:
+    """Call it, but wait no longer: an interrupt in the moment of sending may have left gRPC's lock taken for ever."""
+    ending = threading.Thread(target=end, daemon=True)
+    ending.start()
+    ending.join(seconds)
 
 
 def _is_of_a_query(error: Exception) -> TypeGuard[PySparkException]:

@@ -22,10 +22,7 @@ def test_a_run_that_is_terminated_publishes_nothing_half_made_and_leaves_nothing
     scene: Scene, tmp_path: Path, rounds: Callable[[int, int], int]
 ) -> None:
     signals = [signal.SIGINT, signal.SIGTERM]
-    # A signal that comes in the very moment in which gRPC sends a query can leave its lock taken, and the run then
-    # hangs: known, not mended yet, and not for every run of the tests to stumble over.
-    phases = [phase for phase in PHASES if phase != COMPUTES or rounds(0, 1)]
-    for number, phase in enumerate(phases):
+    for number, phase in enumerate(PHASES):
         for sign in [signals[number % 2]] if rounds(1, 2) == 1 else signals:
             before, waits = scene.put_back(), tmp_path / f"{phase} {sign}"
             run = scene.start(at=At(phase, waits=waits))
