@@ -8,7 +8,6 @@ suit (`emr_releases.py`), the bill (`emr_bill.py`).
 from __future__ import annotations
 
 import logging
-import os
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from resources.aws import AwsError, client, explained
 from resources.emr_bill import Bill
 from resources.emr_releases import SPARK_OF, require_suitable
 from resources.emr_session import EmrSession
-from resources.spark import SECONDS_TO_CLOSE, EngineUnavailableError, SparkEngine, at_most
+from resources.spark import EngineUnavailableError, SparkEngine, connect
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession as PySparkSession
@@ -113,7 +112,7 @@ class EmrServerlessSpark(SparkEngine):
             self._current.terminate()
             self._current = None
         if self._channel is not None:
-            at_most(SECONDS_TO_CLOSE, self._channel.close)
+            self._channel.close()
             self._channel = None
 
     def close(self) -> None:
@@ -167,17 +166,12 @@ class EmrServerlessSpark(SparkEngine):
         }
 
     def _connect(self, session: EmrSession) -> PySparkSession:
-        from pyspark.sql.connect.session import SparkSession
-
         from resources.emr_channel import AuthToken, EmrChannel, WhileItLives
 
-        os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"  # as `builder.remote` does: functions are then Spark Connect's
         self._channel = EmrChannel(AuthToken(session.endpoint))
-        spark: Any = SparkSession.builder.channelBuilder(self._channel).create()
-        spark.client.set_retry_policies([WhileItLives(lambda: session.is_alive(RETRY_LOOK))])
+        spark = connect(self._channel, WhileItLives(lambda: session.is_alive(RETRY_LOOK)))
         self._spark_version = spark.version
-        connected: PySparkSession = spark
-        return connected
+        return spark
 
     def _tell_bill(self, context: dg.InitResourceContext) -> None:
         try:

@@ -77,7 +77,9 @@ class LocalSpark(SparkEngine):
                 self._jvm = SparkContext._gateway
         service = getattr(jvm, "org.apache.spark.sql.connect.service.SparkConnectService$")
         port = getattr(service, "MODULE$").localPort()
-        return connect(f"sc://localhost:{port}/;token={token}")
+        from pyspark.sql.connect.client import DefaultChannelBuilder
+
+        return connect(DefaultChannelBuilder(f"sc://localhost:{port}/;token={token}"))
 
     def stop(self) -> None:
         """End the JVM. It also ends by itself when this process does, however that happens."""

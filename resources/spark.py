@@ -11,10 +11,9 @@ import gc
 import logging
 import os
 import sys
-import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -27,9 +26,8 @@ from resources.progress import ProgressLog
 if TYPE_CHECKING:
     from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
-
-
-SECONDS_TO_CLOSE = 10.0
+    from pyspark.sql.connect.client import DefaultChannelBuilder
+    from pyspark.sql.connect.client.retries import RetryPolicy
 
 
 class EngineError(dg.Failure):
@@ -128,16 +126,9 @@ class SparkEngine(dg.ConfigurableResource[Any], ABC):
         session, self._session = self._session, None
         try:
             if session is not None:
-                at_most(SECONDS_TO_CLOSE, session.stop)
+                session.stop()
         finally:
             self.stop()
-
-
-def at_most(seconds: float, end: Callable[[], None]) -> None:
-    """Call it, but wait no longer: an interrupt in the moment of sending may have left gRPC's lock taken for ever."""
-    ending = threading.Thread(target=end, daemon=True)
-    ending.start()
-    ending.join(seconds)
 
 
 def _is_of_a_query(error: Exception) -> TypeGuard[PySparkException]:
@@ -146,13 +137,21 @@ def _is_of_a_query(error: Exception) -> TypeGuard[PySparkException]:
     return module is not None and isinstance(error, module.PySparkException)
 
 
-def connect(url: str) -> SparkSession:
-    """A session of an engine on this machine. If that has died, a query says so at once, not after ten minutes."""
-    from pyspark.sql import SparkSession
-    from pyspark.sql.connect.client.retries import DefaultPolicy
+def connect(builder: DefaultChannelBuilder, policy: RetryPolicy | None = None) -> SparkSession:
+    """A session of the engine behind the channel.
 
-    session: Any = SparkSession.builder.remote(url).create()
-    session.client.set_retry_policies([DefaultPolicy(max_retries=3)])
+    Without a `policy`, it is one on this machine: if that has died, a query says so at once, not after ten minutes.
+    """
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+    from pyspark.sql.connect.session import SparkSession as ConnectSession
+
+    from resources.interrupts import CallsElsewhere
+
+    os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"  # as `builder.remote` does: functions are then Spark Connect's
+    open_channel = builder.toChannel
+    builder.toChannel = lambda: CallsElsewhere(open_channel())  # type: ignore[method-assign]
+    session: Any = ConnectSession.builder.channelBuilder(builder).create()
+    session.client.set_retry_policies([policy or DefaultPolicy(max_retries=3)])
     connected: SparkSession = session
     return connected
 
@@ -179,7 +178,9 @@ class EmbeddedSpark(SparkEngine):
         self._server = SparkConnectServer("127.0.0.1", 0)
         self._server.start(background=True)
         _, port = self._server.listening_address
-        return connect(f"sc://127.0.0.1:{port}")
+        from pyspark.sql.connect.client import DefaultChannelBuilder
+
+        return connect(DefaultChannelBuilder(f"sc://127.0.0.1:{port}"))
 
     def stop(self) -> None:
         """Stop the server."""

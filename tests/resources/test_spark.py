@@ -84,15 +84,15 @@ def test_a_closed_engine_can_be_used_again() -> None:
 
 
 def test_an_engine_that_starts_but_cannot_be_reached_is_stopped_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pyspark.sql import SparkSession
+    from pyspark.sql.connect.client import DefaultChannelBuilder
 
     ports = []
 
-    def unreachable(builder: SparkSession.Builder, url: str) -> SparkSession.Builder:
-        ports.append(int(url.rpartition(":")[2]))
+    def unreachable(builder: DefaultChannelBuilder) -> None:
+        ports.append(int(builder.endpoint.rpartition(":")[2]))
         raise ConnectionError("no route to the engine")
 
-    monkeypatch.setattr(SparkSession.Builder, "remote", unreachable)
+    monkeypatch.setattr(DefaultChannelBuilder, "toChannel", unreachable)
     engine = EmbeddedSpark()
     with pytest.raises(ConnectionError):
         _ = engine.spark_session
