@@ -13,8 +13,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import grpc
-from pyspark.sql.connect.client import DefaultChannelBuilder
 from pyspark.sql.connect.client.retries import DefaultPolicy
+
+from resources.channel import CallsElsewhere, ConnectChannel
 
 HEADER = "x-aws-proxy-auth"
 HTTPS = 443
@@ -70,7 +71,7 @@ class AuthToken(grpc.AuthMetadataPlugin):  # type: ignore[misc]
         self._renew = self._expires - min(RENEW_BEFORE, (self._expires - now) / 2)
 
 
-class EmrChannel(DefaultChannelBuilder):
+class EmrChannel(ConnectChannel):
     """How pyspark reaches the session. The endpoint is a URL or a host; the port is 443 unless it has another."""
 
     def __init__(self, token: AuthToken) -> None:
@@ -85,7 +86,8 @@ class EmrChannel(DefaultChannelBuilder):
     def toChannel(self) -> grpc.Channel:  # noqa: N802
         """Open the channel: TLS with the usual certificates, and the token for every call."""
         tls, token = grpc.ssl_channel_credentials(), grpc.metadata_call_credentials(self._token)
-        self._opened = self._secure_channel(self.endpoint, grpc.composite_channel_credentials(tls, token))
+        channel = self._secure_channel(self.endpoint, grpc.composite_channel_credentials(tls, token))
+        self._opened = CallsElsewhere(channel)
         return self._opened
 
     def close(self) -> None:

@@ -12,13 +12,14 @@ import shutil
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from io import BufferedReader, RawIOBase
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
+from resources.interrupts import elsewhere
 from resources.lines import CHUNK
 from resources.locks import held
 
@@ -214,7 +215,21 @@ def folder_at(location: str, access: str = "credentials") -> Folder:
 def side_by_side(do: Callable[[One], Result], each: Iterable[One]) -> list[Result]:
     """What `do` gives for each, a few at a time: most of a file's time is waiting for a disk or for S3.
 
-    Raises what the first one raises that fails; what has not begun by then is left undone.
+    Raises what the first one raises that fails; what has not begun by then, or by an interrupt, is left undone.
     """
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(do, each))
+    over = False
+
+    def one(what: One) -> Result:
+        if over:
+            raise CancelledError
+        return do(what)
+
+    def every() -> list[Result]:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return list(pool.map(one, each))
+
+    try:
+        done: list[Result] = elsewhere(every)
+        return done
+    finally:
+        over = True

@@ -9,11 +9,8 @@ external table can lie over it; `landing/<name>/` holds `manifest.json` and the 
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
@@ -21,57 +18,11 @@ from pydantic import PrivateAttr
 
 from resources.copies import copies, file_with, write_copy
 from resources.files import File, Folder, folder_at, side_by_side
+from resources.landing import Landing
 from resources.lines import FileShape
 from resources.manifest import NAME, UNREADABLE, LandedFile, Manifest
 from resources.source import layouts, passed_over, source_files
 from resources.storage_errors import remedy_for
-
-
-@dataclass
-class Landing:
-    """What bringing one feed did, and what its landing zone holds now.
-
-    `duplicates` maps a file to the one that has its content; `unreadable` maps a file to what went wrong; `left_out`
-    are the files of another source that the landing zone held before.
-    """
-
-    files: list[LandedFile]
-    new: list[str] = field(default_factory=list)
-    replaced: list[str] = field(default_factory=list)
-    unchanged: list[str] = field(default_factory=list)
-    duplicates: dict[str, str] = field(default_factory=dict)
-    unreadable: dict[str, str] = field(default_factory=dict)
-    left_out: list[str] = field(default_factory=list)
-
-    @property
-    def size(self) -> int:
-        """Bytes of all landed files."""
-        return sum(file.size for file in self.files)
-
-    @property
-    def kept(self) -> set[str]:
-        """Files that the source has no more."""
-        return {file.name for file in self.files}.difference(self.new, self.replaced, self.unchanged)
-
-    @property
-    def empty(self) -> list[str]:
-        """Files that hold nothing but blanks."""
-        return [file.name for file in self.files if file.shape is FileShape.EMPTY]
-
-    @property
-    def rewritten(self) -> list[str]:
-        """Files that no engine reads line by line, and that were therefore rewritten as lines beside."""
-        return [file.name for file in self.files if file.shape.needs_rewriting]
-
-    @property
-    def fields(self) -> Counter[str]:
-        """The fields that a sample of the records has, and in how many files each was seen."""
-        return Counter(name for file in self.files for name in file.fields)
-
-    @property
-    def fingerprint(self) -> str:
-        """Equal for equal sets of contents, whatever the files' names and dates."""
-        return hashlib.sha256("\n".join(sorted(file.sha256 for file in self.files)).encode()).hexdigest()[:16]
 
 
 class LandingError(dg.Failure):
@@ -117,8 +68,10 @@ class LandingZone(dg.ConfigurableResource[Any]):
             if origin not in (None, self.source):
                 landing.left_out, known = sorted(known), {}
             there = {file.name: file.size for file in self._folder(feed).files()}
-            offered = self._offered(feed, known, there, landing)
-            landing.unreadable.update(passed_over(self._origin, feed))
+            found = self.source_files(feed)
+            offered = self._offered(found, known, there, landing)
+            if found:
+                landing.unreadable.update(passed_over(self._origin, feed, found[0][1].folder))
             if not offered and not known:
                 raise self._nothing_to_bring(feed, landing)
             landing.files = list(self._kept(known, there, offered, landing))
@@ -216,10 +169,14 @@ class LandingZone(dg.ConfigurableResource[Any]):
         )
 
     def _offered(
-        self, feed: str, known: Mapping[str, LandedFile], there: Mapping[str, int], landing: Landing
+        self,
+        found: list[tuple[str, File]],
+        known: Mapping[str, LandedFile],
+        there: Mapping[str, int],
+        landing: Landing,
     ) -> dict[str, tuple[File, LandedFile]]:
-        def look(found: tuple[str, File]) -> LandedFile | str:
-            name, file = found
+        def look(one: tuple[str, File]) -> LandedFile | str:
+            name, file = one
             before = known.get(name)
             if before and (before.size, before.stamp, before.size) == (file.size, file.stamp, there.get(name)):
                 return before
@@ -230,7 +187,6 @@ class LandingZone(dg.ConfigurableResource[Any]):
                 return f"{type(error).__name__}: {reason}"
 
         offered = {}
-        found = self.source_files(feed)
         for (name, file), seen in zip(found, side_by_side(look, found), strict=True):
             if isinstance(seen, str):
                 landing.unreadable[name] = seen

@@ -77,9 +77,9 @@ class LocalSpark(SparkEngine):
                 self._jvm = SparkContext._gateway
         service = getattr(jvm, "org.apache.spark.sql.connect.service.SparkConnectService$")
         port = getattr(service, "MODULE$").localPort()
-        from pyspark.sql.connect.client import DefaultChannelBuilder
+        from resources.channel import ConnectChannel
 
-        return connect(DefaultChannelBuilder(f"sc://localhost:{port}/;token={token}"))
+        return connect(ConnectChannel(f"sc://localhost:{port}/;token={token}"))
 
     def stop(self) -> None:
         """End the JVM. It also ends by itself when this process does, however that happens."""

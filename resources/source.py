@@ -25,14 +25,17 @@ def source_files(source: Folder, feed: str) -> list[tuple[str, File]]:
     return []
 
 
-def passed_over(source: Folder, feed: str) -> dict[str, str]:
-    """What looks like a part of the feed and is not read, and why: a second folder's files, links to folders."""
+def passed_over(source: Folder, feed: str, read: Folder) -> dict[str, str]:
+    """What looks like a part of the feed and is not in the folder that is read, and why."""
     *usual, _ = layouts(feed)  # the last one also holds what else is called like the feed
-    found = {layout: feed_files(source.below(layout)) for layout in usual}
-    chosen, *others = [layout for layout in usual if found[layout]] or [layouts(feed)[-1]]
+    others = {layout: source.below(layout) for layout in usual if source.below(layout) != read}
     return {
-        **dict.fromkeys(source.below(chosen).linked_folders(), "a link to a folder, which is not followed"),
-        **{f"{one}/{file.name}": f"the feed is read from {chosen}/ alone" for one in others for file in found[one]},
+        **dict.fromkeys(read.linked_folders(), "a link to a folder, which is not followed"),
+        **{
+            f"{layout}/{file.name}": f"the feed is read from {read.uri} alone"
+            for layout, folder in others.items()
+            for file in feed_files(folder)
+        },
     }
 
 

@@ -26,8 +26,9 @@ from resources.progress import ProgressLog
 if TYPE_CHECKING:
     from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
-    from pyspark.sql.connect.client import DefaultChannelBuilder
     from pyspark.sql.connect.client.retries import RetryPolicy
+
+    from resources.channel import ConnectChannel
 
 
 class EngineError(dg.Failure):
@@ -137,7 +138,7 @@ def _is_of_a_query(error: Exception) -> TypeGuard[PySparkException]:
     return module is not None and isinstance(error, module.PySparkException)
 
 
-def connect(builder: DefaultChannelBuilder, policy: RetryPolicy | None = None) -> SparkSession:
+def connect(channel: ConnectChannel, policy: RetryPolicy | None = None) -> SparkSession:
     """A session of the engine behind the channel.
 
     Without a `policy`, it is one on this machine: if that has died, a query says so at once, not after ten minutes.
@@ -145,12 +146,8 @@ def connect(builder: DefaultChannelBuilder, policy: RetryPolicy | None = None) -
     from pyspark.sql.connect.client.retries import DefaultPolicy
     from pyspark.sql.connect.session import SparkSession as ConnectSession
 
-    from resources.interrupts import CallsElsewhere
-
     os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"  # as `builder.remote` does: functions are then Spark Connect's
-    open_channel = builder.toChannel
-    builder.toChannel = lambda: CallsElsewhere(open_channel())  # type: ignore[method-assign]
-    session: Any = ConnectSession.builder.channelBuilder(builder).create()
+    session: Any = ConnectSession.builder.channelBuilder(channel).create()
     session.client.set_retry_policies([policy or DefaultPolicy(max_retries=3)])
     connected: SparkSession = session
     return connected
@@ -178,9 +175,9 @@ class EmbeddedSpark(SparkEngine):
         self._server = SparkConnectServer("127.0.0.1", 0)
         self._server.start(background=True)
         _, port = self._server.listening_address
-        from pyspark.sql.connect.client import DefaultChannelBuilder
+        from resources.channel import ConnectChannel
 
-        return connect(DefaultChannelBuilder(f"sc://127.0.0.1:{port}"))
+        return connect(ConnectChannel(f"sc://127.0.0.1:{port}"))
 
     def stop(self) -> None:
         """Stop the server."""

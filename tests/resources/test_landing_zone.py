@@ -21,7 +21,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resources.landing_zone import Landing, LandingError, LandingZone
+from resources.landing import Landing
+from resources.landing_zone import LandingError, LandingZone
 from resources.lines import FileShape
 from resources.source import landing_name
 from tests.support import require
@@ -812,4 +813,6 @@ def test_a_second_folder_of_the_feed_is_not_read_and_that_is_said(zone: Zone) ->
     (second / "2.json").write_bytes(TWO)
     landing = zone.bring()
     assert landing.new == ["1.json"]
-    assert landing.unreadable == {"customer_landing/2.json": "the feed is read from customers/ alone"}
+    assert landing.unreadable == {
+        "customer_landing/2.json": f"the feed is read from {(zone.source / 'customers').as_uri()}/ alone"
+    }

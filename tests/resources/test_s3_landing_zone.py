@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from s3transfer.exceptions import RetriesExceededError
 
 from resources.files import folder_at
-from resources.landing_zone import Landing, LandingError, LandingZone
+from resources.landing import Landing
+from resources.landing_zone import LandingError, LandingZone
 from tests.servers.ministack import Aws
 
 ANN, BOB, EVE = (f'{{"email": "{name}@x.se"}}\n'.encode() for name in ("ann", "bob", "eve"))

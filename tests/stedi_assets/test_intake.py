@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from resources.landing_zone import Landing, LandingZone
+from resources.landing import Landing
+from resources.landing_zone import LandingZone
 from stedi_assets.contracts import TABLES
 from stedi_assets.sample import write_feeds
 from tests.resources.test_locks import another_holds
