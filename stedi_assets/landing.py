@@ -18,7 +18,7 @@ from resources.landing_zone import LandingZone
 from resources.query import Query
 from resources.settings import Settings
 from resources.spark import SparkEngine
-from stedi_assets import accounting, audits, delivery, reader
+from stedi_assets import accounting, audits, delivery, reader, usual
 from stedi_assets.contracts import ACCELEROMETER, CUSTOMER, STEP_TRAINER, Feed
 from stedi_assets.intake import Intake
 from stedi_assets.publishing import Tables
@@ -69,7 +69,7 @@ _DESCRIPTIONS = {
 
 def landing_asset(feed: Feed, settings: Settings, lakehouse: Lakehouse, zone: LandingZone) -> dg.AssetsDefinition:
     """The feed's landing zone as an asset. Nothing is opened: the resources only say where things will lie."""
-    version = code_version(reader, lines, repr(feed))
+    version = code_version(reader, usual, lines, repr(feed))
     spec = dg.AssetSpec(
         feed.landing.name,
         description=f"{_DESCRIPTIONS[feed.name]} Raw JSON files, byte for byte as they were delivered.\n\n"

@@ -18,6 +18,7 @@ from resources.lines import LONGEST_LINE
 from stedi_assets.contracts import EPOCH_MS_MIN, QUARANTINE_REASON, QUARANTINE_TEXT, Feed
 from stedi_assets.contracts import Column as ContractColumn
 from stedi_assets.schemas import feed_ddl
+from stedi_assets.usual import usual_record
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -39,11 +40,6 @@ _OBJECT = rf'\{{[^{{}}"]*(?:(?:{_STRING}|{_NESTED})[^{{}}"]*)*\}}'
 _AROUND = " \t\r\n\f\x0b\ufeff"
 _SEPARATORS = r"^[ \t\r\n\f\x0B,\[\]\x{FEFF}]+|[ \t\r\n\f\x0B,\[\]\x{FEFF}]+\z"
 
-# A record of plain texts and short numbers, which every engine reads alike; all others get a closer look. Anchored,
-# because every record is held against it: a search for what is odd takes the JVM thirty times as long.
-_NAME = r'[ \t]*"[^"\\]*"[ \t]*:[ \t]*'
-_VALUE = r'(?:"[^"\\]*"|-?[1-9][0-9]{0,14}|-?[0-9]{1,7}\.[0-9]{1,8}|0|null)[ \t]*'
-_PLAIN = rf"^\{{{_NAME}{_VALUE}(?:,{_NAME}{_VALUE})*\}}\z"
 _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _ANY_NUMBER = rf"^(?:{_NUMBER}|[+-]?(?:[nN][aA][nN]|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?))\z"
 _NUMBER_VALUE = rf'([^\\]"{_SPACE}*:{_SPACE}*)(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)({_SPACE}*[,}}])'
@@ -76,8 +72,13 @@ def cut_records(lines: DataFrame) -> DataFrame:
     than blanks, commas and brackets becomes a record, so that nothing is lost. Longer lines than LONGEST_LINE were
     cut into objects when they landed: one that is left is one object, or rubbish.
     """
-    lines = lines.select(F.trim("value", F.lit(_AROUND)).alias("value")).where("value <> ''")
-    one_object = F.col("value").startswith("{") & F.col("value").endswith("}") & ~F.col("value").rlike(_BOUNDARY)
+    value = F.col("value")
+    framed = value.startswith("{") & value.endswith("}")
+    lines = lines.select(F.when(framed, value).otherwise(F.trim("value", F.lit(_AROUND))).alias("value"))
+    lines = lines.where("value <> ''")
+    # Most lines are one flat object, and a look at the first brace that closes is all that they need.
+    flat = value.startswith("{") & (F.instr(value, "}") == F.length(value))
+    one_object = F.when(flat, F.lit(True)).otherwise(framed & ~value.rlike(_BOUNDARY))
     objects = F.regexp_extract_all("value", F.lit(_OBJECT), F.lit(0))
     between = F.regexp_replace(F.regexp_replace("value", _OBJECT, " "), _SEPARATORS, "")
     # Quotes between objects are those of an object that is broken: what was found inside of it is no record.
@@ -90,10 +91,9 @@ def type_records(records: DataFrame, feed: Feed, run: str) -> DataFrame:
     """Each record's text as a row of `feed.records`: typed, or with the reason why not and the text itself."""
     columns = feed.landing.columns
     numbers = [column for column in columns if column.type != "string"]
-    parsed = _parsed(records, feed).select(
-        "value", "unreadable", *(_stripped(f"record.{c.feed_names[0]}").alias(c.name) for c in columns)
-    )
-    typed = parsed.select("*", *(_as_number(column).alias(_number(column)) for column in numbers))
+    parsed = _parsed(records, feed)
+    texts = parsed.select("*", *(_as_text(column).alias(column.name) for column in columns))
+    typed = texts.select("*", *(_as_number(column).alias(_number(column)) for column in numbers))
     judged = typed.withColumn(QUARANTINE_REASON.name, _reason(columns))
     accepted = F.col(QUARANTINE_REASON.name).isNull()
     return judged.select(
@@ -105,25 +105,30 @@ def type_records(records: DataFrame, feed: Feed, run: str) -> DataFrame:
 
 
 def _parsed(records: DataFrame, feed: Feed) -> DataFrame:
-    """Columns: value, unreadable (why the text is no record), record (its fields, all as text)."""
+    """Columns: value, usual, quick (a usual record's fields, typed), record (another's, as text), unreadable (why)."""
     text = F.col("value")
     for column in feed.landing.columns:
         for older in column.feed_names[1:]:
             text = F.replace(text, F.lit(f'"{older}"'), F.lit(f'"{column.feed_names[0]}"'))
-    odd = ~F.when(F.length("text") <= LONGEST_LINE, F.col("text").rlike(_PLAIN)).otherwise(F.lit(False))
-    texts = records.select("value", text.alias("text")).select("*", odd.alias("odd"))
+    texts = records.select("value", text.alias("text"))
+    texts = texts.select("*", F.col("text").rlike(usual_record(feed.landing.columns)).alias("usual"))
+    quick = F.from_json(F.when(F.col("usual"), F.col("text")), feed_ddl(feed, typed=True))
+    read = texts.select("value", "usual", quick.alias("quick"), _read_closely(feed).alias("record"))
+    return read.select("*", F.when(~F.col("usual"), _unreadable()).alias("unreadable"))
+
+
+def _read_closely(feed: Feed) -> Column:
+    """The fields of a record that is not usual, all as text; null for one that is."""
+    text = F.when(~F.col("usual"), F.col("text"))
     # Casting text to a number is exact, an engine's JSON parser is not.
-    exact = F.when(F.col("odd"), F.regexp_replace("text", _NUMBER_VALUE, '$1"$2"$3')).otherwise(F.col("text"))
+    exact = F.regexp_replace(text, _NUMBER_VALUE, '$1"$2"$3')
     opened = F.substring(exact, F.lit(1), F.length(exact) - 1)
-    no_field = F.when(F.col("odd"), F.col("text").rlike(r"^\{[ \t\r\n]*\}\z")).otherwise(F.lit(False))
-    comma = F.when(no_field, "").otherwise(",")
-    parsed = F.from_json(
+    comma = F.when(text.rlike(r"^\{[ \t\r\n]*\}\z"), "").otherwise(",")
+    return F.from_json(
         F.concat(opened, comma, F.lit(f'"{_END}":"{_END}"}}')),
         f"{feed_ddl(feed)}, `{_END}` STRING, {_BROKEN} STRING",
         _STRICT,
     )
-    read = texts.select("value", "odd", parsed.alias("record"))
-    return read.select("value", "record", _unreadable().alias("unreadable"))
 
 
 def _unreadable() -> Column:
@@ -132,10 +137,10 @@ def _unreadable() -> Column:
     bad_escape = F.regexp_replace(value, _SURROGATES, "").rlike(_BAD_ESCAPE)
     framed = value.startswith("{") & value.endswith("}") & ~F.contains(value, F.lit(_END))
     complete = framed & F.col(f"record.`{_END}`").isNotNull() & F.col(f"record.{_BROKEN}").isNull()
-    return F.coalesce(
-        # One condition inside the other: engines may evaluate both sides of an «and».
-        F.when(F.col("odd"), F.when(_too_deep(), TOO_DEEP).when(bad_escape, NOT_JSON)),
-        F.when(~complete, NOT_JSON).when(F.contains(value, F.lit("\ufffd")), NOT_UTF8),
+    return (
+        F.when(_too_deep(), TOO_DEEP)
+        .when(bad_escape | ~complete, NOT_JSON)
+        .when(F.contains(value, F.lit("\ufffd")), NOT_UTF8)
     )
 
 
@@ -153,10 +158,12 @@ def _too_deep() -> Column:
     return F.when(F.length(brackets) > 2 * DEEPEST, left != "").otherwise(F.lit(False))
 
 
-def _stripped(path: str) -> Column:
-    """The text without the blanks around it, of whatever kind; null where nothing is left."""
-    text = F.trim(F.col(path), F.lit(_BLANKS))
-    return F.when(text != "", text)
+def _as_text(column: ContractColumn) -> Column:
+    """The field's text without the blanks around it, of whatever kind; null where nothing is left."""
+    field = column.feed_names[0]
+    text = F.trim(F.col(f"record.{field}"), F.lit(_BLANKS))
+    read = F.when(text != "", text)
+    return F.when(F.col("usual"), F.col(f"quick.{field}")).otherwise(read) if column.type == "string" else read
 
 
 def _number(column: ContractColumn) -> str:
@@ -165,7 +172,8 @@ def _number(column: ContractColumn) -> str:
 
 def _as_number(column: ContractColumn) -> Column:
     # Java takes 1d and 0x1p3 for numbers.
-    return F.when(F.col(column.name).rlike(_ANY_NUMBER), F.col(column.name).try_cast("double"))
+    read = F.when(F.col(column.name).rlike(_ANY_NUMBER), F.col(column.name).try_cast("double"))
+    return F.when(F.col("usual"), F.col(f"quick.{column.feed_names[0]}").cast("double")).otherwise(read)
 
 
 def _typed(column: ContractColumn) -> Column:
@@ -174,12 +182,17 @@ def _typed(column: ContractColumn) -> Column:
 
 def _reason(columns: Sequence[ContractColumn]) -> Column:
     """The first thing that is wrong with a record, or null. It never quotes the record."""
-    missing = (F.when(F.col(c.name).isNull(), f"{c.feed_names[0]} is missing") for c in columns if c.required)
+    missing = (F.when(~_present(c), f"{c.feed_names[0]} is missing") for c in columns if c.required)
     return F.coalesce(F.col("unreadable"), *missing, *map(_wrong_value, columns))
 
 
+def _present(column: ContractColumn) -> Column:
+    text = F.col(column.name).isNotNull()
+    return text if column.type == "string" else text | F.col(_number(column)).isNotNull()
+
+
 def _wrong_value(column: ContractColumn) -> Column:
-    present, name = F.col(column.name).isNotNull(), column.feed_names[0]
+    name = column.feed_names[0]
     if column.type == "string":
         # Engines give a nested value, or a fraction, as a text of their own spelling; the record tells whether it
         # was one, unless it spells its keys in escapes.
@@ -187,9 +200,9 @@ def _wrong_value(column: ContractColumn) -> Column:
         is_one = F.contains(F.col("value"), F.lit("\\u")) | F.col("value").rlike(
             rf'"{name}"{_SPACE}*:{_SPACE}*(?:[{{\[]|-?[0-9]+[.eE])'
         )
-        return F.when(present & maybe & is_one, f"{name} is not text")
+        return F.when(~F.col("usual"), F.when(maybe & is_one, f"{name} is not text"))
     number = F.col(_number(column))
-    wrong = F.when(present & number.isNull(), f"{name} is not a number")
+    wrong = F.when(_present(column) & number.isNull(), f"{name} is not a number")
     wrong = wrong.when(F.isnan(number) | (F.abs(number) > 1e300), f"{name} is not a finite number")
     if column.type == "bigint":
         wrong = wrong.when(number != F.floor(number), f"{name} is not a whole number")

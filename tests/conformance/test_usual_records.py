@@ -1,0 +1,112 @@
+"""Records as the feeds usually spell them are typed at once by each engine's own parser, and nothing is lost by it."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from stedi_assets import reader
+from stedi_assets.contracts import ACCELEROMETER, EPOCH_MS_MAX, EPOCH_MS_MIN, FEEDS, STEP_TRAINER, Column, Feed
+from stedi_assets.sample import write_feeds
+from stedi_assets.usual import usual_record
+from tests.support import ENGINES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pyspark.sql import SparkSession
+
+TEXT = "".join(map(chr, range(0x21, 0x7F))).replace('"', "").replace("\\", "")
+
+
+def is_usual(record: str, feed: Feed) -> bool:
+    # Python spells the end of a text in another way.
+    return re.search(usual_record(feed.landing.columns).replace(r"\z", r"\Z"), record) is not None
+
+
+def number(column: Column, dice: random.Random) -> str:
+    """A number of as many digits as a usual record may have, spelled out."""
+    if column.type == "bigint":
+        low = EPOCH_MS_MIN if column.maximum == EPOCH_MS_MAX else column.minimum or 0
+        return str(dice.randrange(int(low), int(column.maximum or EPOCH_MS_MAX)))
+    whole = dice.choice(["0", str(dice.randrange(1, 10 ** dice.randint(1, 6)))])
+    digits = dice.randint(1, 8)
+    return f"{dice.choice(['', '-'])}{whole}.{dice.randrange(10**digits):0{digits}}"
+
+
+def record(feed: Feed, dice: random.Random) -> str:
+    """A usual record of any values; what is not required is there or not."""
+    first, *rest = feed.landing.columns
+    fields = [first, *(column for column in rest if column.required or dice.random() < 0.7)]
+    values = (
+        json.dumps("".join(dice.choices(TEXT, k=dice.randint(1, 12)))) if one.type == "string" else number(one, dice)
+        for one in fields
+    )
+    space = dice.choice(["", " "])
+    spelled = (f'"{one.feed_names[0]}":{space}{value}' for one, value in zip(fields, values, strict=True))
+    return "{" + f",{space}".join(spelled) + "}"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("feed", FEEDS, ids=lambda feed: feed.name)
+def test_a_usual_record_is_read_as_python_reads_it(
+    feed: Feed, engine: str, spark: SparkSession, request: pytest.FixtureRequest
+) -> None:
+    session = request.getfixturevalue("apache_spark") if engine == "local" else spark
+    dice = random.Random(7)
+    records = [record(feed, dice) for _ in range(3000)]
+    assert all(is_usual(one, feed) for one in records)
+    frame = session.createDataFrame([(one,) for one in records], "value string")
+    columns = feed.landing.columns
+    found = reader.type_records(frame, feed, "run").collect()
+    assert {row[reader.QUARANTINE_REASON.name] for row in found} == {None}
+    names = [column.feed_names[0] for column in columns]
+    expected = [tuple(json.loads(one).get(name) for name in names) for one in records]
+    assert sorted(map(repr, (tuple(row[: len(columns)]) for row in found))) == sorted(map(repr, expected))
+
+
+UNUSUAL = {
+    "a text with an escape": {"user": '"a\\u0040b.org"'},
+    "a text of another script": {"user": '"é@b.org"'},
+    "a blank at the end": {"user": '"a@b.org "'},
+    "a blank text": {"user": '" "'},
+    "an empty text": {"user": '""'},
+    "a number for a text": {"user": "7"},
+    "a text for a number": {"timestamp": '"1655564444103"'},
+    "a number with an exponent": {"x": "1e2"},
+    "a leading zero": {"timestamp": "01655564444103"},
+    "a fraction of a millisecond": {"timestamp": "1655564444103.5"},
+    "more digits than every parser keeps": {"x": "0.123456789"},
+    "null": {"x": "null"},
+    "a nested value": {"x": "[1.0]"},
+}
+
+
+@pytest.mark.parametrize("changes", UNUSUAL.values(), ids=UNUSUAL)
+def test_what_could_be_read_in_two_ways_gets_a_closer_look(changes: dict[str, str]) -> None:
+    usual = {"user": '"a@b.org"', "timestamp": "1655564444103", "x": "1.0", "y": "-0.5", "z": "0.0"}
+
+    def spelled(fields: dict[str, Any]) -> str:
+        return "{" + ", ".join(f'"{name}": {value}' for name, value in fields.items()) + "}"
+
+    assert is_usual(spelled(usual), ACCELEROMETER)
+    assert not is_usual(spelled(usual | changes), ACCELEROMETER)
+
+
+def test_a_field_that_is_there_twice_or_more_than_the_feed_has_gets_a_closer_look() -> None:
+    whole = '{"user":"a@b.org","timestamp":1655564444103,"x":1.0,"y":1.0,"z":1.0}'
+    assert is_usual(whole, ACCELEROMETER)
+    for other in (f'{whole[:-1]},"z":2.0}}', f'{whole[:-1]},"w":2.0}}', f"{whole} ", f"{whole}{whole}", whole[:-1]):
+        assert not is_usual(other, ACCELEROMETER)
+
+
+def test_nearly_all_readings_of_the_sample_are_usual(tmp_path: Path) -> None:
+    write_feeds(tmp_path, customers=100)
+    for feed in (ACCELEROMETER, STEP_TRAINER):
+        files = sorted((tmp_path / feed.name / "landing").glob("*.json"))
+        newest = [line for file in files for line in file.read_text().replace("timeStamp", "timestamp").splitlines()]
+        assert sum(is_usual(line, feed) for line in newest) > 0.98 * len(newest), feed.name
