@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from resources.lazy import LazyModule
 from resources.settings import Consent
-from stedi_assets import accounting, reader
-from stedi_assets.contracts import MACHINE_LEARNING_CURATED, Column, Feed
+from stedi_assets import accounting
+from stedi_assets.contracts import MACHINE_LEARNING_CURATED, Column
 from stedi_assets.rules import consented, consented_serials, latest_record, owners, person, sole_holders
 from tests.stedi_assets.examples import T
 from tests.stedi_assets.runs import ASSETS
@@ -262,12 +262,12 @@ def accident(table: str, happens: Happens) -> Function:
 
     @wraps(made)
     def function(*args: Any, **kwargs: Any) -> DataFrame:
-        return _with(made(*args, **kwargs), happens, seed=table)
+        return with_one(made(*args, **kwargs), happens, seed=table)
 
     return function
 
 
-def _with(frame: DataFrame, happens: Happens, seed: str) -> DataFrame:
+def with_one(frame: DataFrame, happens: Happens, seed: str) -> DataFrame:
     rows = sorted(frame.collect(), key=repr)
     return frame.sparkSession.createDataFrame(happens(rows, random.Random(seed).randrange(len(rows))), frame.schema)
 
@@ -284,6 +284,23 @@ def alter(rows: list[Any], chosen: int) -> list[Any]:
     return [*rows[1:], (T + 20, "ann", 3, 99.0, 0.0, 0.0)]
 
 
+def empty(column: str) -> Happens:
+    return lambda rows, chosen: [
+        (*(None if name == column else value for name, value in row.asDict().items()),) if at == chosen else row
+        for at, row in enumerate(rows)
+    ]
+
+
+def without(column: str, table: str) -> Function:
+    made = ASSETS[table].function
+
+    @wraps(made)
+    def function(*args: Any, **kwargs: Any) -> DataFrame:
+        return made(*args, **kwargs).drop(column)
+
+    return function
+
+
 def lossy_readings(accelerometer_landing: DataFrame, customer_trusted: DataFrame, consent: Consent) -> DataFrame:
     table = ASSETS["accelerometer_trusted"]
     return table(accelerometer_landing.where("x <> 1.5"), customer_trusted, consent)
@@ -291,22 +308,3 @@ def lossy_readings(accelerometer_landing: DataFrame, customer_trusted: DataFrame
 
 def lossy_account(accelerometer_landing: DataFrame, customer_landing: DataFrame, consent: Consent) -> DataFrame:
     return accounting.accelerometer_trusted(accelerometer_landing.where("x <> 1.5"), customer_landing, consent)
-
-
-# Reading records ----------------------------------------------------------------------------------------------
-
-type_records = reader.type_records
-
-
-def accept_everything(records: DataFrame, feed: Feed, run: str) -> DataFrame:
-    nothing = F.lit(None).cast("string")
-    typed = type_records(records, feed, run)
-    return typed.withColumns(dict.fromkeys(("quarantine_reason", "quarantine_text", "run"), nothing))
-
-
-def drop_what_cannot_be_read(records: DataFrame, feed: Feed, run: str) -> DataFrame:
-    return type_records(records, feed, run).where("quarantine_reason is null")
-
-
-def read_with(happens: Happens, records: DataFrame, feed: Feed, run: str) -> DataFrame:
-    return _with(type_records(records, feed, run), happens, seed=feed.name)

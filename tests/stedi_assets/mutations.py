@@ -16,6 +16,7 @@ from stedi_assets.contracts import CUSTOMER_COLUMNS, FEEDS, USER, Pii
 from stedi_assets.coverage import rows_accounted_for
 from stedi_assets.table import LakehouseTable
 from tests.stedi_assets import broken_functions as by
+from tests.stedi_assets import broken_readers as read
 from tests.stedi_assets.runs import ASSETS
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ SKIPPED = "quarantine is skipped: what cannot be read is accepted"
 DROPPED = "what cannot be read is dropped"
 LOST_ONE = "a row, chosen at random, is lost"
 REPEATED_ONE = "a row, chosen at random, is there twice"
+EMPTIED_ONE = "a required value of a row, chosen at random, is lost"
+COLUMN_LOST = "a column is left out"
+MISUNDERSTOOD = "no record is understood: the fields are looked for under other names"
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Broken:
     function: Function
     caught_by: frozenset[str]
     consent: Consent = Consent.CUSTOMER
+    quarantine_limit: str = "1"
     differences: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -63,6 +68,9 @@ CONSENTING, LATEST, ONE = "only_consenting_customers", "only_latest_records", "o
 OF_CUSTOMERS, OF_HOLDERS = "only_readings_of_consenting_customers", "only_readings_of_consenting_holders"
 OF_ONE, UNNAMED = "no_row_pairs_two_customers", "no_direct_identifiers"
 ANY_DATE = "the consent rule as-of-date is not asked for: earlier readings are shared too"
+
+BESIDE_A_NULL = {CUSTOMERS: [LATEST], CURATED: [LATEST], TRAINING: [OF_ONE]}
+"""Who compares the value that is lost notices too."""
 
 BROKEN = (
     broken(CUSTOMERS, NO_CONSENT_FILTER, by.without_the_consent_filter, CONSENTING, SUM),
@@ -133,17 +141,32 @@ BROKEN = (
         broken(name, REPEATED_ONE, by.accident(name, by.repeat), SUM, *([ONE] if table.contract.key else []))
         for name, table in ASSETS.items()
     ),
+    *(
+        broken(
+            name,
+            EMPTIED_ONE,
+            by.accident(name, by.empty(table.contract.required[-1])),
+            "required_columns_filled",
+            *BESIDE_A_NULL.get(name, ()),
+        )
+        for name, table in ASSETS.items()
+    ),
+    *(
+        broken(name, COLUMN_LOST, by.without(table.contract.column_names[-1], name), "matches_contract")
+        for name, table in ASSETS.items()
+    ),
 )
 """Tables."""
 
 BROKEN_READERS = tuple(
-    broken(feed.landing.name, rule, function, check)
+    broken(feed.landing.name, rule, function, check, quarantine_limit=limit)
     for feed in FEEDS
-    for rule, function, check in (
-        (SKIPPED, by.accept_everything, "accepted_are_sound"),
-        (DROPPED, by.drop_what_cannot_be_read, "records_balance"),
-        (LOST_ONE, partial(by.read_with, by.lose), "records_balance"),
-        (REPEATED_ONE, partial(by.read_with, by.repeat), "records_balance"),
+    for rule, function, check, limit in (
+        (SKIPPED, read.accept_everything, "accepted_are_sound", "1"),
+        (DROPPED, read.drop_what_cannot_be_read, "records_balance", "1"),
+        (MISUNDERSTOOD, read.look_for_other_fields, "quarantine_within_limit", "0.5"),
+        (LOST_ONE, partial(read.read_with, by.lose), "records_balance", "1"),
+        (REPEATED_ONE, partial(read.read_with, by.repeat), "records_balance", "1"),
     )
 )
 """Landing tables: the functions stand in place of `reader.type_records`."""

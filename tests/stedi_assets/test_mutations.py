@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,7 +68,8 @@ def test_a_table_whose_rule_is_broken_is_caught_and_not_published(
 def test_a_landing_table_whose_reader_is_broken_is_caught_and_not_published(
     lakehouses: dict[Consent, Stedi], rule: Broken, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stedi = lakehouses[Consent.CUSTOMER]
+    sound = lakehouses[Consent.CUSTOMER]
+    stedi = replace(sound, environment={**sound.environment, "STEDI_QUARANTINE_LIMIT": rule.quarantine_limit})
     feed = next(one for one in FEEDS if one.landing.name == rule.table)
     stedi.deliver(feed.name, json.dumps({"news": rule.rule}), name="3.json")  # what was read before is not read again
     before = stedi.lakehouse.version(feed.records.name), data_folders(stedi, feed.records.name)

@@ -1,0 +1,133 @@
+"""A feed that is read wrongly in a way that its landing table cannot know, and which audits downstream notice.
+
+Belongs here: a delivery in which nothing is worth a remark, and the list. What is held of them is in
+`test_misreadings.py`. Mistakes that a table's own audits notice are in `mutations.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from resources.lazy import LazyModule
+from stedi_assets.contracts import ACCELEROMETER, CUSTOMER, FEEDS, QUARANTINE_REASON, STEP_TRAINER, TABLES, Feed
+from tests.stedi_assets.broken_readers import type_records
+from tests.stedi_assets.examples import Row, T, customer, distance, reading
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+    from pyspark.sql import functions as F
+else:
+    F = LazyModule("pyspark.sql.functions")
+
+Records = Callable[["DataFrame"], "DataFrame"]
+Checks = frozenset[tuple[str, str]]
+
+PEOPLE = range(10)
+MOMENTS = range(T, T + 12)
+REMARKABLE = T + 11  # the one zero of each feed
+FAULTLESS: dict[str, list[Row]] = {
+    "customer": [
+        customer(f"c{one}@x.org", f"s{one}", updated=T + 100, consent=T, registrationdate=T + one) for one in PEOPLE
+    ],
+    "accelerometer": [reading(f"c{one}@x.org", at, 1.0, 1.0, 1.0) for one in PEOPLE for at in MOMENTS],
+    "step_trainer": [distance(f"s{one}", at, 1) for one in PEOPLE for at in MOMENTS],
+}
+"""Everybody has consented, has a Step Trainer of their own, and both sensors measured at the same moments."""
+
+
+@dataclass(frozen=True)
+class Misreading:
+    """What is done to a feed's records when they were read, and the (table, check) that stop or warn: all of them."""
+
+    rule: str
+    feeds: tuple[Feed, ...]
+    happens: Records
+    stopped_by: Checks = frozenset()
+    warned_by: Checks = frozenset()
+    tables: tuple[str, ...] = tuple(TABLES)
+
+    def type_records(self, records: DataFrame, feed: Feed, run: str) -> DataFrame:
+        """What stands in place of the reader's own function."""
+        typed = type_records(records, feed, run)
+        return self.happens(typed).select(typed.columns) if feed in self.feeds else typed
+
+    def __str__(self) -> str:
+        return f"{self.rule}, in {', '.join(self.tables)}"
+
+
+def at(table: str, *checks: str) -> Checks:
+    return frozenset((table, check) for check in checks)
+
+
+def with_column(name: str, expression: str) -> Records:
+    return lambda records: records.withColumn(name, F.expr(expression))
+
+
+def rounded_to_the_second(records: DataFrame) -> DataFrame:
+    return records.withColumn("timestamp", F.expr("timestamp - timestamp % 1000"))
+
+
+def refuse_one(records: DataFrame) -> DataFrame:
+    """One record in a feed, which is within the limit."""
+    first = F.col(records.columns[0]) == records.agg(F.min(records.columns[0])).first()[0]  # type: ignore[index]
+    return records.withColumn(QUARANTINE_REASON.name, F.when(first, "refused"))
+
+
+CUSTOMERS, CURATED = "customer_trusted", "customers_curated"
+READINGS, DISTANCES, TRAINING = "accelerometer_trusted", "step_trainer_trusted", "machine_learning_curated"
+ADDRESS = with_column("email", "concat('the address ', email)")
+
+MISREADINGS = (
+    Misreading(
+        "customers are known by another address than their phones send",
+        (CUSTOMER,),
+        ADDRESS,
+        stopped_by=at(READINGS, "readings_of_known_customers"),
+    ),
+    Misreading(
+        "customers are known by another address, and their readings are still those of yesterday",
+        (CUSTOMER,),
+        ADDRESS,
+        stopped_by=at(CURATED, "consenting_customers_with_readings"),
+        tables=(CUSTOMER.landing.name, CUSTOMERS, CURATED),
+    ),
+    Misreading(
+        "the consent counts from another date of the record",
+        (CUSTOMER,),
+        with_column("sharewithresearchasofdate", "lastupdatedate"),
+        warned_by=at(READINGS, "readings_before_consent") | at(DISTANCES, "distances_before_consent"),
+    ),
+    Misreading(
+        "all customers are given one serial number",
+        (CUSTOMER,),
+        with_column("serialnumber", "'s1'"),
+        stopped_by=at(TRAINING, "accelerometer_readings_matched"),
+        warned_by=at(DISTANCES, "shared_serial_numbers"),
+    ),
+    Misreading(
+        "serial numbers are cut short",
+        (STEP_TRAINER,),
+        with_column("serialnumber", "substring(serialnumber, 2)"),
+        stopped_by=at(DISTANCES, "curated_customers_with_distances"),
+    ),
+    Misreading(
+        "the clock of the phones is taken for another",
+        (ACCELEROMETER,),
+        with_column("timestamp", "timestamp + 3600000"),
+        stopped_by=at(TRAINING, "distances_matched", "accelerometer_readings_matched"),
+    ),
+    Misreading(
+        "moments are cut to the second",
+        (ACCELEROMETER,),
+        rounded_to_the_second,
+        warned_by=at(READINGS, "equal_readings") | at(TRAINING, "distances_matched", "readings_per_match"),
+    ),
+    Misreading(
+        "a good record is refused",
+        FEEDS,
+        refuse_one,
+        warned_by=frozenset((feed.quarantine.name, "nothing_quarantined") for feed in FEEDS),
+    ),
+)
