@@ -12,6 +12,7 @@ from stedi_assets.auditing import Check
 from stedi_assets.contracts import FEEDS
 from stedi_assets.definitions import LAKEHOUSE_TABLES
 from stedi_assets.publishing import MATCHES_CONTRACT
+from tests.stedi_assets.misreadings import MISREADINGS, Checks, Misreading
 from tests.stedi_assets.mutations import BROKEN, BROKEN_READERS, Broken
 from tests.support import ROOT
 
@@ -28,6 +29,13 @@ that warns when it is low stops where nothing at all is left.
 Each line is a test (`tests/stedi_assets/test_mutations.py`): the table's own code is replaced by one that breaks the
 rule, in a real run. These audits fail, they and no others, and what came of it is not published.
 """
+MISREAD = """
+## Feeds that are read wrongly on purpose
+
+Each line is a test (`tests/stedi_assets/test_misreadings.py`): all tables are made from a delivery in which nothing is
+worth a remark, and the code that reads a feed makes a mistake that its landing table cannot know. These audits
+downstream fail or warn, they and no others. One that warns stops nothing: it is for people to look at.
+"""
 EVERY = """
 ## Every audit of every table
 """
@@ -36,11 +44,14 @@ EVERY = """
 def page() -> str:
     """The whole page."""
     rules = _table(("what is broken", "in the table", "the audits that stop it"), map(_rule, _sorted()))
+    misread = _table(
+        ("what is broken", "in the feeds", "what stops it", "what warns of it"), map(_misread, MISREADINGS)
+    )
     audits = [
         f"\n### {name}\n\n" + _table(("audit", "if it fails", "what it promises"), map(_audit, checks))
         for name, checks in checks_by_table().items()
     ]
-    return "\n".join([HEAD, rules, EVERY, "\n".join(audits)]).replace("\n\n\n", "\n\n")
+    return "\n".join([HEAD, rules, MISREAD, misread, EVERY, "\n".join(audits)]).replace("\n\n\n", "\n\n")
 
 
 def checks_by_table() -> dict[str, tuple[Check, ...]]:
@@ -56,6 +67,14 @@ def _sorted() -> list[Broken]:
 
 def _rule(one: Broken) -> tuple[str, ...]:
     return one.rule, f"`{one.table}`", ", ".join(f"`{name}`" for name in sorted(one.caught_by))
+
+
+def _misread(one: Misreading) -> tuple[str, ...]:
+    return one.rule, ", ".join(feed.name for feed in one.feeds), _pairs(one.stopped_by), _pairs(one.warned_by)
+
+
+def _pairs(checks: Checks) -> str:
+    return ", ".join(f"`{table}`: `{name}`" for table, name in sorted(checks))
 
 
 def _audit(check: Check) -> tuple[str, ...]:

@@ -5,10 +5,8 @@ Belongs here: the functions. Which rule each breaks, and what notices it, is lis
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import replace
-from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from resources.lazy import LazyModule
@@ -16,7 +14,6 @@ from resources.settings import Consent
 from stedi_assets import accounting
 from stedi_assets.contracts import MACHINE_LEARNING_CURATED, Column
 from stedi_assets.rules import consented, consented_serials, latest_record, owners, person, sole_holders
-from tests.stedi_assets.examples import T
 from tests.stedi_assets.runs import ASSETS
 
 if TYPE_CHECKING:
@@ -251,54 +248,7 @@ def allowed(column: Column) -> dict[str, Any]:
     return {"contract": replace(MACHINE_LEARNING_CURATED, columns=(*MACHINE_LEARNING_CURATED.columns, column))}
 
 
-# Lost and invented rows ---------------------------------------------------------------------------------------
-
-Happens = Callable[[list[Any], int], list[Any]]
-
-
-def accident(table: str, happens: Happens) -> Function:
-    """The table's own function, and what then happens to one row, chosen at random."""
-    made = ASSETS[table].function
-
-    @wraps(made)
-    def function(*args: Any, **kwargs: Any) -> DataFrame:
-        return with_one(made(*args, **kwargs), happens, seed=table)
-
-    return function
-
-
-def with_one(frame: DataFrame, happens: Happens, seed: str) -> DataFrame:
-    rows = sorted(frame.collect(), key=repr)
-    return frame.sparkSession.createDataFrame(happens(rows, random.Random(seed).randrange(len(rows))), frame.schema)
-
-
-def lose(rows: list[Any], chosen: int) -> list[Any]:
-    return rows[:chosen] + rows[chosen + 1 :]
-
-
-def repeat(rows: list[Any], chosen: int) -> list[Any]:
-    return [*rows, rows[chosen]]
-
-
-def alter(rows: list[Any], chosen: int) -> list[Any]:
-    return [*rows[1:], (T + 20, "ann", 3, 99.0, 0.0, 0.0)]
-
-
-def empty(column: str) -> Happens:
-    return lambda rows, chosen: [
-        (*(None if name == column else value for name, value in row.asDict().items()),) if at == chosen else row
-        for at, row in enumerate(rows)
-    ]
-
-
-def without(column: str, table: str) -> Function:
-    made = ASSETS[table].function
-
-    @wraps(made)
-    def function(*args: Any, **kwargs: Any) -> DataFrame:
-        return made(*args, **kwargs).drop(column)
-
-    return function
+# What nobody looks at ------------------------------------------------------------------------------------------
 
 
 def lossy_readings(accelerometer_landing: DataFrame, customer_trusted: DataFrame, consent: Consent) -> DataFrame:

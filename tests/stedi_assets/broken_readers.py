@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from resources.lazy import LazyModule
 from stedi_assets import reader
 from stedi_assets.contracts import Feed
-from tests.stedi_assets.broken_functions import Happens, with_one
+from tests.stedi_assets.accidents import Happens, with_one
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

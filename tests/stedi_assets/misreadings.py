@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from resources.lazy import LazyModule
-from stedi_assets.contracts import ACCELEROMETER, CUSTOMER, FEEDS, QUARANTINE_REASON, STEP_TRAINER, TABLES, Feed
+from stedi_assets.contracts import ACCELEROMETER, CUSTOMER, FEEDS, STEP_TRAINER, TABLES, Feed
+from tests.stedi_assets.accidents import with_one
 from tests.stedi_assets.broken_readers import type_records
 from tests.stedi_assets.examples import Row, T, customer, distance, reading
 
@@ -24,13 +25,10 @@ else:
 Records = Callable[["DataFrame"], "DataFrame"]
 Checks = frozenset[tuple[str, str]]
 
-PEOPLE = range(10)
+PEOPLE = range(20)
 MOMENTS = range(T, T + 12)
-REMARKABLE = T + 11  # the one zero of each feed
 FAULTLESS: dict[str, list[Row]] = {
-    "customer": [
-        customer(f"c{one}@x.org", f"s{one}", updated=T + 100, consent=T, registrationdate=T + one) for one in PEOPLE
-    ],
+    "customer": [customer(f"c{one}@x.org", f"s{one}", updated=T + 100, consent=T) for one in PEOPLE],
     "accelerometer": [reading(f"c{one}@x.org", at, 1.0, 1.0, 1.0) for one in PEOPLE for at in MOMENTS],
     "step_trainer": [distance(f"s{one}", at, 1) for one in PEOPLE for at in MOMENTS],
 }
@@ -39,7 +37,10 @@ FAULTLESS: dict[str, list[Row]] = {
 
 @dataclass(frozen=True)
 class Misreading:
-    """What is done to a feed's records when they were read, and the (table, check) that stop or warn: all of them."""
+    """What happens to a feed's records when they are read, and the (table, check) pairs that stop or warn: all of them.
+
+    `tables` are made in the run.
+    """
 
     rule: str
     feeds: tuple[Feed, ...]
@@ -54,7 +55,7 @@ class Misreading:
         return self.happens(typed).select(typed.columns) if feed in self.feeds else typed
 
     def __str__(self) -> str:
-        return f"{self.rule}, in {', '.join(self.tables)}"
+        return self.rule
 
 
 def at(table: str, *checks: str) -> Checks:
@@ -70,9 +71,8 @@ def rounded_to_the_second(records: DataFrame) -> DataFrame:
 
 
 def refuse_one(records: DataFrame) -> DataFrame:
-    """One record in a feed, which is within the limit."""
-    first = F.col(records.columns[0]) == records.agg(F.min(records.columns[0])).first()[0]  # type: ignore[index]
-    return records.withColumn(QUARANTINE_REASON.name, F.when(first, "refused"))
+    refused = (*(None for _ in records.columns[:-3]), "refused for no reason", "its text", "the run")
+    return with_one(records, lambda rows, chosen: [*rows[:chosen], refused, *rows[chosen + 1 :]], seed="refused")
 
 
 CUSTOMERS, CURATED = "customer_trusted", "customers_curated"
@@ -125,7 +125,7 @@ MISREADINGS = (
         warned_by=at(READINGS, "equal_readings") | at(TRAINING, "distances_matched", "readings_per_match"),
     ),
     Misreading(
-        "a good record is refused",
+        "a record, chosen at random, is refused for no reason",
         FEEDS,
         refuse_one,
         warned_by=frozenset((feed.quarantine.name, "nothing_quarantined") for feed in FEEDS),

@@ -1,7 +1,7 @@
 """Every rule of the tables, broken on purpose, and what notices it.
 
-Belongs here: the list. The functions are in `broken_functions.py`; what is held of them is in `test_mutations.py`; the
-page `docs/audits.md` is made from the list (`audits_page.py`).
+Belongs here: the list. The functions are in `broken_functions.py`, `accidents.py` and `broken_readers.py`; what is
+held of them is in `test_mutations.py`; the page `docs/audits.md` is made from the list (`audits_page.py`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from resources.settings import Consent
 from stedi_assets.contracts import CUSTOMER_COLUMNS, FEEDS, USER, Pii
 from stedi_assets.coverage import rows_accounted_for
 from stedi_assets.table import LakehouseTable
+from tests.stedi_assets import accidents as happens
 from tests.stedi_assets import broken_functions as by
 from tests.stedi_assets import broken_readers as read
 from tests.stedi_assets.runs import ASSETS
@@ -112,7 +113,7 @@ BROKEN = (
     broken(TRAINING, REVERSED, by.pairs_by_the_oldest_record, SUM, "accelerometer_readings_matched"),
     broken(TRAINING, TIMESTAMP_ONLY, by.pairs_of_the_same_moment, OF_ONE, SUM),
     broken(TRAINING, "shared Step Trainers are trained on", by.pairs_of_shared_step_trainers_too, OF_ONE, SUM),
-    broken(TRAINING, "a value changes on the way", by.accident(TRAINING, by.alter), OF_ONE),
+    broken(TRAINING, "a value changes on the way", happens.accident(TRAINING, happens.alter), OF_ONE),
     broken(TRAINING, ADDRESS_KEPT, by.pairs_with_the_address, "matches_contract"),
     broken(
         TRAINING,
@@ -136,23 +137,23 @@ BROKEN = (
             **{column: by.pairs_with(column) for column in CUSTOMER_COLUMNS if column.pii is Pii.DIRECT},
         }.items()
     ),
-    *(broken(name, LOST_ONE, by.accident(name, by.lose), SUM) for name in ASSETS),
+    *(broken(name, LOST_ONE, happens.accident(name, happens.lose), SUM) for name in ASSETS),
     *(
-        broken(name, REPEATED_ONE, by.accident(name, by.repeat), SUM, *([ONE] if table.contract.key else []))
+        broken(name, REPEATED_ONE, happens.accident(name, happens.repeat), SUM, *([ONE] if table.contract.key else []))
         for name, table in ASSETS.items()
     ),
     *(
         broken(
             name,
             EMPTIED_ONE,
-            by.accident(name, by.empty(table.contract.required[-1])),
+            happens.accident(name, happens.empty(table.contract.required[-1])),
             "required_columns_filled",
             *BESIDE_A_NULL.get(name, ()),
         )
         for name, table in ASSETS.items()
     ),
     *(
-        broken(name, COLUMN_LOST, by.without(table.contract.column_names[-1], name), "matches_contract")
+        broken(name, COLUMN_LOST, happens.without(table.contract.column_names[-1], name), "matches_contract")
         for name, table in ASSETS.items()
     ),
 )
@@ -165,8 +166,8 @@ BROKEN_READERS = tuple(
         (SKIPPED, read.accept_everything, "accepted_are_sound", "1"),
         (DROPPED, read.drop_what_cannot_be_read, "records_balance", "1"),
         (MISUNDERSTOOD, read.look_for_other_fields, "quarantine_within_limit", "0.5"),
-        (LOST_ONE, partial(read.read_with, by.lose), "records_balance", "1"),
-        (REPEATED_ONE, partial(read.read_with, by.repeat), "records_balance", "1"),
+        (LOST_ONE, partial(read.read_with, happens.lose), "records_balance", "1"),
+        (REPEATED_ONE, partial(read.read_with, happens.repeat), "records_balance", "1"),
     )
 )
 """Landing tables: the functions stand in place of `reader.type_records`."""

@@ -7,9 +7,11 @@ import re
 import dagster as dg
 
 from resources.settings import Settings
-from stedi_assets.contracts import TABLES
+from stedi_assets.contracts import FEEDS, TABLES
 from stedi_assets.definitions import build_definitions
+from stedi_assets.delivery import FILES_AS_EXPECTED
 from tests.stedi_assets.audits_page import PAGE, page
+from tests.stedi_assets.misreadings import MISREADINGS
 from tests.stedi_assets.mutations import BROKEN, BROKEN_READERS
 
 
@@ -28,17 +30,20 @@ def test_every_check_of_every_asset_is_on_the_page_and_nothing_else() -> None:
     assert listed == {(key.asset_key.to_user_string(), key.name) for key in keys}
 
 
-def test_every_audit_that_stops_a_table_is_seen_to_stop_a_broken_rule_or_says_what_else_it_guards() -> None:
-    stopping = {one for broken in (*BROKEN, *BROKEN_READERS) for one in broken.caught_by}
+def checks_that(*, stop: bool) -> set[tuple[str, str]]:
     graph = build_definitions(Settings.from_environment({})).resolve_asset_graph()
     keys = graph.get_check_keys_for_assets({dg.AssetKey(name) for name in TABLES})
-    never = {key.name for key in keys if graph.get_check_spec(key).blocking} - stopping
-    # These guard against feeds that went wrong, not against code: see test_audits.py and test_intake.py.
-    assert never == {
-        "quarantine_within_limit",
-        "required_columns_filled",
-        "readings_of_known_customers",
-        "consenting_customers_with_readings",
-        "curated_customers_with_distances",
-        "distances_matched",
-    }
+    chosen = [key for key in keys if graph.get_check_spec(key).blocking is stop]
+    return {(key.asset_key.to_user_string(), key.name) for key in chosen}
+
+
+def test_every_audit_that_can_stop_a_table_is_seen_to_stop_a_broken_version_of_the_pipeline() -> None:
+    seen = {(broken.table, one) for broken in (*BROKEN, *BROKEN_READERS) for one in broken.caught_by}
+    assert checks_that(stop=True) == seen.union(*(misread.stopped_by for misread in MISREADINGS))
+
+
+def test_every_audit_that_warns_is_seen_to_warn_of_a_broken_version_of_the_pipeline() -> None:
+    seen = frozenset[tuple[str, str]]().union(*(misread.warned_by for misread in MISREADINGS))
+    # What is said of the files is said before anything reads them: see test_intake.py.
+    of_files = {(feed.landing.name, FILES_AS_EXPECTED.name) for feed in FEEDS}
+    assert checks_that(stop=False) - of_files <= seen

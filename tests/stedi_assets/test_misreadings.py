@@ -11,7 +11,6 @@ import dagster as dg
 import pytest
 
 from stedi_assets import reader
-from stedi_assets.contracts import FEEDS
 from tests.stedi_assets.examples import as_delivered
 from tests.stedi_assets.misreadings import FAULTLESS, MISREADINGS, Misreading
 from tests.stedi_assets.runs import data_folders
@@ -67,7 +66,3 @@ def test_a_feed_that_is_read_wrongly_stops_the_table_that_cannot_be_right_or_is_
         assert table not in outcome.materialized
         assert f"{table} was not published, the previous version is still served." in outcome.failure
         assert (lakehouse.lakehouse.version(table), data_folders(lakehouse, table)) == was
-
-
-def test_each_feed_is_read_wrongly() -> None:
-    assert {feed.name for misread in MISREADINGS for feed in misread.feeds} == {feed.name for feed in FEEDS}

@@ -12,7 +12,7 @@ import pytest
 from resources.settings import Consent
 from stedi_assets import reader
 from stedi_assets.contracts import FEEDS
-from tests.stedi_assets.broken_functions import accident
+from tests.stedi_assets.accidents import accident
 from tests.stedi_assets.examples import deliver_all
 from tests.stedi_assets.mutations import (
     ADDRESS_KEPT,
