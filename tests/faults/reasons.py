@@ -1,0 +1,66 @@
+"""Why a run that is not alone may fail: one of three causes, each told in a sentence of its own.
+
+Belongs here: the sentences, and finding them in what a run printed. Does not belong here: what the run left behind
+(`world.py`).
+"""
+
+from __future__ import annotations
+
+import re
+
+from stedi_assets import delivery
+from stedi_assets.definitions import LAKEHOUSE_TABLES
+from stedi_assets.publishing import MATCHES_CONTRACT
+
+OVERTAKEN = "another run published the table first"
+TOO_EARLY = "a table that is needed is not there yet"
+MIXED = "its tables are made of two deliveries, and an audit says so"
+
+SENTENCES = {
+    OVERTAKEN: r"Another run published (\w+) at the same time; this run's version was discarded\. "
+    r"Materialize \1 again\.",
+    TOO_EARLY: r"(\w+) is needed, and was never materialized in \S+\. "
+    r"Make it first: dagster asset materialize -m stedi_assets --select '\+\1'",
+    MIXED: r"\w+ was not published, (?:the previous version is still served|nothing is served yet)\. \w+: .+",
+}
+COMPARE = {
+    "consenting_customers_with_readings",
+    "curated_customers_with_distances",
+    "no_row_pairs_two_customers",
+    "only_consenting_customers",
+    "only_latest_records",
+    "only_readings_of_consenting_customers",
+    "only_readings_of_consenting_holders",
+    "rows_accounted_for",
+}
+"""The audits that hold a table against others, and so notice tables of two deliveries."""
+
+AUDITS = {check.name for check in (*delivery.CHECKS, MATCHES_CONTRACT)}.union(
+    audit.name for table in LAKEHOUSE_TABLES for audit in table.audits
+)
+CAUSED = "The above exception was caused by the following exception:\n"
+ERROR = re.compile(rf"^(?P<caused>{CAUSED})?(?P<kind>[\w.]+): (?P<sentence>.*)\n\nStack Trace:", re.MULTILINE)
+BENEATH = {
+    "pyiceberg.exceptions.CommitFailedException",
+    "pyiceberg.exceptions.TableAlreadyExistsError",
+    "resources.versions.NotPublishedError",
+}
+"""The errors that a sentence may put in plain words."""
+
+
+def reasons(said: str) -> set[str]:
+    """Why the run failed, of all that its printed errors say; none of them may be unknown."""
+    errors = list(ERROR.finditer(said))
+    assert len(errors) == said.count("Stack Trace:"), said[-6000:]
+    assert "Traceback (most recent call last)" not in said, said[-6000:]
+    assert {error["kind"] for error in errors if error["caused"]} <= BENEATH, said[-6000:]
+    return {reason(error["sentence"]) for error in errors if not error["caused"]}
+
+
+def reason(sentence: str) -> str:
+    """The cause that the sentence names."""
+    told = [cause for cause, pattern in SENTENCES.items() if re.fullmatch(pattern, sentence)]
+    broken = {audit for audit in AUDITS if f" {audit}: " in sentence}
+    assert len(told) == 1, f"unknown: {sentence}"
+    assert broken <= COMPARE, f"no other run is to blame: {sentence}"
+    return told[0]
