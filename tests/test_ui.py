@@ -9,18 +9,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
-import sys
 import tempfile
-import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import dagster as dg
 import numpy as np
@@ -29,6 +22,7 @@ from PIL import Image
 from playwright.sync_api import Browser, FloatRect, Locator, Page, expect, sync_playwright
 
 from stedi_assets.contracts import TABLES
+from tests.dagster_dev import DAGSTER, dagster_dev, environment
 from tests.support import ROOT, require
 
 GROUPS = {
@@ -48,8 +42,6 @@ ASSETS = [asset for assets in GROUPS.values() for asset in assets]
 
 SCREENSHOTS = ROOT / "screenshots"
 DOCS = ROOT / "docs"
-DAGSTER = Path(sys.executable).with_name("dagster")
-SECONDS_TO_START = 120
 PATIENCE = 60_000  # ms: a run is a new process, and the machine may be busy
 
 PERSONAL = re.compile(r'"(?:customerName|email|phone|birthDay|serialNumber|user)": ?"([^"]{6,})"')
@@ -73,10 +65,8 @@ class Project:
         return self.folder / "lakehouse"
 
     @property
-    def environment(self) -> dict[str, str]:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("STEDI_", "DAGSTER_"))}
-        own = {"STEDI_SOURCE": "sample", "STEDI_LAKEHOUSE": str(self.lakehouse), "DAGSTER_HOME": str(self.home)}
-        return {**inherited, **own}
+    def settings(self) -> dict[str, str]:
+        return {"STEDI_SOURCE": "sample", "STEDI_LAKEHOUSE": str(self.lakehouse), "DAGSTER_HOME": str(self.home)}
 
     def newest(self, asset: str) -> dg.EventLogEntry:
         """The newest materialization of the asset, as Dagster recorded it."""
@@ -107,54 +97,15 @@ def project() -> Iterator[Project]:
 @pytest.fixture(scope="module")
 def ui(project: Project) -> Iterator[str]:
     """The address of the project's UI."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [str(DAGSTER), "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)]
-    log = project.folder / "dev.log"
-    with log.open("w") as output, own_group(command, project.environment, output) as server:
-        wait_for(f"http://127.0.0.1:{port}/server_info", server, log)
+    with dagster_dev(project.settings, project.folder / "dev.log") as port:
         yield f"http://127.0.0.1:{port}"
-
-
-@contextmanager
-def own_group(command: list[str], environment: dict[str, str], output: IO[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """The command in a process group of its own, of which nothing is left afterwards."""
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environment,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        for sign in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(process.pid, sign)
-                process.wait(timeout=15)
-            except (ProcessLookupError, subprocess.TimeoutExpired):
-                pass
-
-
-def wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + SECONDS_TO_START
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            with urllib.request.urlopen(address, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.2)
-    pytest.fail(f"`dagster dev` did not answer:\n{log.read_text()[-4000:]}")
 
 
 @pytest.fixture(scope="module")
 def everything(project: Project) -> None:
     """Every asset, materialized with the command line, not with the UI."""
     command = [str(DAGSTER), "asset", "materialize", "-m", "stedi_assets", "--select", "*"]
-    done = subprocess.run(command, cwd=ROOT, env=project.environment, text=True, capture_output=True)
+    done = subprocess.run(command, cwd=ROOT, env=environment(project.settings), text=True, capture_output=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
 
 
