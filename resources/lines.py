@@ -21,7 +21,9 @@ LONGEST_LINE = 1000  # bytes: regular expressions recurse on the JVM, so engines
 LONGEST_OBJECT = 1 << 20  # characters: beyond it, an object that does not end is taken for a broken one
 LONGEST_SCRAP = 1 << 11  # characters: more than LONGEST_LINE, so that engines look for no object in it
 CONTINUED = '…"'  # nothing that begins so can be read as a record, nor is one looked for behind the quote
-_BLANK = b" \t\r\n\xef\xbb\xbf"
+# A byte order mark as a whole: each of its bytes alone is no text, and not to be passed over.
+_BLANK = re.compile(rb"\A(?:[ \t\r\n]+|\xef\xbb\xbf)*")
+_BLANK_OR_BRACKET = re.compile(rb"\A(?:[ \t\r\n\[]+|\xef\xbb\xbf)*")
 _SEPARATORS = "[], \t\r\n\ufeff"
 # Strings are passed over whole, so that a brace in one does not count. JSON strings never span lines.
 _TOKEN = re.compile(r'"[^"\\\n]*(?:\\[^\n][^"\\\n]*)*"?|[{}]')
@@ -54,7 +56,7 @@ class Sniffer:
     def feed(self, chunk: bytes, *, final: bool = False) -> None:
         """Take the next bytes; `final` says that no more will come."""
         if len(self._head) < CHUNK:
-            self._head = (self._head + chunk).lstrip(_BLANK)[:CHUNK]
+            self._head = _BLANK.sub(b"", self._head + chunk, count=1)[:CHUNK]
         first, *others = map(len, chunk.split(b"\n"))
         self._longest = max(self._longest, self._unfinished + first, *others)
         self._unfinished = others[-1] if others else self._unfinished + first
@@ -69,11 +71,11 @@ class Sniffer:
         """The shape of the file that was fed."""
         if not self._head:
             return FileShape.EMPTY
-        first = self._head.lstrip(_BLANK + b"[")
+        first = _BLANK_OR_BRACKET.sub(b"", self._head, count=1)
         first_line, newline, _ = first.partition(b"\n")
         opened = first_line.startswith(b"{") and b"}" not in first_line and bool(newline)
         # A truncated first object on a line of its own is followed by a line that starts with the next object.
-        continues = opened and not first[len(first_line) :].lstrip(_BLANK).startswith(b"{")
+        continues = opened and not _BLANK.sub(b"", first[len(first_line) :], count=1).startswith(b"{")
         if continues:
             return FileShape.SPANNING
         if self._longest > LONGEST_LINE:

@@ -5,32 +5,24 @@ Many lines are read with each query, because a query on Apache Spark takes a thi
 
 from __future__ import annotations
 
-import gzip
 import json
 import random
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resources.landing_zone import LandingZone
-from resources.lines import CONTINUED
-from stedi_assets import reader
-from stedi_assets.contracts import ACCELEROMETER, CUSTOMER, FEEDS, STEP_TRAINER, Feed
+from stedi_assets.contracts import ACCELEROMETER, CUSTOMER, STEP_TRAINER, Feed
 from tests.conformance import hostile
-from tests.support import ENGINES
+from tests.conformance.accounts import check
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 pytestmark = pytest.mark.faults
 
-SEPARATORS = "[], \t\r\n\f\x0b\ufeff"
 VALUES = [*hostile.NUMBERS, *hostile.TEXTS]
 RECORDS = {
     ACCELEROMETER: (hostile.READING, ("x", "timestamp", "user")),
@@ -50,87 +42,6 @@ LINES = {
 @pytest.fixture(scope="module", autouse=True)
 def both_engines(spark: SparkSession, apache_spark: SparkSession) -> None:
     """Both engines are needed."""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What one engine read of a feed: the texts that it found, and the rows that it made of them."""
-
-    found: list[str]
-    rows: list[tuple[Any, ...]]
-
-    @classmethod
-    def of(cls, engine: str, feed: Feed, files: Sequence[str]) -> Reading:
-        pieces = reader.cut_records(reader.read_text(ENGINES[engine].spark_session, files))
-        rows = reader.type_records(pieces, feed, "run").collect()
-        return cls(sorted(row[0] for row in pieces.collect()), sorted((tuple(row) for row in rows), key=repr))
-
-
-def check(folder: Path, feed: Feed, files: Sequence[bytes]) -> None:
-    """Land the files, read them on both engines, and account for every character."""
-    source = folder / "source" / feed.name
-    source.mkdir(parents=True)
-    for number, content in enumerate(files):
-        name = f"{number}.json" if number % 5 else f"{number}.json.gz"
-        (source / name).write_bytes(content if number % 5 else gzip.compress(content, mtime=0))
-    zone = LandingZone(root=str(folder / "lakehouse"), source=str(folder / "source"))
-    paths = zone.readable(feed.name, zone.bring(feed.name))
-    embedded, local = (Reading.of(engine, feed, paths) for engine in ENGINES)
-    assert embedded.found == local.found
-    for one, other in zip(embedded.rows, local.rows, strict=True):
-        assert repr(one) == repr(other)
-    text = "".join(content.decode(errors="replace") for content in dict.fromkeys(files))
-    kept = "".join(piece.removeprefix(f"{CONTINUED} ") for piece in embedded.found)
-    assert solid(kept) == solid(text)
-    check_verdicts(feed, embedded)
-
-
-def solid(text: str) -> Counter[str]:
-    counted = Counter(text)
-    for separator in SEPARATORS:
-        del counted[separator]
-    return counted
-
-
-def check_verdicts(feed: Feed, read: Reading) -> None:
-    """Each text found is quarantined as it is, or accepted; then it is JSON to another parser, and means the same."""
-    width = len(feed.landing.columns)
-    refused = Counter(row[width + 1] for row in read.rows if row[width] is not None)
-    taken = Counter(read.found)
-    taken.subtract(refused)
-    assert min(taken.values(), default=0) >= 0
-    accepted = [row[:width] for row in read.rows if row[width] is None]
-    assert taken.total() == len(accepted)
-    numbers = [place for place, column in enumerate(feed.landing.columns) if column.type != "string"]
-    assert Counter(tuple(row[place] for place in numbers) for row in accepted) == Counter(
-        tuple(_number(record, feed, place) for place in numbers)
-        for text in taken.elements()
-        for record in [_json(text)]
-    )
-
-
-def _json(text: str) -> dict[str, Any]:
-    """The record as Python reads it. Of two fields of one name it takes the last, as the engines do."""
-    older = {
-        old: column.feed_names[0] for feed in FEEDS for column in feed.landing.columns for old in column.feed_names
-    }
-
-    def no_constant(name: str) -> None:
-        raise AssertionError(f"{name} is no JSON")
-
-    record = json.loads(text, parse_constant=no_constant)
-    assert isinstance(record, dict)
-    return {older.get(name, name): value for name, value in record.items()}
-
-
-def _number(record: dict[str, Any], feed: Feed, place: int) -> float | int | None:
-    column = feed.landing.columns[place]
-    value = record.get(column.feed_names[0])
-    if isinstance(value, str):
-        value = value.strip(reader._BLANKS) or None
-    if value is None:
-        return None
-    return int(float(value)) if column.type == "bigint" else float(value)
 
 
 edits = st.lists(st.tuples(st.integers(0, 300), st.sampled_from([None, *hostile.SCRAPS, *VALUES])), max_size=3)

@@ -52,7 +52,9 @@ def objects(found: list[str]) -> list[Any]:
 
 def check_file(content: bytes, text: str, size: int) -> None:
     """Whatever a file is taken for, rewriting loses no character of it."""
-    assert lines.inspect(chunks(content, size)) is lines.inspect([content])
+    found = lines.inspect([content])
+    assert lines.inspect(chunks(content, size)) is found
+    assert found is not lines.FileShape.EMPTY or not solid(text)
     for shape in lines.FileShape:
         if not shape.needs_rewriting:
             continue

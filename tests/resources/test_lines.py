@@ -258,6 +258,12 @@ def test_bytes_that_are_no_utf8_are_noticed_anywhere_also_split_across_chunks(
     assert inspect(chunks_of(content, size)) is NOT_UTF8
 
 
+@pytest.mark.parametrize("size", [1, CHUNK])
+@pytest.mark.parametrize("part", [b"\xef", b"\xbb\xbf", b"\xbb\xef", b"\xef\xbb\xbf\xef\xbb"])
+def test_parts_of_a_byte_order_mark_are_no_blanks(part: bytes, size: int) -> None:
+    assert inspect(chunks_of(part, size)) is NOT_UTF8
+
+
 @given(st.binary(max_size=60), st.integers(1, 5))
 def test_where_the_chunks_of_a_file_end_changes_no_shape(content: bytes, size: int) -> None:
     assert inspect(chunks_of(content, size)) is inspect([content])
