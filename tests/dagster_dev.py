@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -19,14 +19,15 @@ from tests.servers import free_port
 from tests.support import ROOT
 
 DAGSTER = Path(sys.executable).with_name("dagster")
+PROJECT = ("-w", "workspace.yaml")
 SECONDS_TO_START = 120
 
 
 @contextmanager
-def dagster_dev(settings: Mapping[str, str], log: Path) -> Iterator[int]:
+def dagster_dev(settings: Mapping[str, str], log: Path, location: Sequence[str] = PROJECT) -> Iterator[int]:
     """The port of a UI with these settings, and of the project's none but these; what it prints goes to `log`."""
     port = free_port()
-    command = [str(DAGSTER), "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)]
+    command = [str(DAGSTER), "dev", *location, "-h", "127.0.0.1", "-p", str(port)]
     with log.open("w") as output, own_group(command, settings, output) as server:
         wait_for(f"http://127.0.0.1:{port}/server_info", server, log)
         yield port

@@ -6,63 +6,27 @@ Belongs here: a real webserver and daemon, asked as the UI's pages ask them. Com
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 
 import dagster as dg
 import pytest
-from dagster_graphql import DagsterGraphQLClient
 
-from resources.settings import Settings
-from stedi_assets.definitions import build_definitions
-from tests.dagster_dev import dagster_dev
 from tests.faults.reasons import reasons
 from tests.faults.test_many_runs import SELECTIONS
-from tests.faults.world import Scene, World
+from tests.faults.ui import Ui, ui_of
+from tests.faults.world import Scene
 
 pytestmark = pytest.mark.faults
 
-ALL_ASSETS = "__ASSET_JOB"
-"""What the UI calls a run of assets that were chosen by hand."""
-ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 ENDS = {dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED}
-PATIENCE = 300  # seconds: a run is a new process, and the machine may be busy
-
-
-@dataclass
-class Ui:
-    """The UI of a world."""
-
-    world: World
-    client: DagsterGraphQLClient
-
-    def launch(self, selection: str) -> str:
-        """Put a run of these assets into the queue; its id."""
-        graph = build_definitions(Settings.from_environment({})).resolve_asset_graph()
-        keys = dg.AssetSelection.from_string(selection).resolve(graph)
-        run_id: str = self.client.submit_job_execution(ALL_ASSETS, asset_selection=sorted(keys))
-        return run_id
-
-    def wait_for(self, runs: Sequence[str]) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while {self.client.get_run_status(run) for run in runs} - ENDED:
-            assert time.monotonic() < deadline, [self.client.get_run_status(run) for run in runs]
-            time.sleep(0.2)
-
-    @property
-    def history(self) -> dg.DagsterInstance:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("DAGSTER_HOME", str(self.world.home))
-            return dg.DagsterInstance.get()
 
 
 @pytest.fixture
 def ui(scene: Scene) -> Iterator[Ui]:
-    with dagster_dev(scene.world.settings, scene.world.folder / "dev.log") as port:
-        yield Ui(scene.world, DagsterGraphQLClient("127.0.0.1", port_number=port))
+    with ui_of(scene.world) as ui:
+        yield ui
 
 
 def why(history: dg.DagsterInstance, run: str) -> set[str]:
