@@ -111,12 +111,12 @@ def test_a_disk_that_can_only_be_read_is_told(mounted: Scene | None) -> None:
         pytest.skip("nobody may mount a disk here")
     world = mounted.world
     world.deliver(NEW)
-    subprocess.run(["mount", "-o", "remount,ro", world.root], check=True)
+    subprocess.run(["mount", "-o", "remount,bind,ro", world.root], check=True)
     for table in ("customer_landing", "customer_trusted"):
         run = world.start(f'key:"{table}"')
         assert run.ends() == 1
         assert "Read-only file system" in run.said
         assert "Set STEDI_LAKEHOUSE to a folder that can be written" in run.said
     assert world.differs_from(mounted.old) == {}
-    subprocess.run(["mount", "-o", "remount,rw", world.root], check=True)
+    subprocess.run(["mount", "-o", "remount,bind,rw", world.root], check=True)
     mounted.mend(mounted.old)
