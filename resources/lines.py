@@ -51,20 +51,29 @@ class Sniffer:
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._valid = True
         self._head = b""
-        self._longest = self._unfinished = 0  # bytes of the longest line, and of the one that has not ended yet
+        self._a_line_is_long = False
+        self._unfinished = 0  # bytes of the line that has not ended yet
 
     def feed(self, chunk: bytes, *, final: bool = False) -> None:
         """Take the next bytes; `final` says that no more will come."""
         if len(self._head) < CHUNK:
             self._head = _BLANK.sub(b"", self._head + chunk, count=1)[:CHUNK]
-        first, *others = map(len, chunk.split(b"\n"))
-        self._longest = max(self._longest, self._unfinished + first, *others)
-        self._unfinished = others[-1] if others else self._unfinished + first
+        self._look_for_a_long_line(chunk)
         if self._valid:
             try:
                 self._decoder.decode(chunk, final)
             except UnicodeDecodeError:
                 self._valid = False
+
+    def _look_for_a_long_line(self, chunk: bytes) -> None:
+        """Leap from line to line, as far as a line may reach: most need not be looked at."""
+        start = -self._unfinished
+        while not self._a_line_is_long and start + LONGEST_LINE < len(chunk):
+            end = chunk.rfind(b"\n", max(start, 0), start + LONGEST_LINE + 1)
+            self._a_line_is_long = end == -1
+            start = end + 1
+        last = chunk.rfind(b"\n", max(start, 0))
+        self._unfinished = len(chunk) - (start if last == -1 else last + 1)
 
     @property
     def shape(self) -> FileShape:
@@ -78,7 +87,7 @@ class Sniffer:
         continues = opened and not _BLANK.sub(b"", first[len(first_line) :], count=1).startswith(b"{")
         if continues:
             return FileShape.SPANNING
-        if self._longest > LONGEST_LINE:
+        if self._a_line_is_long:
             return FileShape.LONG_LINES
         return FileShape.LINES if self._valid else FileShape.NOT_UTF8
 

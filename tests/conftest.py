@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 # How long it takes to make an example up says how busy the machine is, and nothing about the software.
-hypothesis_settings.register_profile("stedi", suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.register_profile("stedi", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("stedi")
 
 
