@@ -33,6 +33,9 @@ def publish_at_once(
     processes = get_context("spawn")
     with processes.Pool(writers, _meet_at, [processes.Barrier(writers)]) as pool:
         told = pool.starmap(_publish, [(*place, writer, times, environment or {}) for writer in range(writers)], 1)
+        # To be ended by a signal, as leaving the block does, may be ignored by whoever inherits that.
+        pool.close()
+        pool.join()
     assert [len(one) for one in told] == [times] * writers
     return [outcome for one in told for outcome in one]
 
