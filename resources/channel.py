@@ -84,7 +84,7 @@ class _Answers:
         except Exception:
             raise
         except BaseException:  # an interrupt: nobody waits for the answer any more
-            self._call.cancel()
+            elsewhere(self._call.cancel)
             raise
 
     def __getattr__(self, name: str) -> Any:

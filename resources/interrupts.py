@@ -5,6 +5,7 @@ Belongs here: what keeps the main thread, in which Python raises interrupts, out
 
 from __future__ import annotations
 
+import _thread
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -16,7 +17,7 @@ def elsewhere(function: Callable[..., Any], *arguments: Any, **options: Any) -> 
 
     An interrupt is raised here at once; the function goes on, and what it gives then is dropped.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if threading.get_ident() != threading.main_thread().ident:
         return function(*arguments, **options)
     # No future: it has a lock of the same kind.
     answers: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
@@ -27,7 +28,8 @@ def elsewhere(function: Callable[..., Any], *arguments: Any, **options: Any) -> 
         except BaseException as error:
             answers.put((None, error))
 
-    threading.Thread(target=call, daemon=True).start()
+    # No Thread: starting one holds locks, too, and waits for it to have begun.
+    _thread.start_new_thread(call, ())
     answer, error = answers.get()
     if error is not None:
         raise error

@@ -149,6 +149,9 @@ def connect(channel: ConnectChannel, policy: RetryPolicy | None = None) -> Spark
     os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"  # as `builder.remote` does: functions are then Spark Connect's
     session: Any = ConnectSession.builder.channelBuilder(channel).create()
     session.client.set_retry_policies([policy or DefaultPolicy(max_retries=3)])
+    if policy is None:
+        # No answer is lost on the way here, and what would ask for it again starts threads under a lock (`channel.py`).
+        session.client.disable_reattachable_execute()
     connected: SparkSession = session
     return connected
 

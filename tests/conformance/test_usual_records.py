@@ -32,7 +32,9 @@ def number(column: Column, dice: random.Random) -> str:
     """A number of as many digits as a usual record may have, spelled out."""
     if column.type == "bigint":
         low = EPOCH_MS_MIN if column.maximum == EPOCH_MS_MAX else column.minimum or 0
-        return str(dice.randrange(int(low), int(column.maximum or EPOCH_MS_MAX)))
+        likely = str(dice.randrange(int(low), int(column.maximum or EPOCH_MS_MAX)))
+        # Consent may be withdrawn, which is spelled so.
+        return likely if column.minimum is not None else dice.choice(["0", "-1", f"-{likely}", likely])
     whole = dice.choice(["0", str(dice.randrange(1, 10 ** dice.randint(1, 6)))])
     digits = dice.randint(1, 8)
     return f"{dice.choice(['', '-'])}{whole}.{dice.randrange(10**digits):0{digits}}"

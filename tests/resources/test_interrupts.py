@@ -10,43 +10,10 @@ import pytest
 from resources.files import side_by_side
 from tests.support import ROOT
 
-INTERRUPTED_OFTEN = """
-import random, signal
-from resources.spark import EmbeddedSpark
-
-class Interrupted(BaseException):
-    pass
-
-def interrupt(*_):
-    raise Interrupted
-
-dice, engine, interrupted = random.Random(9), EmbeddedSpark(), 0
-session = engine.spark_session
-signal.signal(signal.SIGALRM, interrupt)
-for _ in range(300):
-    try:
-        signal.setitimer(signal.ITIMER_REAL, dice.uniform(0.0001, 0.004))
-        session.range(3).count()
-        signal.setitimer(signal.ITIMER_REAL, 0)
-    except Interrupted:
-        interrupted += 1
-assert session.range(3).count() == 3
-engine.close()
-print("interrupted", interrupted)
-"""
-
-
-def test_interrupts_at_any_moment_of_a_query_leave_a_session_that_answers_and_ends() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED_OFTEN], cwd=ROOT, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert int(done.stdout.split()[-1]) > 100
-
-
-COPIED_AND_INTERRUPTED = """
-import random, signal, threading, time
+PROGRAM = """
+import _thread, random, signal, threading, time
 from resources.files import side_by_side
+from resources.spark import EmbeddedSpark
 
 class Interrupted(BaseException):
     pass
@@ -56,22 +23,35 @@ def interrupt(*_):
 
 dice, interrupted = random.Random(9), 0
 signal.signal(signal.SIGALRM, interrupt)
+{first}
 for _ in range(300):
     try:
         signal.setitimer(signal.ITIMER_REAL, dice.uniform(0.0001, 0.004))
-        side_by_side(lambda number: number, range(200))
+        {work}
         signal.setitimer(signal.ITIMER_REAL, 0)
     except Interrupted:
         interrupted += 1
-time.sleep(0.5)
-assert threading.active_count() == 1, threading.enumerate()
+{last}
 print("interrupted", interrupted)
 """
+QUERY = {
+    "first": "engine = EmbeddedSpark(); session = engine.spark_session",
+    "work": "session.range(3).count()",
+    "last": "assert session.range(3).count() == 3; engine.close()",
+}
+COPYING = {
+    "first": "",
+    "work": "side_by_side(lambda number: number, range(200))",
+    "last": "time.sleep(0.5); assert _thread._count() == 0, threading.enumerate()",
+}
 
 
-def test_interrupts_at_any_moment_of_copying_leave_nothing_that_goes_on() -> None:
+@pytest.mark.parametrize("program", [QUERY, COPYING], ids=["a query", "copying"])
+def test_interrupts_at_any_moment_leave_a_session_that_answers_and_ends_and_nothing_that_goes_on(
+    program: dict[str, str],
+) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", COPIED_AND_INTERRUPTED], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", PROGRAM.format(**program)], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert int(done.stdout.split()[-1]) > 100

@@ -22,6 +22,7 @@ from resources.lines import (
     _TOKEN,
     CHUNK,
     CONTINUED,
+    LONGEST_LINE,
     LONGEST_OBJECT,
     FileShape,
     decompressed,
@@ -285,6 +286,17 @@ def test_a_line_too_long_for_an_engine_is_cut_into_its_objects() -> None:
     assert len(content) > CHUNK
     assert inspect(chunks_of(content, CHUNK)) is LONG_LINES
     assert [json.loads(line) for line in rewritten(content, LONG_LINES).splitlines()] == objects
+
+
+lengths = st.one_of(st.integers(0, 200), st.integers(LONGEST_LINE - 2, LONGEST_LINE + 2))
+
+
+@given(st.lists(lengths, min_size=1, max_size=30), st.integers(1, 3 * LONGEST_LINE), st.booleans())
+def test_one_long_line_makes_a_file_of_long_lines_wherever_it_lies_and_its_chunks_end(
+    lengths: list[int], size: int, ends: bool
+) -> None:
+    content = b"{}\n" + b"\n".join(b"a" * length for length in lengths) + b"\n" * ends
+    assert inspect(chunks_of(content, size)) is (LONG_LINES if max(lengths) > LONGEST_LINE else FileShape.LINES)
 
 
 def test_a_feed_on_one_line_is_never_in_memory_whole(tmp_path: Path) -> None:
