@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, FloatRect, Locator, Page, expect, sync_playwright
+from playwright.sync_api import TimeoutError as NotYet
 
 from stedi_assets.contracts import TABLES
 from tests.dagster_dev import DAGSTER, dagster_dev, environment
@@ -43,6 +45,7 @@ ASSETS = [asset for assets in GROUPS.values() for asset in assets]
 SCREENSHOTS = ROOT / "screenshots"
 DOCS = ROOT / "docs"
 PATIENCE = 60_000  # ms: a run is a new process, and the machine may be busy
+MOMENT = 5_000  # ms
 
 PERSONAL = re.compile(r'"(?:customerName|email|phone|birthDay|serialNumber|user)": ?"([^"]{6,})"')
 
@@ -213,6 +216,18 @@ WHOLE_GRAPH = """minimum => {
 }"""
 
 
+def choose(page: Page, choice: str) -> None:
+    """Click it in the menu of the lineage, which closes whenever the graph is drawn: then the menu is opened again."""
+    item = page.get_by_role("menuitem", name=choice)
+    for _ in range(PATIENCE // MOMENT):
+        if not item.is_visible():
+            page.get_by_role("button", name="settings", exact=True).click()
+        with suppress(NotYet):
+            item.click(timeout=MOMENT)
+            return
+    pytest.fail(f"the menu of the lineage never let «{choice}» be clicked")
+
+
 def show_whole_graph(page: Page) -> FloatRect:
     """Set the lineage so that every asset is readable at once; the answer is where the graph lies in the window."""
     page.set_viewport_size({"width": 2150, "height": 1300})
@@ -222,8 +237,7 @@ def show_whole_graph(page: Page) -> FloatRect:
         facets.locator("label").filter(has_text=facet).click()
     facets.get_by_role("button", name="Save").click()
     for choice in ("Expand all groups", "Change graph to vertical orientation"):
-        page.get_by_role("button", name="settings", exact=True).click()
-        page.get_by_role("menuitem", name=choice).click()
+        choose(page, choice)
         page.keyboard.press("Escape")
         expect(page.get_by_role("menuitem")).to_have_count(0)
     page.get_by_role("button", name="Hide navigation").click()
