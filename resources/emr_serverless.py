@@ -18,14 +18,13 @@ from resources.aws import AwsError, client, explained
 from resources.emr_bill import Bill
 from resources.emr_releases import SPARK_OF, require_suitable
 from resources.emr_session import EmrSession
-from resources.spark import EngineUnavailableError, SparkEngine, connect
+from resources.spark import COMMON_CONF, EngineUnavailableError, SparkEngine, connect
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession as PySparkSession
 
     from resources.emr_channel import EmrChannel
 
-DEFAULTS = {"spark.sql.session.timeZone": "UTC"}
 IDLE_LOOK = 60.0  # AWS ends idle sessions, so one that was not used for so many seconds is looked at first
 RETRY_LOOK = 0.5
 
@@ -150,7 +149,7 @@ class EmrServerlessSpark(SparkEngine):
                 return session
 
     def _request(self, token: str) -> dict[str, Any]:
-        spark = {"classification": "spark-defaults", "properties": {**DEFAULTS, **self.conf}}
+        spark = {"classification": "spark-defaults", "properties": {**COMMON_CONF, **self.conf}}
         return {
             "applicationId": self.application_id,
             "clientToken": token,

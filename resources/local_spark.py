@@ -20,7 +20,7 @@ from pydantic import Field, PrivateAttr
 
 from resources.class_archive import ClassArchive
 from resources.java import require_java
-from resources.spark import EngineError, SparkEngine, connect
+from resources.spark import COMMON_CONF, EngineError, SparkEngine, connect
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -104,6 +104,7 @@ def laptop_defaults(scratch: Path) -> dict[str, str]:
     """Settings for one machine that people also use for other things."""
     cores = os.cpu_count() or 1
     return {
+        **COMMON_CONF,
         "spark.master": "local[*]",
         "spark.app.name": "stedi",
         "spark.driver.memory": f"{driver_memory_gb(_machine_gb())}g",
@@ -113,7 +114,6 @@ def laptop_defaults(scratch: Path) -> dict[str, str]:
         "spark.sql.shuffle.partitions": str(2 * cores),
         # Beyond so many files, Spark lists them in a job of its own, which takes ten times as long on one machine.
         "spark.sql.sources.parallelPartitionDiscovery.threshold": "100000",
-        "spark.sql.session.timeZone": "UTC",
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
         "spark.local.dir": str(scratch),
         "spark.ui.enabled": "false",

@@ -31,6 +31,14 @@ if TYPE_CHECKING:
     from resources.channel import ConnectChannel
 
 
+COMMON_CONF = {
+    "spark.sql.session.timeZone": "UTC",
+    # pyspark would note for each column where in the code it was made: a twentieth of a small run.
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
+}
+"""Settings of Spark's that all engines have in common."""
+
+
 class EngineError(dg.Failure):
     """An engine cannot start. Retrying does not help; the sentence says what does."""
 
@@ -180,7 +188,10 @@ class EmbeddedSpark(SparkEngine):
         _, port = self._server.listening_address
         from resources.channel import ConnectChannel
 
-        return connect(ConnectChannel(f"sc://127.0.0.1:{port}"))
+        session = connect(ConnectChannel(f"sc://127.0.0.1:{port}"))
+        for name, value in COMMON_CONF.items():
+            session.conf.set(name, value)
+        return session
 
     def stop(self) -> None:
         """Stop the server."""

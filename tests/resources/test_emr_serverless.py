@@ -16,6 +16,7 @@ import pytest
 from resources import emr_channel, emr_serverless, emr_session
 from resources.emr_serverless import EmrServerlessSpark
 from resources.settings import Settings
+from resources.spark import COMMON_CONF
 from stedi_assets.definitions import _engine
 from tests.resources.emr_runs import engine, run
 from tests.servers.emr_serverless import APPLICATION, BROKEN, ROLE, THROTTLED, EmrServerless, denied
@@ -53,7 +54,7 @@ def test_the_session_says_which_run_it_is_for_and_has_the_settings_that_were_ask
     assert session.request["idleTimeoutMinutes"] == 7
     assert session.request["clientToken"] == f"{run_id}-1"
     (spark,) = session.request["configurationOverrides"]["runtimeConfiguration"]
-    assert spark == {"classification": "spark-defaults", "properties": {"spark.sql.session.timeZone": "UTC", **conf}}
+    assert spark == {"classification": "spark-defaults", "properties": {**COMMON_CONF, **conf}}
 
 
 def test_every_asset_says_which_application_session_and_spark_made_it(emr: EmrServerless) -> None:
