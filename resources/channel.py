@@ -2,6 +2,8 @@
 
 Belongs here: how gRPC is spoken to, on every engine. Python raises an interrupt in the main thread, wherever that is;
 in the moment in which gRPC holds a lock there, the lock would stay taken, and ending the session would never end.
+Where answers may be lost on the way, as from EMR Serverless, pyspark itself starts threads under a lock to ask for them
+again, so there such a moment is left: AWS then ends the session once it is idle.
 Does not belong here: what else EMR Serverless needs (`emr_channel.py`).
 """
 

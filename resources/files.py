@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from io import BufferedReader, RawIOBase
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, BinaryIO, TypeVar, cast
 
 from resources.interrupts import elsewhere
@@ -215,9 +216,10 @@ def folder_at(location: str, access: str = "credentials") -> Folder:
 def side_by_side(do: Callable[[One], Result], each: Iterable[One]) -> list[Result]:
     """What `do` gives for each, a few at a time: most of a file's time is waiting for a disk or for S3.
 
-    Raises what the first one raises that fails; what has not begun by then, or by an interrupt, is left undone.
+    Raises what the first one raises that fails; what has not begun by then, or by an interrupt, is left undone. What
+    has begun is done to its end: no file is written to any more when the caller goes on, and gives up its lock.
     """
-    over = False
+    begun, over, ended = False, False, SimpleQueue[None]()
 
     def one(what: One) -> Result:
         if over:
@@ -225,11 +227,19 @@ def side_by_side(do: Callable[[One], Result], each: Iterable[One]) -> list[Resul
         return do(what)
 
     def every() -> list[Result]:
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            return list(pool.map(one, each))
+        nonlocal begun
+        begun = True
+        try:
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                return list(pool.map(one, each))
+        finally:
+            ended.put(None)
 
     try:
         done: list[Result] = elsewhere(every)
-        return done
-    finally:
+    except BaseException:
         over = True
+        if begun:  # what begins after this finds that it is over
+            ended.get()
+        raise
+    return done

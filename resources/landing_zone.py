@@ -18,10 +18,10 @@ from pydantic import PrivateAttr
 
 from resources.copies import copies, file_with, write_copy
 from resources.files import File, Folder, folder_at, side_by_side
-from resources.landing import Landing
+from resources.landing_result import Landing
 from resources.lines import FileShape
 from resources.manifest import NAME, UNREADABLE, LandedFile, Manifest
-from resources.source import layouts, passed_over, source_files
+from resources.source import layouts, only_links, passed_over, source_files
 from resources.storage_errors import remedy_for
 
 
@@ -70,8 +70,9 @@ class LandingZone(dg.ConfigurableResource[Any]):
             there = {file.name: file.size for file in self._folder(feed).files()}
             found = self.source_files(feed)
             offered = self._offered(found, known, there, landing)
-            if found:
-                landing.unreadable.update(passed_over(self._origin, feed, found[0][1].folder))
+            landing.unreadable.update(
+                passed_over(self._origin, feed, found[0][1].folder) if found else only_links(self._origin, feed)
+            )
             if not offered and not known:
                 raise self._nothing_to_bring(feed, landing)
             landing.files = list(self._kept(known, there, offered, landing))

@@ -20,7 +20,7 @@ from pydantic import Field, PrivateAttr
 
 from resources.class_archive import ClassArchive
 from resources.java import require_java
-from resources.spark import COMMON_CONF, EngineError, SparkEngine, connect
+from resources.spark import COMMON_CONF, EngineError, SparkEngine, connect_here
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -77,9 +77,7 @@ class LocalSpark(SparkEngine):
                 self._jvm = SparkContext._gateway
         service = getattr(jvm, "org.apache.spark.sql.connect.service.SparkConnectService$")
         port = getattr(service, "MODULE$").localPort()
-        from resources.channel import ConnectChannel
-
-        return connect(ConnectChannel(f"sc://localhost:{port}/;token={token}"))
+        return connect_here(f"sc://localhost:{port}/;token={token}")
 
     def stop(self) -> None:
         """End the JVM. It also ends by itself when this process does, however that happens."""

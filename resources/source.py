@@ -11,6 +11,8 @@ import re
 from resources.files import File, Folder
 from resources.manifest import SUFFIXES, feed_files
 
+NOT_FOLLOWED = "a link to a folder, which is not followed"
+
 
 def layouts(feed: str) -> tuple[str, ...]:
     """The folders in which a source may have the feed; the first one that has files of it is read."""
@@ -30,13 +32,19 @@ def passed_over(source: Folder, feed: str, read: Folder) -> dict[str, str]:
     *usual, _ = layouts(feed)  # the last one also holds what else is called like the feed
     others = {layout: source.below(layout) for layout in usual if source.below(layout) != read}
     return {
-        **dict.fromkeys(read.linked_folders(), "a link to a folder, which is not followed"),
+        **dict.fromkeys(read.linked_folders(), NOT_FOLLOWED),
         **{
             f"{layout}/{file.name}": f"the feed is read from {read.uri} alone"
             for layout, folder in others.items()
             for file in feed_files(folder)
         },
     }
+
+
+def only_links(source: Folder, feed: str) -> dict[str, str]:
+    """What the source has of a feed of which it has no file, and why it is not read."""
+    links = (f"{layout}/{link}" for layout in layouts(feed) for link in source.below(layout).linked_folders())
+    return dict.fromkeys(links, NOT_FOLLOWED)
 
 
 def landing_name(original: str) -> str:

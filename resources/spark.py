@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 COMMON_CONF = {
     "spark.sql.session.timeZone": "UTC",
-    # pyspark would note for each column where in the code it was made: a twentieth of a small run.
+    # pyspark would walk the stack for each column, to note where in the code it was made.
     "spark.python.sql.dataFrameDebugging.enabled": "false",
 }
 """Settings of Spark's that all engines have in common."""
@@ -146,20 +146,26 @@ def _is_of_a_query(error: Exception) -> TypeGuard[PySparkException]:
     return module is not None and isinstance(error, module.PySparkException)
 
 
-def connect(channel: ConnectChannel, policy: RetryPolicy | None = None) -> SparkSession:
-    """A session of the engine behind the channel.
-
-    Without a `policy`, it is one on this machine: if that has died, a query says so at once, not after ten minutes.
-    """
-    from pyspark.sql.connect.client.retries import DefaultPolicy
+def connect(channel: ConnectChannel, policy: RetryPolicy) -> SparkSession:
+    """A session of the engine behind the channel; the policy says how long an answer is waited for."""
     from pyspark.sql.connect.session import SparkSession as ConnectSession
 
     os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"  # as `builder.remote` does: functions are then Spark Connect's
     session: Any = ConnectSession.builder.channelBuilder(channel).create()
-    session.client.set_retry_policies([policy or DefaultPolicy(max_retries=3)])
-    if policy is None:
-        # No answer is lost on the way here, and what would ask for it again starts threads under a lock (`channel.py`).
-        session.client.disable_reattachable_execute()
+    session.client.set_retry_policies([policy])
+    connected: SparkSession = session
+    return connected
+
+
+def connect_here(address: str) -> SparkSession:
+    """A session of an engine on this machine. If that has died, a query says so at once, not after ten minutes."""
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+
+    from resources.channel import ConnectChannel
+
+    session: Any = connect(ConnectChannel(address), DefaultPolicy(max_retries=3))
+    # No answer is lost on the way here, and what would ask for it again starts threads under a lock (`channel.py`).
+    session.client.disable_reattachable_execute()
     connected: SparkSession = session
     return connected
 
@@ -186,9 +192,7 @@ class EmbeddedSpark(SparkEngine):
         self._server = SparkConnectServer("127.0.0.1", 0)
         self._server.start(background=True)
         _, port = self._server.listening_address
-        from resources.channel import ConnectChannel
-
-        session = connect(ConnectChannel(f"sc://127.0.0.1:{port}"))
+        session = connect_here(f"sc://127.0.0.1:{port}")
         for name, value in COMMON_CONF.items():
             session.conf.set(name, value)
         return session

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from resources.landing import Landing
+from resources.landing_result import Landing
 from resources.lazy import LazyModule
 from stedi_assets.auditing import Check, Verdict
 from stedi_assets.contracts import QUARANTINE_REASON, QUARANTINE_TEXT, Feed

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from resources.glimpse import Glimpse
-from resources.landing import Landing
+from resources.landing_result import Landing
 from resources.landing_zone import LandingZone
 from resources.query import Query
 from resources.settings import Settings

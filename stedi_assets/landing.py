@@ -23,7 +23,7 @@ from stedi_assets.contracts import ACCELEROMETER, CUSTOMER, STEP_TRAINER, Feed
 from stedi_assets.intake import Intake
 from stedi_assets.publishing import Tables
 from stedi_assets.rules import quarantined
-from stedi_assets.schemas import dagster_schema, tags
+from stedi_assets.schemas import dagster_schema, feed_ddl, tags
 from stedi_assets.table import OWNER, code_version, lakehouse_table
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ _DESCRIPTIONS = {
 
 def landing_asset(feed: Feed, settings: Settings, lakehouse: Lakehouse, zone: LandingZone) -> dg.AssetsDefinition:
     """The feed's landing zone as an asset. Nothing is opened: the resources only say where things will lie."""
-    version = code_version(reader, usual, lines, repr(feed))
+    version = code_version(reader, usual, lines, feed_ddl, repr(feed))
     spec = dg.AssetSpec(
         feed.landing.name,
         description=f"{_DESCRIPTIONS[feed.name]} Raw JSON files, byte for byte as they were delivered.\n\n"

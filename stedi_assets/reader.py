@@ -1,8 +1,8 @@
 """Reading raw JSON text as records: each record accepted with the contract's types, or quarantined with a reason.
 
 Belongs here: cutting text into records, typing them, and naming what is wrong with those that cannot be trusted.
-Does not belong here: where the files lie (`landing.py`), or how a record looks that needs no closer look (`usual.py`).
-One bad record never stops or hides a good one.
+Does not belong here: where the files lie (`resources/landing_zone.py`), or how a record looks that needs no closer look
+(`usual.py`). One bad record never stops or hides a good one.
 
 Only what all engines do alike is used, and where their parsers differ by nature (trailing text, odd numbers, depth),
 the strictest one's answer is made everybody's. In regular expressions that means no lookaround, ASCII in place of
@@ -136,7 +136,7 @@ def _unreadable() -> Column:
     """Why a text is no record at all, or null."""
     value = F.col("value")
     bad_escape = F.regexp_replace(value, _SURROGATES, "").rlike(_BAD_ESCAPE)
-    framed = value.startswith("{") & value.endswith("}") & ~F.contains(value, F.lit(_END))
+    framed = value.startswith("{") & value.endswith("}") & ~value.rlike(rf'"{_END}"{_SPACE}*:')
     complete = framed & F.col(f"record.`{_END}`").isNotNull() & F.col(f"record.{_BROKEN}").isNull()
     return (
         F.when(_too_deep(), TOO_DEEP)

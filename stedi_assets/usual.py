@@ -13,9 +13,10 @@ from stedi_assets.contracts import Column, ColumnType
 
 # Printable ASCII without escapes, and no blank at either end: nothing to decode, nothing to strip.
 _TEXT = r'"[!#-\[\]-~](?:[ !#-\[\]-~]*[!#-\[\]-~])?"'
-# Up to 15 digits: no parser rounds them, however it goes about it.
+# Up to 15 digits, which a double holds exactly. A fraction is then divided by a power of ten, which rounds once, as
+# reading it should; that the engines' parsers do so is tested.
 _WHOLE_NUMBER = r"(?:0|-?[1-9][0-9]{0,14})"
-_NUMBER = r"-?(?:0|[1-9][0-9]{0,6})\.[0-9]{1,8}"
+_NUMBER = r"-?(?:0|[1-9][0-9]{0,5})\.[0-9]{1,8}"
 _VALUES: dict[ColumnType, str] = {"string": _TEXT, "bigint": _WHOLE_NUMBER, "double": _NUMBER}
 
 

@@ -35,19 +35,21 @@ def number(column: Column, dice: random.Random) -> str:
         likely = str(dice.randrange(int(low), int(column.maximum or EPOCH_MS_MAX)))
         # Consent may be withdrawn, which is spelled so.
         return likely if column.minimum is not None else dice.choice(["0", "-1", f"-{likely}", likely])
-    whole = dice.choice(["0", str(dice.randrange(1, 10 ** dice.randint(1, 6)))])
+    whole = dice.choice(["0", str(dice.randrange(1, 10 ** dice.randint(1, 6)))])  # of seven, all are out of range
     digits = dice.randint(1, 8)
     return f"{dice.choice(['', '-'])}{whole}.{dice.randrange(10**digits):0{digits}}"
+
+
+def text(dice: random.Random) -> str:
+    own = "end of the record"  # what the reader adds to records that are not usual
+    return dice.choice(["".join(dice.choices(TEXT, k=dice.randint(1, 12))), own])
 
 
 def record(feed: Feed, dice: random.Random) -> str:
     """A usual record of any values; what is not required is there or not."""
     first, *rest = feed.landing.columns
     fields = [first, *(column for column in rest if column.required or dice.random() < 0.7)]
-    values = (
-        json.dumps("".join(dice.choices(TEXT, k=dice.randint(1, 12)))) if one.type == "string" else number(one, dice)
-        for one in fields
-    )
+    values = (json.dumps(text(dice)) if one.type == "string" else number(one, dice) for one in fields)
     space = dice.choice(["", " "])
     spelled = (f'"{one.feed_names[0]}":{space}{value}' for one, value in zip(fields, values, strict=True))
     return "{" + f",{space}".join(spelled) + "}"
@@ -62,13 +64,15 @@ def test_a_usual_record_is_read_as_python_reads_it(
     dice = random.Random(7)
     records = [record(feed, dice) for _ in range(3000)]
     assert all(is_usual(one, feed) for one in records)
-    frame = session.createDataFrame([(one,) for one in records], "value string")
-    columns = feed.landing.columns
-    found = reader.type_records(frame, feed, "run").collect()
-    assert {row[reader.QUARANTINE_REASON.name] for row in found} == {None}
-    names = [column.feed_names[0] for column in columns]
-    expected = [tuple(json.loads(one).get(name) for name in names) for one in records]
-    assert sorted(map(repr, (tuple(row[: len(columns)]) for row in found))) == sorted(map(repr, expected))
+    names = [column.feed_names[0] for column in feed.landing.columns]
+    expected = sorted(repr(tuple(json.loads(one).get(name) for name in names)) for one in records)
+    with_a_closer_look = [f'{one[:-1]}, "a new field": 1}}' for one in records]
+    assert not any(is_usual(one, feed) for one in with_a_closer_look)
+    for spelled in (records, with_a_closer_look):
+        frame = session.createDataFrame([(one,) for one in spelled], "value string")
+        found = reader.type_records(frame, feed, "run").collect()
+        assert {row[reader.QUARANTINE_REASON.name] for row in found} == {None}
+        assert sorted(repr(tuple(row[: len(names)])) for row in found) == expected
 
 
 UNUSUAL = {

@@ -18,7 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-COMPUTES = "while the engine computes"
+COPIES = "while a file is copied"
+COMPUTES = "while the engine computes and writes"
+SECONDS = {COPIES: 2, COMPUTES: 0}
+"""How long a run waits at a point, other than at the rest of them: a copy that has begun is not broken off."""
 
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(["tests.faults.preloaded"])
@@ -42,7 +45,7 @@ class At:
                     os.kill(os.getpid(), signal.SIGKILL)
                     return
                 self.waits.touch()
-                time.sleep(60 if self.point != COMPUTES else 0)
+                time.sleep(SECONDS.get(self.point, 60))
 
         INSTALLERS[self.point](happen)
 
@@ -169,11 +172,13 @@ def _soon_after_the_audit_began(happen: Happen) -> None:
 def _while_the_engine_computes(happen: Happen) -> None:
     from pyspark.sql.connect.readwriter import DataFrameWriter
 
-    def compute(self: Any, *_: Any, **__: Any) -> None:
-        happen()
-        self._spark.range(10**12).selectExpr("sum(hash(id))").collect()
+    original = DataFrameWriter.parquet
 
-    DataFrameWriter.parquet = compute  # type: ignore[method-assign]
+    def write_for_hours(self: Any, *args: Any, **options: Any) -> None:
+        happen()
+        original(self._spark.range(10**12).where("hash(id) % 1000 = 0").write, *args, **options)
+
+    DataFrameWriter.parquet = write_for_hours  # type: ignore[method-assign]
 
 
 def _points() -> dict[str, Callable[[Happen], None]]:
@@ -184,6 +189,7 @@ def _points() -> dict[str, Callable[[Happen], None]]:
     from resources.landing_zone import LandingZone
 
     return {
+        COPIES: _before(LandingZone, "_take"),
         "while a feed lands": _before(LandingZone, "_copy"),
         "before stage": _before(Lakehouse, "stage"),
         "during the Parquet write": _when_the_first_file_is_there,

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.command import POINTS, At
+from tests.faults.command import COPIES, POINTS, At
 from tests.faults.world import PUBLISHED, Scene
 
 pytestmark = pytest.mark.faults
@@ -48,7 +48,7 @@ def test_a_run_that_is_killed_at_a_point_leaves_each_table_old_or_new_and_the_ne
 ) -> None:
     for place, point in enumerate(POINTS):
         feeds = len(scene.chosen & {"customer_records", "accelerometer_records", "step_trainer_records"})
-        times = feeds if point == "while a feed lands" else len(scene.chosen)
+        times = feeds if point in (COPIES, "while a feed lands") else len(scene.chosen)
         for number in range(place, place + rounds(1, times)):
             before = scene.put_back(first_run=number % 4 == 3)
             run = scene.start(at=At(point, number % times + 1))

@@ -12,7 +12,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from tests.faults.command import COMPUTES, At
+from tests.faults.command import COMPUTES, COPIES, At
 from tests.faults.served import order
 from tests.faults.ui import PATIENCE, Ui, ui_of
 from tests.faults.world import Scene, State
@@ -20,7 +20,7 @@ from tests.support import require
 
 pytestmark = pytest.mark.faults
 
-PHASES = (COMPUTES, "while a feed lands", "before the audit", "before commit")
+PHASES = (COMPUTES, COPIES, "before the audit", "before commit")
 SECONDS_TO_END = 30
 
 

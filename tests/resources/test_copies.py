@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from resources import copies
-from resources.landing import Landing
+from resources.landing_result import Landing
 from resources.lines import FileShape
 from tests.resources.test_landing_zone import PRETTY, Zone, zone
 

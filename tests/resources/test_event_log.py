@@ -11,6 +11,7 @@ from threading import Barrier
 
 import dagster as dg
 import pytest
+import sqlalchemy
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log import ConsolidatedSqliteEventLogStorage
 
@@ -55,6 +56,21 @@ def test_who_watches_a_run_is_told_each_event_as_it_is_written(home: Path, histo
         for message in ("it begins", "it ends"):
             say(history, message)
             assert told.get(timeout=PATIENCE) == message
+
+
+def test_who_watches_a_run_is_told_its_end_even_if_they_read_while_it_was_written(
+    home: Path, history: dg.DagsterInstance
+) -> None:
+    told = Queue[str]()
+    with instance_in(home) as ui:
+        ui.watch_event_logs(RUN, None, lambda entry, _cursor: told.put(entry.message))
+        say(history, "it begins")
+        assert told.get(timeout=PATIENCE) == "it begins"
+        with ui.event_log_storage.index_connection() as reading:
+            half_read = reading.execute(sqlalchemy.text("select * from event_logs"))
+            say(history, "it ends")
+            half_read.fetchall()
+        assert told.get(timeout=PATIENCE) == "it ends"
 
 
 def test_as_many_as_ask_at_once_are_answered(history: dg.DagsterInstance) -> None:

@@ -21,7 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resources.landing import Landing
+from resources.landing_result import Landing
 from resources.landing_zone import LandingError, LandingZone
 from resources.lines import FileShape
 from resources.source import landing_name
@@ -216,6 +216,14 @@ def test_a_loop_of_links_in_the_source_is_not_followed_forever(zone: Zone) -> No
     landing = zone.bring()
     assert landing.new == ["1.json"]
     assert landing.unreadable == {"again": "a link to a folder, which is not followed"}
+
+
+@pytest.mark.parametrize("folder", ["customers", "customer/landing"])
+def test_a_source_that_has_but_a_link_to_a_folder_is_told_so(zone: Zone, tmp_path: Path, folder: str) -> None:
+    (zone.source / folder).mkdir(parents=True)
+    (zone.source / folder / "2024").symlink_to(tmp_path)
+    with pytest.raises(LandingError, match=f"{folder}/2024 .a link to a folder, which is not followed"):
+        zone.bring()
 
 
 @pytest.mark.parametrize("target", ["2.json", "moved/away.json"])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from s3transfer.exceptions import RetriesExceededError
 
 from resources.files import folder_at
-from resources.landing import Landing
+from resources.landing_result import Landing
 from resources.landing_zone import LandingError, LandingZone
 from tests.servers.ministack import Aws
 

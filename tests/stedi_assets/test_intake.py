@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from resources.landing import Landing
+from resources.landing_result import Landing
 from resources.landing_zone import LandingZone
 from stedi_assets.contracts import TABLES
 from stedi_assets.sample import write_feeds

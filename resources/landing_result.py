@@ -1,6 +1,7 @@
 """What bringing one feed did, as data.
 
-Does not belong here: bringing it (`landing_zone.py`), or judging what is told here.
+Belongs here: which files were new, replaced, refused or left out, and what follows from that alone. Does not belong
+here: bringing them (`landing_zone.py`), or judging what is told here.
 """
 
 from __future__ import annotations
