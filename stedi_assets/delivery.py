@@ -47,6 +47,11 @@ class Delivery:
         """Records that were not accepted."""
         return sum(self.reasons.values())
 
+    @property
+    def by_frequency(self) -> list[tuple[str, int]]:
+        """The reasons, the most frequent ones first; in the order of the alphabet where engines differ in theirs."""
+        return sorted(self.reasons.items(), key=lambda one: (-one[1], one[0]))
+
     def dump(self) -> str:
         """As a commit records it."""
         return json.dumps(asdict(self))
@@ -145,14 +150,14 @@ def example(delivery: Delivery, records: DataFrame) -> tuple[str, str] | None:
     """The most frequent reason for which records were quarantined, and the text of one of them."""
     if not delivery.reasons:
         return None
-    reason = max(delivery.reasons, key=lambda one: delivery.reasons[one])
+    reason, _ = delivery.by_frequency[0]
     row = records.where(F.col(QUARANTINE_REASON.name) == reason).select(QUARANTINE_TEXT.name).first()
     return (reason, row[0]) if row else None
 
 
 def judge_limit(delivery: Delivery, limit: float, hint: str = "") -> Verdict:
     """Whether few enough records were quarantined; `hint` helps where they were not."""
-    reasons = sorted(delivery.reasons.items(), key=lambda pair: -pair[1])
+    reasons = delivery.by_frequency
     quarantined = share(delivery)
     sentence = f"{quarantined:.1%} of {delivery.found:,} records quarantined; at most {limit:.0%} may be."
     if reasons:
