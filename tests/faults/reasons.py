@@ -39,11 +39,16 @@ AUDITS = {check.name for check in (*delivery.CHECKS, MATCHES_CONTRACT)}.union(
     audit.name for table in LAKEHOUSE_TABLES for audit in table.audits
 )
 CAUSED = "The above exception was caused by the following exception:\n"
-ERROR = re.compile(rf"^(?P<caused>{CAUSED})?(?P<kind>[\w.]+): (?P<sentence>.*)\n\nStack Trace:", re.MULTILINE)
+STATEMENT = r"(?:\n[\[(].*)*"  # SQLAlchemy adds it to its errors
+ERROR = re.compile(
+    rf"^(?P<caused>{CAUSED})?(?P<kind>[\w.]+): (?P<sentence>.*){STATEMENT}\n\nStack Trace:", re.MULTILINE
+)
 BENEATH = {
     "pyiceberg.exceptions.CommitFailedException",
     "pyiceberg.exceptions.TableAlreadyExistsError",
     "resources.versions.NotPublishedError",
+    "sqlalchemy.exc.IntegrityError",
+    "sqlite3.IntegrityError",
 }
 """The errors that a sentence may put in plain words."""
 
