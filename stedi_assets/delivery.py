@@ -178,6 +178,13 @@ def told(fields: Mapping[str, int]) -> str:
     return ", ".join([*names, *([f"and {more:,} more"] if more else [])])
 
 
+def refused(unreadable: Mapping[str, str]) -> str:
+    """The files that could not be read, and why; of many, the first."""
+    named = [f"{name} ({reason})" for name, reason in sorted(unreadable.items())]
+    more = len(named) - MOST_NAMED
+    return ", ".join([*named[:MOST_NAMED], *([f"and {more:,} more"] if more > 0 else [])])
+
+
 def judge_files(landing: Landing, feed: Feed) -> Verdict:
     """Whether every file was delivered once, is not empty, could be read as it is, and has known fields alone."""
     unknown = unknown_fields(landing, feed)

@@ -69,6 +69,11 @@ class Intake:
                 f"{self.feed.landing.name}: the source is now {self.zone.source}; {len(landing.left_out)} files of "
                 "the source before were removed from the landing zone"
             )
+        if landing.unreadable:
+            context.log.warning(
+                f"{self.feed.landing.name}: not everything was brought: {delivery.refused(landing.unreadable)}. What "
+                "was landed before is kept; the next run tries again"
+            )
         watch.lap("landing")
         read_before = self._read_before(landing)
         self._ensure_external_table(context)
@@ -180,7 +185,8 @@ class Intake:
         hint = f" In {file}, for example, {reason}." if file else ""
         if file in landing.kept:
             hint += f" The source has it no more: to take it back, remove it from {self.zone.uri(self.feed.name)} too."
-        return hint + (f" Fields that the feed has not had so far: {delivery.told(unknown)}." if unknown else "")
+        hint += f" Fields that the feed has not had so far: {delivery.told(unknown)}." if unknown else ""
+        return f"{hint} Mend the files in {self.zone.source} and run again, or allow more with STEDI_QUARANTINE_LIMIT."
 
     def _numbers(self, landing: Landing, delivered: Delivery) -> dict[str, Any]:
         times = {"first reading": delivered.first, "last reading": delivered.last}

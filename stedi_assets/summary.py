@@ -1,6 +1,6 @@
 """What the lakehouse holds, as a short table for the terminal: `python -m stedi_assets.summary`.
 
-Belongs here: the tables' rows as the lakehouse has them, and their newest checks as Dagster remembers them.
+Belongs here: the tables' rows as the lakehouse has them, and what their checks found last, as Dagster remembers it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 import dagster as dg
 from dagster._core.errors import DagsterHomeNotSetError
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from resources.lakehouse import Lakehouse
 from resources.settings import Settings
@@ -21,10 +22,10 @@ from stedi_assets.publishing import published_rows
 from stedi_assets.sql import told_alone
 
 if TYPE_CHECKING:
-    from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
     from rich.table import Table
 
 VERDICTS = ("passed", "warned", "failed", "not run")
+ENDED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 
 
 @click.command()
@@ -62,14 +63,15 @@ def summary(instance: dg.DagsterInstance, settings: Settings) -> Table:
 
 
 def _checks(instance: dg.DagsterInstance, keys: Set[dg.AssetCheckKey]) -> str:
-    newest = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(keys))
-    verdicts = Counter(_verdict(record) for record in newest.values())
+    verdicts = Counter(_verdict(instance, key) for key in keys)
     return ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS if verdicts[verdict])
 
 
-def _verdict(record: AssetCheckExecutionRecord) -> str:
-    event = record.event.dagster_event if record.event else None
-    if event is None or event.event_type is not dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+def _verdict(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> str:
+    """What the check found when it last came to an end: a run that broke off before it changed nothing."""
+    newest = instance.event_log_storage.get_asset_check_execution_history(key, limit=1, status=ENDED)
+    event = newest[0].event.dagster_event if newest and newest[0].event else None
+    if event is None:
         return "not run"
     evaluation = event.asset_check_evaluation_data
     if evaluation.passed:

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import threading
+from logging import WARNING
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,10 @@ def test_a_file_that_cannot_be_read_is_an_error_and_does_not_stop_the_others(ste
     assert not check.passed
     assert check.severity.value == "ERROR"
     assert "2.json.gz cannot be read" in str(check.description)
+    warnings = [
+        entry.user_message for entry in stedi.instance.all_logs(outcome.result.run_id) if entry.level == WARNING
+    ]
+    assert any("not everything was brought: 2.json.gz" in warning for warning in warnings)
 
 
 def test_the_same_delivery_compressed_counts_once(stedi: Stedi) -> None:
@@ -67,6 +72,7 @@ def test_a_field_that_was_renamed_is_named_with_its_new_name_and_a_file_that_has
     failure = stedi.materialize(LANDING).failure
     assert re.search(r"In app_2\.0-\w+\.json, for example, timestamp is missing\.", failure)
     assert "Fields that the feed has not had so far: moment (files: 1)." in failure
+    assert "run again, or allow more with STEDI_QUARANTINE_LIMIT" in failure
     assert str(READING["user"]) not in failure
 
 
