@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
@@ -173,16 +173,19 @@ def unknown_fields(landing: Landing, feed: Feed) -> dict[str, int]:
 
 def told(fields: Mapping[str, int]) -> str:
     """The fields as a sentence has them. What is no name, as where a record's keys are addresses, is only counted."""
-    names = [f"{name} (files: {files:,})" for name, files in fields.items() if _A_NAME.fullmatch(name)][:MOST_NAMED]
-    more = len(fields) - len(names)
-    return ", ".join([*names, *([f"and {more:,} more"] if more else [])])
+    names = [f"{name} (files: {files:,})" for name, files in fields.items() if _A_NAME.fullmatch(name)]
+    return _first(names, len(fields))
 
 
 def refused(unreadable: Mapping[str, str]) -> str:
     """The files that could not be read, and why; of many, the first."""
-    named = [f"{name} ({reason})" for name, reason in sorted(unreadable.items())]
-    more = len(named) - MOST_NAMED
-    return ", ".join([*named[:MOST_NAMED], *([f"and {more:,} more"] if more > 0 else [])])
+    return _first([f"{name} ({reason})" for name, reason in sorted(unreadable.items())], len(unreadable))
+
+
+def _first(named: Sequence[str], of: int) -> str:
+    """As many of them as one reads, and how many there are beside."""
+    shown = named[:MOST_NAMED]
+    return ", ".join([*shown, *([f"and {of - len(shown):,} more"] if of > len(shown) else [])])
 
 
 def judge_files(landing: Landing, feed: Feed) -> Verdict:

@@ -20,7 +20,7 @@ from tests.support import require
 
 pytestmark = pytest.mark.faults
 
-PHASES = (COMPUTES, COPIES, "before the audit", "before commit")
+PHASES = (COMPUTES, COPIES, "while a feed lands", "before the audit", "before commit")
 SECONDS_TO_END = 30
 
 
