@@ -52,6 +52,7 @@ _BLANKS = " \t\r\n\u00a0\u2007\u202f\u200b\ufeff"
 # A last field is added to each record, and must be found: some parsers stop where the first object ends, and take
 # what follows for nothing. Some give what they could read of a broken record, and say so in another field.
 _END = "end of the record"
+_ITS_KEY = "".join(rf"(?:{letter}|(?i:\\u00{ord(letter):x}))" for letter in _END)  # however a record spells it
 _BROKEN = "_corrupt_record"
 _STRICT = {"allowSingleQuotes": "false", "allowNonNumericNumbers": "false", "columnNameOfCorruptRecord": _BROKEN}
 
@@ -136,7 +137,7 @@ def _unreadable() -> Column:
     """Why a text is no record at all, or null."""
     value = F.col("value")
     bad_escape = F.regexp_replace(value, _SURROGATES, "").rlike(_BAD_ESCAPE)
-    framed = value.startswith("{") & value.endswith("}") & ~value.rlike(rf'"{_END}"{_SPACE}*:')
+    framed = value.startswith("{") & value.endswith("}") & ~value.rlike(rf'"{_ITS_KEY}"{_SPACE}*:')
     complete = framed & F.col(f"record.`{_END}`").isNotNull() & F.col(f"record.{_BROKEN}").isNull()
     return (
         F.when(_too_deep(), TOO_DEEP)

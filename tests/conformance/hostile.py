@@ -158,6 +158,8 @@ RECORDS = [
     '{"user":"a","timestamp":1655564376361,"x":1,"x":null,"y":2,"z":3}',
     '{"User":"a","timestamp":1655564376361,"x":1,"y":2,"z":3}',
     '{"\\u0075ser":"a","timestamp":1655564376361,"x":1,"y":2,"z":3}',
+    '{"user":"a","timestamp":1655564376361,"x":1,"y":2,"z":3,"end of the rec\\u006frd":"a"}',
+    '{"user":"a","timestamp":1655564376361,"x":1,"y":2,"z":3,"end of the rec\\u006frd":"a"} lost}',
     '{"\\u0075ser":1.50,"timestamp":1655564376361,"x":1,"y":2,"z":3}',
     "{'user':'a','timestamp':1655564376361,'x':1,'y':2,'z':3}",
     '{user:"a","timestamp":1655564376361,"x":1,"y":2,"z":3}',

@@ -137,6 +137,7 @@ def _with(**changes: Any) -> str:
         (LINE.replace("a@", r"\ud83d"), "the text is no JSON object"),
         (LINE.replace("a@", r"\u00g0"), "the text is no JSON object"),
         (LINE[:-1] + ', "end of the record": "end of the record"} rubbish}', "the text is no JSON object"),
+        (LINE[:-1] + r', "end of the rec\u006Frd": "end of the record"} rubbish}', "the text is no JSON object"),
         (LINE[:-1] + f', "other": {"[" * 64}{"]" * 64}}}', "the text is nested too deeply"),
         (LINE[:-1] + ', "other": ' + '{"a": [' * 32 + "]}" * 32 + "}", "the text is nested too deeply"),
         (LINE.replace('"a@example.com"', "12.50"), "user is not text"),
