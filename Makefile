@@ -7,7 +7,7 @@ MINISTACK := .venv-ministack
 PIP_AUDIT := .venv-pip-audit
 export DAGSTER_HOME := $(CURDIR)/.dagster
 
-.PHONY: lakehouse test faults ui lint audit bench ddl docs setup clean
+.PHONY: lakehouse test faults ui lint audit bench ddl docs clean
 
 # Materialize every table (on the sample feeds, unless STEDI_SOURCE says otherwise), and say what there is now.
 lakehouse: $(VENV)/installed
@@ -46,9 +46,6 @@ docs: $(VENV)/installed-dev
 audit: $(PIP_AUDIT)/installed
 	$(PIP_AUDIT)/bin/pip-audit --no-deps --disable-pip --vulnerability-service osv --requirement constraints.txt
 	$(PIP_AUDIT)/bin/pip-audit --no-deps --disable-pip --vulnerability-service osv --requirement constraints-ministack.txt
-
-# All that `make lint` and `make test` need.
-setup: $(VENV)/installed-dev $(MINISTACK)/installed
 
 # The environment, with the versions that the project was tested with.
 $(VENV)/installed: pyproject.toml constraints.txt
