@@ -19,7 +19,7 @@ from resources.lines import LONGEST_LINE
 from stedi_assets.contracts import EPOCH_MS_MIN, QUARANTINE_REASON, QUARANTINE_TEXT, Feed
 from stedi_assets.contracts import Column as ContractColumn
 from stedi_assets.schemas import feed_ddl
-from stedi_assets.usual import usual_record
+from stedi_assets.usual import usual_record, usual_value
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -107,30 +107,30 @@ def type_records(records: DataFrame, feed: Feed, run: str) -> DataFrame:
 
 
 def _parsed(records: DataFrame, feed: Feed) -> DataFrame:
-    """Columns: value, usual, quick (a usual record's fields, typed), record (another's, as text), unreadable (why)."""
+    """Columns: value, text (under the newest names), usual, record (another's fields, as text), unreadable (why)."""
     text = F.col("value")
     for column in feed.landing.columns:
         for older in column.feed_names[1:]:
             text = F.replace(text, F.lit(f'"{older}"'), F.lit(f'"{column.feed_names[0]}"'))
     texts = records.select("value", text.alias("text"))
     texts = texts.select("*", F.col("text").rlike(usual_record(feed.landing.columns)).alias("usual"))
-    quick = F.from_json(F.when(F.col("usual"), F.col("text")), feed_ddl(feed, typed=True))
-    read = texts.select("value", "usual", quick.alias("quick"), _read_closely(feed).alias("record"))
+    read = texts.select("*", _read_closely(feed).alias("record"))
     return read.select("*", F.when(~F.col("usual"), _unreadable()).alias("unreadable"))
 
 
 def _read_closely(feed: Feed) -> Column:
     """The fields of a record that is not usual, all as text; null for one that is."""
-    text = F.when(~F.col("usual"), F.col("text"))
+    text = F.col("text")
     # Casting text to a number is exact, an engine's JSON parser is not.
     exact = F.regexp_replace(text, _NUMBER_VALUE, '$1"$2"$3')
     opened = F.substring(exact, F.lit(1), F.length(exact) - 1)
     comma = F.when(text.rlike(r"^\{[ \t\r\n]*\}\z"), "").otherwise(",")
-    return F.from_json(
+    record = F.from_json(
         F.concat(opened, comma, F.lit(f'"{_END}":"{_END}"}}')),
         f"{feed_ddl(feed)}, `{_END}` STRING, {_BROKEN} STRING",
         _STRICT,
     )
+    return F.when(~F.col("usual"), record)
 
 
 def _unreadable() -> Column:
@@ -162,10 +162,9 @@ def _too_deep() -> Column:
 
 def _as_text(column: ContractColumn) -> Column:
     """The field's text without the blanks around it, of whatever kind; null where nothing is left."""
-    field = column.feed_names[0]
-    text = F.trim(F.col(f"record.{field}"), F.lit(_BLANKS))
+    text = F.trim(F.col(f"record.{column.feed_names[0]}"), F.lit(_BLANKS))
     read = F.when(text != "", text)
-    return F.when(F.col("usual"), F.col(f"quick.{field}")).otherwise(read) if column.type == "string" else read
+    return F.when(F.col("usual"), usual_value(F.col("text"), column)).otherwise(read)
 
 
 def _number(column: ContractColumn) -> str:
@@ -174,8 +173,8 @@ def _number(column: ContractColumn) -> str:
 
 def _as_number(column: ContractColumn) -> Column:
     # Java takes 1d and 0x1p3 for numbers.
-    read = F.when(F.col(column.name).rlike(_ANY_NUMBER), F.col(column.name).try_cast("double"))
-    return F.when(F.col("usual"), F.col(f"quick.{column.feed_names[0]}").cast("double")).otherwise(read)
+    is_one = F.col("usual") | F.col(column.name).rlike(_ANY_NUMBER)
+    return F.when(is_one, F.col(column.name).try_cast("double"))
 
 
 def _typed(column: ContractColumn) -> Column:
@@ -184,13 +183,8 @@ def _typed(column: ContractColumn) -> Column:
 
 def _reason(columns: Sequence[ContractColumn]) -> Column:
     """The first thing that is wrong with a record, or null. It never quotes the record."""
-    missing = (F.when(~_present(c), f"{c.feed_names[0]} is missing") for c in columns if c.required)
+    missing = (F.when(F.col(c.name).isNull(), f"{c.feed_names[0]} is missing") for c in columns if c.required)
     return F.coalesce(F.col("unreadable"), *missing, *map(_wrong_value, columns))
-
-
-def _present(column: ContractColumn) -> Column:
-    text = F.col(column.name).isNotNull()
-    return text if column.type == "string" else text | F.col(_number(column)).isNotNull()
 
 
 def _wrong_value(column: ContractColumn) -> Column:
@@ -204,7 +198,7 @@ def _wrong_value(column: ContractColumn) -> Column:
         )
         return F.when(~F.col("usual"), F.when(maybe & is_one, f"{name} is not text"))
     number = F.col(_number(column))
-    wrong = F.when(_present(column) & number.isNull(), f"{name} is not a number")
+    wrong = F.when(F.col(column.name).isNotNull() & number.isNull(), f"{name} is not a number")
     wrong = wrong.when(F.isnan(number) | (F.abs(number) > 1e300), f"{name} is not a finite number")
     if column.type == "bigint":
         wrong = wrong.when(number != F.floor(number), f"{name} is not a whole number")

@@ -18,11 +18,9 @@ LOCATION = "${location}"
 _PII_TAGS = {Pii.NONE: {}, Pii.DEVICE: {"pii": "device"}, Pii.DIRECT: {"pii": "direct"}}
 
 
-def feed_ddl(feed: Feed, *, typed: bool = False) -> str:
-    """The feed's fields, spelled as the newest files spell them: as text, or `typed` as the contract has them."""
-    return ", ".join(
-        f"`{column.feed_names[0]}` {column.type if typed else 'string'}" for column in feed.landing.columns
-    )
+def feed_ddl(feed: Feed) -> str:
+    """The feed's fields as text, spelled as the newest files spell them: typing them is the reader's work."""
+    return ", ".join(f"`{column.feed_names[0]}` string" for column in feed.landing.columns)
 
 
 def dagster_schema(table: Table) -> dg.TableSchema:

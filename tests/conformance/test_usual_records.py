@@ -1,4 +1,4 @@
-"""Records as the feeds usually spell them are typed at once by each engine's own parser, and nothing is lost by it."""
+"""Records as the feeds usually spell them are cut and cast by each engine, and nothing is lost by it."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def is_usual(record: str, feed: Feed) -> bool:
 
 
 def number(column: Column, dice: random.Random) -> str:
-    """A number of as many digits as a usual record may have, spelled out."""
+    """A number as a usual record may have it, spelled out, with more digits than a double can hold."""
     if column.type == "bigint":
         low = EPOCH_MS_MIN if column.maximum == EPOCH_MS_MAX else column.minimum or 0
         likely = str(dice.randrange(int(low), int(column.maximum or EPOCH_MS_MAX)))
         # Consent may be withdrawn, which is spelled so.
         return likely if column.minimum is not None else dice.choice(["0", "-1", f"-{likely}", likely])
     whole = dice.choice(["0", str(dice.randrange(1, 10 ** dice.randint(1, 6)))])  # of seven, all are out of range
-    digits = dice.randint(1, 8)
+    digits = dice.choice([1, 2, 8, 17, 25])
     return f"{dice.choice(['', '-'])}{whole}.{dice.randrange(10**digits):0{digits}}"
 
 
@@ -86,7 +86,7 @@ UNUSUAL = {
     "a number with an exponent": {"x": "1e2"},
     "a leading zero": {"timestamp": "01655564444103"},
     "a fraction of a millisecond": {"timestamp": "1655564444103.5"},
-    "more digits than every parser keeps": {"x": "0.123456789"},
+    "a whole number where a fraction is usual": {"x": "1"},
     "null": {"x": "null"},
     "a nested value": {"x": "[1.0]"},
 }
