@@ -14,7 +14,7 @@ from stedi_assets.auditing import Audit, Facts, Numbers, Query, Verdict, coverag
 from stedi_assets.rules import person
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
     from pyspark.sql import functions as F
 else:
     F = LazyModule("pyspark.sql.functions")
@@ -25,11 +25,17 @@ BECAME = "became"
 
 def ledger(frame: DataFrame) -> DataFrame:
     """Labelled rows as measures: rows per rule, rows kept, and how many published rows those became."""
-    by_rule = frame.groupBy(F.coalesce("rule", F.lit(KEPT)).alias("measure")).agg(
-        F.sum("rows").cast("double").alias("value")
+    # Summed by rule at first, so that the rows are labelled once.
+    by_rule = frame.groupBy(F.coalesce("rule", F.lit(KEPT)).alias("rule")).agg(
+        F.sum("rows").alias("rows"), F.sum("becomes").alias("becomes")
     )
-    became = frame.agg(F.lit(BECAME).alias("measure"), F.sum("becomes").cast("double").alias("value"))
-    return by_rule.unionByName(became)
+    entries = F.array(*(_entry(*entry) for entry in ((F.col("rule"), "rows"), (F.lit(BECAME), "becomes"))))
+    one_each = by_rule.select(F.explode(entries).alias("entry")).select("entry.measure", "entry.value")
+    return one_each.groupBy("measure").agg(F.sum("value").alias("value"))
+
+
+def _entry(measure: Column, value: str) -> Column:
+    return F.struct(measure.alias("measure"), F.col(value).cast("double").alias("value"))
 
 
 def exclusions(numbers: Numbers) -> dict[str, int]:
