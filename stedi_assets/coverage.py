@@ -29,9 +29,9 @@ def ledger(frame: DataFrame) -> DataFrame:
     by_rule = frame.groupBy(F.coalesce("rule", F.lit(KEPT)).alias("rule")).agg(
         F.sum("rows").alias("rows"), F.sum("becomes").alias("becomes")
     )
-    entries = F.array(*(_entry(*entry) for entry in ((F.col("rule"), "rows"), (F.lit(BECAME), "becomes"))))
-    one_each = by_rule.select(F.explode(entries).alias("entry")).select("entry.measure", "entry.value")
-    return one_each.groupBy("measure").agg(F.sum("value").alias("value"))
+    entries = F.array(_entry(F.col("rule"), "rows"), _entry(F.lit(BECAME), "becomes"))
+    measures = by_rule.select(F.explode(entries).alias("entry")).select("entry.measure", "entry.value")
+    return measures.groupBy("measure").agg(F.sum("value").alias("value"))
 
 
 def _entry(measure: Column, value: str) -> Column:

@@ -42,7 +42,8 @@ def number(column: Column, dice: random.Random) -> str:
 
 def text(dice: random.Random) -> str:
     own = "end of the record"  # what the reader adds to records that are not usual
-    return dice.choice(["".join(dice.choices(TEXT, k=dice.randint(1, 12))), own])
+    like_the_rest = dice.choice(["timestamp", "serialNumber:", "x:1,", "},", "1}"])
+    return dice.choice(["".join(dice.choices(TEXT, k=dice.randint(1, 12))), own, like_the_rest])
 
 
 def record(feed: Feed, dice: random.Random) -> str:
@@ -73,6 +74,42 @@ def test_a_usual_record_is_read_as_python_reads_it(
         found = reader.type_records(frame, feed, "run").collect()
         assert {row[reader.QUARANTINE_REASON.name] for row in found} == {None}
         assert sorted(repr(tuple(row[: len(names)])) for row in found) == expected
+
+
+NUMBERS = (
+    "-0.0",
+    f"0.{'0' * 320}49",
+    f"0.{'0' * 400}1",
+    f"0.{'9' * 700}",
+    f"123456.{'123456789' * 40}",
+    "2.2250738585072011",
+    "0.30000000000000004440892098500626",
+)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_fraction_is_the_nearest_double_however_many_digits_it_has(
+    engine: str, spark: SparkSession, request: pytest.FixtureRequest
+) -> None:
+    session = request.getfixturevalue("apache_spark") if engine == "local" else spark
+    records = [
+        f'{{"user": "{at}", "timestamp": 1655564444103, "x": {x}, "y": 0.5, "z": 0.5}}' for at, x in enumerate(NUMBERS)
+    ]
+    assert all(is_usual(one, ACCELEROMETER) for one in records)
+    frame = session.createDataFrame([(one,) for one in records], "value string")
+    found = reader.type_records(frame, ACCELEROMETER, "run").collect()
+    assert {row["user"]: repr(row["x"]) for row in found} == {str(at): repr(float(x)) for at, x in enumerate(NUMBERS)}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_number_that_no_double_holds_is_quarantined(
+    engine: str, spark: SparkSession, request: pytest.FixtureRequest
+) -> None:
+    session = request.getfixturevalue("apache_spark") if engine == "local" else spark
+    endless = f'{{"user": "a@b.org", "timestamp": 1655564444103, "x": {"1" * 400}.0, "y": 0.5, "z": 0.5}}'
+    assert is_usual(endless, ACCELEROMETER)
+    found = reader.type_records(session.createDataFrame([(endless,)], "value string"), ACCELEROMETER, "run").collect()
+    assert [row[reader.QUARANTINE_REASON.name] for row in found] == ["x is not a finite number"]
 
 
 UNUSUAL = {
