@@ -67,9 +67,8 @@ def no_row_pairs_two_customers(
 ) -> DataFrame:
     """No row pairs one customer's distance with another's motion: its single holder took exactly that reading."""
     holders = serial_verdicts(customer_landing).where("holders = 1").select("serialnumber", "person")
-    motion = ("x", "y", "z")  # no more columns than are compared: a join keeps them all in memory
-    held = rows.join(holders, "serialnumber", "left").select("person", "sensorreadingtime", *motion).alias("held")
-    taken = accelerometer_trusted.select(person("user").alias("person"), "timestamp", *motion).alias("taken")
+    held = rows.join(holders, "serialnumber", "left").alias("held")
+    taken = accelerometer_trusted.withColumn("person", person("user")).alias("taken")
     # Motions are compared by difference: equal ones would be keys of the join, which takes several times longer.
     pair = F.expr(
         "held.person = taken.person and held.sensorreadingtime = taken.timestamp "

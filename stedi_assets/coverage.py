@@ -24,7 +24,7 @@ BECAME = "became"
 
 
 def ledger(frame: DataFrame) -> DataFrame:
-    """Labelled rows as measures: rows per rule, rows kept, and how many published rows those became."""
+    """Labelled rows as measures: rows per rule, rows kept, and how many published rows those became; of none, none."""
     # Summed by rule at first, so that the rows are labelled once.
     by_rule = frame.groupBy(F.coalesce("rule", F.lit(KEPT)).alias("rule")).agg(
         F.sum("rows").alias("rows"), F.sum("becomes").alias("becomes")

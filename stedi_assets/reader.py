@@ -51,9 +51,10 @@ _BLANKS = " \t\r\n\u00a0\u2007\u202f\u200b\ufeff"
 
 # A last field is added to each record, and must be found: some parsers stop where the first object ends, and take
 # what follows for nothing. Some give what they could read of a broken record, and say so in another field.
-_END = "end of the record"
-_ITS_KEY = "".join(rf"(?:{letter}|(?i:\\u00{ord(letter):x}))" for letter in _END)  # however a record spells it
-_BROKEN = "_corrupt_record"
+_END, _BROKEN = "end of the record", "text of a broken record"
+_OUR_KEYS = "|".join(  # however a record spells them
+    "".join(rf"(?:{letter}|(?i:\\u00{ord(letter):x}))" for letter in key) for key in (_END, _BROKEN)
+)
 _STRICT = {"allowSingleQuotes": "false", "allowNonNumericNumbers": "false", "columnNameOfCorruptRecord": _BROKEN}
 
 
@@ -109,25 +110,31 @@ def type_records(records: DataFrame, feed: Feed, run: str) -> DataFrame:
 def _parsed(records: DataFrame, feed: Feed) -> DataFrame:
     """Columns: value, text (under the newest names), usual, record (another's fields, as text), unreadable (why)."""
     text = F.col("value")
-    for column in feed.landing.columns:
-        for older in column.feed_names[1:]:
-            text = F.replace(text, F.lit(f'"{older}"'), F.lit(f'"{column.feed_names[0]}"'))
+    for older, newest in _renamed(feed):
+        text = F.replace(text, F.lit(f'"{older}":'), F.lit(f'"{newest}":'))
     texts = records.select("value", text.alias("text"))
     texts = texts.select("*", F.col("text").rlike(usual_record(feed.landing.columns)).alias("usual"))
     read = texts.select("*", _read_closely(feed).alias("record"))
     return read.select("*", F.when(~F.col("usual"), _unreadable()).alias("unreadable"))
 
 
+def _renamed(feed: Feed) -> list[tuple[str, str]]:
+    """Fields' older names, each with the newest."""
+    return [(older, column.feed_names[0]) for column in feed.landing.columns for older in column.feed_names[1:]]
+
+
 def _read_closely(feed: Feed) -> Column:
     """The fields of a record that is not usual, all as text; null for one that is."""
     text = F.col("text")
+    for older, newest in _renamed(feed):
+        text = F.regexp_replace(text, rf'"{older}"({_SPACE}*:)', f'"{newest}"$1')
     # Casting text to a number is exact, an engine's JSON parser is not.
     exact = F.regexp_replace(text, _NUMBER_VALUE, '$1"$2"$3')
     opened = F.substring(exact, F.lit(1), F.length(exact) - 1)
     comma = F.when(text.rlike(r"^\{[ \t\r\n]*\}\z"), "").otherwise(",")
     record = F.from_json(
         F.concat(opened, comma, F.lit(f'"{_END}":"{_END}"}}')),
-        f"{feed_ddl(feed)}, `{_END}` STRING, {_BROKEN} STRING",
+        f"{feed_ddl(feed)}, `{_END}` STRING, `{_BROKEN}` STRING",
         _STRICT,
     )
     return F.when(~F.col("usual"), record)
@@ -137,8 +144,8 @@ def _unreadable() -> Column:
     """Why a text is no record at all, or null."""
     value = F.col("value")
     bad_escape = F.regexp_replace(value, _SURROGATES, "").rlike(_BAD_ESCAPE)
-    framed = value.startswith("{") & value.endswith("}") & ~value.rlike(rf'"{_ITS_KEY}"{_SPACE}*:')
-    complete = framed & F.col(f"record.`{_END}`").isNotNull() & F.col(f"record.{_BROKEN}").isNull()
+    framed = value.startswith("{") & value.endswith("}") & ~value.rlike(rf'"(?:{_OUR_KEYS})"{_SPACE}*:')
+    complete = framed & F.col(f"record.`{_END}`").isNotNull() & F.col(f"record.`{_BROKEN}`").isNull()
     return (
         F.when(_too_deep(), TOO_DEEP)
         .when(bad_escape | ~complete, NOT_JSON)
@@ -172,7 +179,7 @@ def _number(column: ContractColumn) -> str:
 
 
 def _as_number(column: ContractColumn) -> Column:
-    # Java takes 1d and 0x1p3 for numbers.
+    # Java takes 1d and 0x1p3 for numbers. A usual record has none, and need not be searched.
     is_one = F.col("usual") | F.col(column.name).rlike(_ANY_NUMBER)
     return F.when(is_one, F.col(column.name).try_cast("double"))
 

@@ -12,22 +12,23 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from resources.lazy import LazyModule
-from stedi_assets.contracts import Column, ColumnType
+from stedi_assets.contracts import Column as ContractColumn
+from stedi_assets.contracts import ColumnType
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column as Value
+    from pyspark.sql import Column
     from pyspark.sql import functions as F
 else:
     F = LazyModule("pyspark.sql.functions")
 
 # Printable ASCII without escapes, and no blank at either end: nothing to decode, nothing to strip.
 _TEXT = r'"[!#-\[\]-~](?:[ !#-\[\]-~]*[!#-\[\]-~])?"'
-_WHOLE_NUMBER = r"(?:0|-?[1-9][0-9]{0,14})"  # digits that a double holds exactly
-_NUMBER = r"-?(?:0|[1-9][0-9]*)\.[0-9]+"
+_WHOLE_NUMBER = r"-?(?:0|[1-9][0-9]*)"
+_NUMBER = rf"{_WHOLE_NUMBER}(?:\.[0-9]+)?"  # JavaScript writes 1 for 1.0
 _VALUES: dict[ColumnType, str] = {"string": _TEXT, "bigint": _WHOLE_NUMBER, "double": _NUMBER}
 
 
-def usual_record(columns: Sequence[Column]) -> str:
+def usual_record(columns: Sequence[ContractColumn]) -> str:
     """A regular expression, anchored, for a record of these columns in their order under their newest names.
 
     Every column of it has a value; those that are not required may be left out, but for the first.
@@ -40,7 +41,7 @@ def usual_record(columns: Sequence[Column]) -> str:
     return rf"^\{{{first}{''.join(others)}\}}\z"
 
 
-def usual_value(record: Value, column: Column) -> Value:
+def usual_value(record: Column, column: ContractColumn) -> Column:
     """The column's value in the text of a usual record, as text; null where it was left out."""
     # No text has a quote in it, so the key stands nowhere but before its value.
     key = f'"{column.feed_names[0]}":'

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stedi_assets import reader
-from stedi_assets.contracts import ACCELEROMETER, EPOCH_MS_MAX, EPOCH_MS_MIN, FEEDS, STEP_TRAINER, Column, Feed
+from stedi_assets.contracts import (
+    ACCELEROMETER,
+    CUSTOMER,
+    EPOCH_MS_MAX,
+    EPOCH_MS_MIN,
+    FEEDS,
+    STEP_TRAINER,
+    Column,
+    Feed,
+)
 from stedi_assets.sample import write_feeds
 from stedi_assets.usual import usual_record
 from tests.support import ENGINES
@@ -40,17 +49,18 @@ def number(column: Column, dice: random.Random) -> str:
     return f"{dice.choice(['', '-'])}{whole}.{dice.randrange(10**digits):0{digits}}"
 
 
-def text(dice: random.Random) -> str:
-    own = "end of the record"  # what the reader adds to records that are not usual
-    like_the_rest = dice.choice(["timestamp", "serialNumber:", "x:1,", "},", "1}"])
-    return dice.choice(["".join(dice.choices(TEXT, k=dice.randint(1, 12))), own, like_the_rest])
+def text(feed: Feed, dice: random.Random) -> str:
+    """Of any letters, or one that could be taken for another part of the record, or for what the reader adds."""
+    name = dice.choice([name for column in feed.landing.columns for name in column.feed_names])
+    like_the_rest = dice.choice([name, f"{name}:", "x:1,", "},", "1}", "end of the record"])
+    return dice.choice(["".join(dice.choices(TEXT, k=dice.randint(1, 12))), like_the_rest])
 
 
 def record(feed: Feed, dice: random.Random) -> str:
     """A usual record of any values; what is not required is there or not."""
     first, *rest = feed.landing.columns
     fields = [first, *(column for column in rest if column.required or dice.random() < 0.7)]
-    values = (json.dumps(text(dice)) if one.type == "string" else number(one, dice) for one in fields)
+    values = (json.dumps(text(feed, dice)) if one.type == "string" else number(one, dice) for one in fields)
     space = dice.choice(["", " "])
     spelled = (f'"{one.feed_names[0]}":{space}{value}' for one, value in zip(fields, values, strict=True))
     return "{" + f",{space}".join(spelled) + "}"
@@ -76,7 +86,16 @@ def test_a_usual_record_is_read_as_python_reads_it(
         assert sorted(repr(tuple(row[: len(names)])) for row in found) == expected
 
 
+def test_a_text_that_is_the_name_of_a_field_is_not_taken_for_it(spark: SparkSession) -> None:
+    line = '{"customerName": "phone", "email": "a@b.org", "serialNumber": "email", "lastUpdateDate": 1655564376361}'
+    assert is_usual(line, CUSTOMER)
+    (row,) = reader.type_records(spark.createDataFrame([(line,)], "value string"), CUSTOMER, "run").collect()
+    assert (row["customername"], row["email"], row["phone"], row["serialnumber"]) == ("phone", "a@b.org", None, "email")
+
+
 NUMBERS = (
+    "1",
+    "-0",
     "-0.0",
     f"0.{'0' * 320}49",
     f"0.{'0' * 400}1",
@@ -123,7 +142,6 @@ UNUSUAL = {
     "a number with an exponent": {"x": "1e2"},
     "a leading zero": {"timestamp": "01655564444103"},
     "a fraction of a millisecond": {"timestamp": "1655564444103.5"},
-    "a whole number where a fraction is usual": {"x": "1"},
     "null": {"x": "null"},
     "a nested value": {"x": "[1.0]"},
 }

@@ -56,6 +56,7 @@ class Read:
         ["\ufeff" + LINE, LINE],
         ["  " + LINE + "\t", "", "   ", LINE],
         [LINE.replace("timestamp", "timeStamp"), LINE],
+        [LINE.replace('"timestamp":', '"timeStamp" :'), LINE[:-1] + ', "_corrupt_record": "a"}'],
         [LINE.replace("1655564376361", '"1655564376361"'), LINE.replace("1655564376361", "1655564376361.0")],
         [LINE.replace("-0.5", '"-0.5"'), LINE.replace("1.0", "1")],
     ],
@@ -72,6 +73,7 @@ class Read:
         "byte-order mark",
         "blanks and blank lines",
         "timeStamp",
+        "timeStamp with a blank behind it, and a key that engines give a meaning",
         "epoch as text and as float",
         "coordinates as text and as integer",
     ],
@@ -81,6 +83,12 @@ def test_readings_are_read_completely_however_they_are_laid_out(spark: SparkSess
     assert read.accepted == [TYPED, TYPED]
     assert read.quarantined == []
     assert len(read.found) == 2
+
+
+@pytest.mark.parametrize("space", ["", " "], ids=["usual", "read closely"])
+def test_a_text_that_is_a_fields_older_name_stays_as_it_is(spark: SparkSession, space: str) -> None:
+    line = json.dumps({**READING, "user": "timeStamp"}).replace('"timestamp":', f'"timeStamp"{space}:')
+    assert Read(spark, ACCELEROMETER, line).accepted == [("timeStamp", *TYPED[1:])]
 
 
 @pytest.mark.parametrize("suffix", [".json", ".json.gz"])
@@ -138,6 +146,7 @@ def _with(**changes: Any) -> str:
         (LINE.replace("a@", r"\u00g0"), "the text is no JSON object"),
         (LINE[:-1] + ', "end of the record": "end of the record"} rubbish}', "the text is no JSON object"),
         (LINE[:-1] + r', "end of the rec\u006Frd": "end of the record"} rubbish}', "the text is no JSON object"),
+        (LINE[:-1] + ', "text of a broken record": ""}', "the text is no JSON object"),
         (LINE[:-1] + f', "other": {"[" * 64}{"]" * 64}}}', "the text is nested too deeply"),
         (LINE[:-1] + ', "other": ' + '{"a": [' * 32 + "]}" * 32 + "}", "the text is nested too deeply"),
         (LINE.replace('"a@example.com"', "12.50"), "user is not text"),
