@@ -20,7 +20,7 @@ from resources.engine_errors import analysed
 from resources.lazy import LazyModule
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
     from pyspark.sql import functions as F
 else:
     F = LazyModule("pyspark.sql.functions")
@@ -112,10 +112,15 @@ def count_rows(frame: DataFrame) -> DataFrame:
 
 def each_column(frame: DataFrame) -> DataFrame:
     """A one-row frame's columns as measures."""
-    pairs = [
-        F.struct(F.lit(name).alias("measure"), F.col(name).cast("double").alias("value")) for name in frame.columns
-    ]
-    return frame.select(F.explode(F.array(*pairs)).alias("pair")).select("pair.measure", "pair.value")
+    return as_measures(frame, [(F.lit(name), name) for name in frame.columns])
+
+
+def as_measures(frame: DataFrame, pairs: Iterable[tuple[Column, str]]) -> DataFrame:
+    """Of each row, one (measure, value) row for each pair: what the measure is called, and the column of its value."""
+    structs = (
+        F.struct(measure.alias("measure"), F.col(value).cast("double").alias("value")) for measure, value in pairs
+    )
+    return frame.select(F.explode(F.array(*structs)).alias("pair")).select("pair.measure", "pair.value")
 
 
 def promise(function: Query, *, against_today: bool = True) -> Audit:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from resources.lazy import LazyModule
 from stedi_assets import accounting
-from stedi_assets.auditing import Audit, Facts, Numbers, Query, Verdict, coverage, each_column
+from stedi_assets.auditing import Audit, Facts, Numbers, Query, Verdict, as_measures, coverage, each_column
 from stedi_assets.rules import person
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import DataFrame
     from pyspark.sql import functions as F
 else:
     F = LazyModule("pyspark.sql.functions")
@@ -29,13 +29,8 @@ def ledger(frame: DataFrame) -> DataFrame:
     by_rule = frame.groupBy(F.coalesce("rule", F.lit(KEPT)).alias("rule")).agg(
         F.sum("rows").alias("rows"), F.sum("becomes").alias("becomes")
     )
-    entries = F.array(_entry(F.col("rule"), "rows"), _entry(F.lit(BECAME), "becomes"))
-    measures = by_rule.select(F.explode(entries).alias("entry")).select("entry.measure", "entry.value")
+    measures = as_measures(by_rule, [(F.col("rule"), "rows"), (F.lit(BECAME), "becomes")])
     return measures.groupBy("measure").agg(F.sum("value").alias("value"))
-
-
-def _entry(measure: Column, value: str) -> Column:
-    return F.struct(measure.alias("measure"), F.col(value).cast("double").alias("value"))
 
 
 def exclusions(numbers: Numbers) -> dict[str, int]:

@@ -32,6 +32,13 @@ if TYPE_CHECKING:
 TEXT = "".join(map(chr, range(0x21, 0x7F))).replace('"', "").replace("\\", "")
 
 
+@pytest.fixture(params=ENGINES)
+def session(spark: SparkSession, request: pytest.FixtureRequest) -> SparkSession:
+    """The session of each engine in turn."""
+    found: SparkSession = request.getfixturevalue("apache_spark") if request.param == "local" else spark
+    return found
+
+
 def is_usual(record: str, feed: Feed) -> bool:
     # Python spells the end of a text in another way.
     return re.search(usual_record(feed.landing.columns).replace(r"\z", r"\Z"), record) is not None
@@ -66,12 +73,8 @@ def record(feed: Feed, dice: random.Random) -> str:
     return "{" + f",{space}".join(spelled) + "}"
 
 
-@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("feed", FEEDS, ids=lambda feed: feed.name)
-def test_a_usual_record_is_read_as_python_reads_it(
-    feed: Feed, engine: str, spark: SparkSession, request: pytest.FixtureRequest
-) -> None:
-    session = request.getfixturevalue("apache_spark") if engine == "local" else spark
+def test_a_usual_record_is_read_as_python_reads_it(feed: Feed, session: SparkSession) -> None:
     dice = random.Random(7)
     records = [record(feed, dice) for _ in range(3000)]
     assert all(is_usual(one, feed) for one in records)
@@ -106,11 +109,7 @@ NUMBERS = (
 )
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_a_fraction_is_the_nearest_double_however_many_digits_it_has(
-    engine: str, spark: SparkSession, request: pytest.FixtureRequest
-) -> None:
-    session = request.getfixturevalue("apache_spark") if engine == "local" else spark
+def test_a_fraction_is_the_nearest_double_however_many_digits_it_has(session: SparkSession) -> None:
     records = [
         f'{{"user": "{at}", "timestamp": 1655564444103, "x": {x}, "y": 0.5, "z": 0.5}}' for at, x in enumerate(NUMBERS)
     ]
@@ -120,11 +119,7 @@ def test_a_fraction_is_the_nearest_double_however_many_digits_it_has(
     assert {row["user"]: repr(row["x"]) for row in found} == {str(at): repr(float(x)) for at, x in enumerate(NUMBERS)}
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_a_number_that_no_double_holds_is_quarantined(
-    engine: str, spark: SparkSession, request: pytest.FixtureRequest
-) -> None:
-    session = request.getfixturevalue("apache_spark") if engine == "local" else spark
+def test_a_number_that_no_double_holds_is_quarantined(session: SparkSession) -> None:
     endless = f'{{"user": "a@b.org", "timestamp": 1655564444103, "x": {"1" * 400}.0, "y": 0.5, "z": 0.5}}'
     assert is_usual(endless, ACCELEROMETER)
     found = reader.type_records(session.createDataFrame([(endless,)], "value string"), ACCELEROMETER, "run").collect()
