@@ -36,7 +36,7 @@ bench: $(VENV)/installed-dev
 
 # Write sql/*_landing.sql anew from the contracts.
 ddl: $(VENV)/installed
-	$(BIN)/python -m stedi_assets.schemas
+	$(BIN)/python -m stedi_assets.pipeline.schemas
 
 # Write docs/audits.md anew from the audits, and from the rules that the tests break.
 docs: $(VENV)/installed-dev

@@ -27,8 +27,8 @@ def versions() -> str:
 
 def java_version() -> str | None:
     """Return the version of the Java that Apache Spark would run on, or None where there is none that it runs on."""
-    from resources.java import require_java
-    from resources.spark import EngineError
+    from resources.engines.engine import EngineError
+    from resources.engines.java import require_java
 
     try:
         return require_java()

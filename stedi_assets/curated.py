@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stedi_assets import accounting, audits, coverage
+from stedi_assets.checks import consent as audits
+from stedi_assets.checks import coverage
+from stedi_assets.checks import reconciliation as accounting
 from stedi_assets.contracts import CUSTOMERS_CURATED, MACHINE_LEARNING_CURATED
+from stedi_assets.pipeline.table import lakehouse_table
 from stedi_assets.rules import person, sole_holders
-from stedi_assets.table import lakehouse_table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -13,18 +13,18 @@ from typing import Any
 
 import dagster as dg
 
-from resources.lakehouse import Lakehouse
-from resources.landing_zone import LandingZone
-from resources.local_lakehouse import LocalLakehouse
-from resources.local_spark import LocalSpark
+from resources.engines.engine import EmbeddedSpark, SparkEngine
+from resources.engines.local import LocalSpark
+from resources.files.landing_zone import LandingZone
+from resources.iceberg.lakehouse import Lakehouse
+from resources.iceberg.local import LocalLakehouse
 from resources.query import EngineQuery, Query
 from resources.settings import Settings, cache_folder
-from resources.spark import EmbeddedSpark, SparkEngine
+from sample.zone import SampleZone
 from stedi_assets import curated, landing, trusted
 from stedi_assets.contracts import FEEDS
 from stedi_assets.evidence import query_evidence
-from stedi_assets.sample_zone import SampleZone
-from stedi_assets.table import LakehouseTable, code_version
+from stedi_assets.pipeline.table import LakehouseTable, code_version
 
 LAKEHOUSE_TABLES: tuple[LakehouseTable, ...] = (
     landing.customer_quarantine,
@@ -83,7 +83,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
 
 def _engine(settings: Settings) -> SparkEngine:
     if settings.emr is not None:
-        from resources.emr_serverless import EmrServerlessSpark
+        from resources.engines.emr_serverless import EmrServerlessSpark
 
         versions = (table.code_version(settings.consent) for table in LAKEHOUSE_TABLES)
         return EmrServerlessSpark(
@@ -113,7 +113,7 @@ def _sample_folder(settings: Settings) -> Path:
 
 def _lakehouse(settings: Settings) -> Lakehouse:
     if settings.on_aws:
-        from resources.glue_lakehouse import GlueLakehouse
+        from resources.iceberg.glue import GlueLakehouse
 
         return GlueLakehouse(root=settings.lakehouse, namespace=settings.database)
     return LocalLakehouse(root=settings.lakehouse, namespace=settings.database)

@@ -14,16 +14,16 @@ from typing import Any
 
 import dagster as dg
 
-from resources.files import folder_at
-from resources.lakehouse import Lakehouse
+from resources.engines.engine import SparkEngine
+from resources.files.folder import folder_at
+from resources.iceberg.lakehouse import Lakehouse
 from resources.query import Answer, Query
 from resources.settings import Consent
-from resources.spark import SparkEngine
-from stedi_assets import report
 from stedi_assets.contracts import TABLES, Pii, Zone
 from stedi_assets.pictures import table_picture
-from stedi_assets.publishing import Tables, published_rows
-from stedi_assets.table import OWNER, code_version
+from stedi_assets.pipeline import report
+from stedi_assets.pipeline.publish import Tables, published_rows
+from stedi_assets.pipeline.table import OWNER, code_version
 
 QUERIES = Path(__file__).parents[1] / "sql" / "queries"
 PICTURED = ("customer_landing", "accelerometer_landing", "customer_trusted")

@@ -3,7 +3,7 @@
 Belongs here: the landing assets and the quarantine tables. A landing asset is its raw files; beside them lies
 `<feed>_records`, an internal table of the records as typed, which downstream tables read.
 Does not belong here: how a delivery is taken (`intake.py`), a record is read (`reader.py`), or files are brought
-(`resources/landing_zone.py`).
+(`resources/files/landing_zone.py`).
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotation of `context` as it stands.
@@ -12,19 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from resources import lines
-from resources.lakehouse import Lakehouse
-from resources.landing_zone import LandingZone
+from resources.engines.engine import SparkEngine
+from resources.files import ndjson as lines
+from resources.files.landing_zone import LandingZone
+from resources.iceberg.lakehouse import Lakehouse
 from resources.query import Query
 from resources.settings import Settings
-from resources.spark import SparkEngine
-from stedi_assets import accounting, audits, delivery, reader, usual
+from stedi_assets.checks import consent as audits
+from stedi_assets.checks import reconciliation as accounting
 from stedi_assets.contracts import ACCELEROMETER, CUSTOMER, STEP_TRAINER, Feed
-from stedi_assets.intake import Intake
-from stedi_assets.publishing import Tables
+from stedi_assets.ingestion import delivery
+from stedi_assets.ingestion import fast_path as usual
+from stedi_assets.ingestion import parse as reader
+from stedi_assets.ingestion.ingest import Intake
+from stedi_assets.pipeline.publish import Tables
+from stedi_assets.pipeline.schemas import dagster_schema, feed_ddl, tags
+from stedi_assets.pipeline.table import OWNER, code_version, lakehouse_table
 from stedi_assets.rules import quarantined
-from stedi_assets.schemas import dagster_schema, feed_ddl, tags
-from stedi_assets.table import OWNER, code_version, lakehouse_table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

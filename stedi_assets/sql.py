@@ -13,12 +13,12 @@ import click
 import dagster as dg
 
 from resources.engine_errors import QueryError, analysed, query_error
-from resources.lakehouse import Lakehouse
+from resources.engines.engine import SparkEngine
+from resources.iceberg.lakehouse import Lakehouse
 from resources.settings import Settings
-from resources.spark import SparkEngine
 from stedi_assets.contracts import FEEDS, TABLES
 from stedi_assets.definitions import build_resources
-from stedi_assets.publishing import Tables
+from stedi_assets.pipeline.publish import Tables
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

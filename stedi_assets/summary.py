@@ -14,11 +14,11 @@ import dagster as dg
 from dagster._core.errors import DagsterHomeNotSetError
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
-from resources.lakehouse import Lakehouse
+from resources.iceberg.lakehouse import Lakehouse
 from resources.settings import Settings
 from stedi_assets.contracts import TABLES
 from stedi_assets.definitions import build_definitions, build_resources
-from stedi_assets.publishing import published_rows
+from stedi_assets.pipeline.publish import published_rows
 from stedi_assets.sql import told_alone
 
 if TYPE_CHECKING:

@@ -9,8 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from resources.settings import Consent
-from stedi_assets import accounting, audits, coverage
+from stedi_assets.checks import consent as audits
+from stedi_assets.checks import coverage
+from stedi_assets.checks import reconciliation as accounting
 from stedi_assets.contracts import ACCELEROMETER_TRUSTED, CUSTOMER_TRUSTED, STEP_TRAINER_TRUSTED
+from stedi_assets.pipeline.table import lakehouse_table
 from stedi_assets.rules import (
     consented,
     consented_serials,
@@ -19,7 +22,6 @@ from stedi_assets.rules import (
     person,
     taken_with_consent,
 )
-from stedi_assets.table import lakehouse_table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from resources.lakehouse import spark_ddl
+from resources.iceberg.lakehouse import spark_ddl
 from stedi_assets.contracts import TABLES, Table
 from tests.servers import CREDENTIALS
 from tests.servers.ministack import PYTHON, Aws, ministack

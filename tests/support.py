@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pytest
 
-from resources.java import require_java
-from resources.local_lakehouse import LocalLakehouse
-from resources.local_spark import LocalSpark
+from resources.engines.engine import EmbeddedSpark, EngineError, SparkEngine
+from resources.engines.java import require_java
+from resources.engines.local import LocalSpark
+from resources.iceberg.local import LocalLakehouse
 from resources.settings import Settings
-from resources.spark import EmbeddedSpark, EngineError, SparkEngine
 from stedi_assets.contracts import TABLES, Table
 from stedi_assets.definitions import build_definitions
-from stedi_assets.publishing import Tables
+from stedi_assets.pipeline.publish import Tables
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resources.landing_zone import LandingZone
-from resources.lines import CONTINUED
-from stedi_assets import reader
+from resources.files.landing_zone import LandingZone
+from resources.files.ndjson import CONTINUED
 from stedi_assets.contracts import FEEDS, Feed
+from stedi_assets.ingestion import parse as reader
 from tests.support import ENGINES
 
 SEPARATORS = "[], \t\r\n\f\x0b\ufeff"

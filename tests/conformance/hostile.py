@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from resources.lines import LONGEST_LINE
+from resources.files.ndjson import LONGEST_LINE
 
 READING = {"user": "a@example.com", "timestamp": 1655564376361, "x": 1.0, "y": -0.5, "z": 0.25}
 STEP = {"sensorReadingTime": 1655564376361, "serialNumber": "s-1", "distanceFromObject": 240}

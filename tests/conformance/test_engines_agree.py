@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 import pytest
 
+from sample.feeds import write_feeds
 from stedi_assets.contracts import FEEDS, TABLES
-from stedi_assets.sample import write_feeds
 from tests.conformance.hostile import write_hostile_feeds
 from tests.support import ENGINES, REFERENCE, Outcome, Stedi, require_reference
 

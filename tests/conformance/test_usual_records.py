@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stedi_assets import reader
+from sample.feeds import write_feeds
 from stedi_assets.contracts import (
     ACCELEROMETER,
     CUSTOMER,
@@ -20,8 +20,8 @@ from stedi_assets.contracts import (
     Column,
     Feed,
 )
-from stedi_assets.sample import write_feeds
-from stedi_assets.usual import usual_record
+from stedi_assets.ingestion import parse as reader
+from stedi_assets.ingestion.fast_path import usual_record
 from tests.support import ENGINES
 
 if TYPE_CHECKING:

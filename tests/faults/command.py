@@ -146,7 +146,7 @@ def _after(owner: Any, name: str, *, static: bool = False) -> Callable[[Happen],
 
 
 def _when_the_first_file_is_there(happen: Happen) -> None:
-    from resources.staging import StagingArea
+    from resources.iceberg.staging import StagingArea
 
     original = StagingArea.open
 
@@ -164,7 +164,7 @@ def _when_the_first_file_is_there(happen: Happen) -> None:
 
 
 def _soon_after_the_audit_began(happen: Happen) -> None:
-    from resources.lakehouse import Lakehouse
+    from resources.iceberg.lakehouse import Lakehouse
 
     _after(Lakehouse, "read_staged")(lambda: threading.Timer(0.02, happen).start())
 
@@ -185,8 +185,8 @@ def _points() -> dict[str, Callable[[Happen], None]]:
     from pyiceberg.catalog.sql import SqlCatalog
     from sqlalchemy.orm import Session
 
-    from resources.lakehouse import Lakehouse
-    from resources.landing_zone import LandingZone
+    from resources.files.landing_zone import LandingZone
+    from resources.iceberg.lakehouse import Lakehouse
 
     return {
         COPIES: _before(LandingZone, "_take"),

@@ -18,9 +18,9 @@ from typing import Any
 
 import atheris
 
-with atheris.instrument_imports(include=["resources.lines", "resources.fields"]):
-    from resources import lines
-    from resources.fields import FieldSample
+with atheris.instrument_imports(include=["resources.files.ndjson", "resources.files.fields"]):
+    from resources.files import ndjson as lines
+    from resources.files.fields import FieldSample
 from tests.conformance import hostile
 
 SEPARATORS = "[], \t\r\n\ufeff"

@@ -22,8 +22,8 @@ from tempfile import TemporaryDirectory
 
 import atheris
 
-with atheris.instrument_imports(include=["resources.lines"]):
-    from resources import lines
+with atheris.instrument_imports(include=["resources.files.ndjson"]):
+    from resources.files import ndjson as lines
 from stedi_assets.contracts import FEEDS, Feed
 from tests.conformance import hostile
 from tests.conformance.accounts import check

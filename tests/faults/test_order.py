@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from sample.feeds import write_feeds
 from stedi_assets.contracts import FEEDS, TABLES
-from stedi_assets.sample import write_feeds
 from tests.support import Stedi
 
 pytestmark = pytest.mark.faults

@@ -20,10 +20,10 @@ def with_pyiceberg(root: Path) -> Callable[[str], list[tuple[Any, ...]]]:
 
 
 def with_the_lakehouse(root: Path) -> Callable[[str], list[tuple[Any, ...]]]:
-    from resources.local_lakehouse import LocalLakehouse
+    from resources.engines.engine import EmbeddedSpark
+    from resources.iceberg.local import LocalLakehouse
     from resources.settings import Consent
-    from resources.spark import EmbeddedSpark
-    from stedi_assets.publishing import Tables
+    from stedi_assets.pipeline.publish import Tables
 
     engine, lakehouse = EmbeddedSpark(), LocalLakehouse(root=str(root), namespace="stedi")
 

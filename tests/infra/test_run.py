@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from stedi_assets.sample import write_feeds
+from sample.feeds import write_feeds
 from tests.infra.stack import Stack
 from tests.servers.ministack import Aws
 from tests.support import ROOT

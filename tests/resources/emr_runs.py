@@ -12,7 +12,7 @@ from typing import Any
 
 import dagster as dg
 
-from resources.emr_serverless import EmrServerlessSpark
+from resources.engines.emr_serverless import EmrServerlessSpark
 from tests.servers.emr_serverless import APPLICATION, ROLE
 
 

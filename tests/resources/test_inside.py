@@ -11,8 +11,8 @@ import pytest
 
 from resources.aws_settings import s3_location
 from resources.environment import SettingsError
-from resources.files import LocalFolder
-from resources.landing_zone import LandingError, LandingZone
+from resources.files.folder import LocalFolder
+from resources.files.landing_zone import LandingError, LandingZone
 from tests.servers.ministack import Aws
 from tests.support import ROOT
 

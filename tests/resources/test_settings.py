@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.local_spark import CONNECT_SERVER
+from resources.engines.local import CONNECT_SERVER
 from resources.settings import NAMES, SPARK_CONF_OF_OURS, Consent, Settings, SettingsError
 from tests.support import ROOT
 

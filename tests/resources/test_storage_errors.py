@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from resources.iceberg.version import LakehouseError
 from resources.storage_errors import explained
-from resources.versions import LakehouseError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

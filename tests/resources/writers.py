@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any
 
-from resources.lakehouse import Lakehouse
-from resources.versions import LakehouseError, Staged
+from resources.iceberg.lakehouse import Lakehouse
+from resources.iceberg.version import LakehouseError, Staged
 
 
 @dataclass(frozen=True)

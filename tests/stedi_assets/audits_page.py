@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from stedi_assets import delivery
-from stedi_assets.auditing import Check
 from stedi_assets.contracts import FEEDS
 from stedi_assets.definitions import LAKEHOUSE_TABLES
-from stedi_assets.publishing import MATCHES_CONTRACT
+from stedi_assets.ingestion import delivery
+from stedi_assets.pipeline.checks import Check
+from stedi_assets.pipeline.publish import MATCHES_CONTRACT
 from tests.stedi_assets.misreadings import MISREADINGS, Checks, Misreading
 from tests.stedi_assets.mutations import BROKEN, BROKEN_READERS, Broken
 from tests.support import ROOT

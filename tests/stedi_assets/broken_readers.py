@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from resources.lazy import LazyModule
-from stedi_assets import reader
 from stedi_assets.contracts import Feed
+from stedi_assets.ingestion import parse as reader
 from tests.stedi_assets.accidents import Happens, with_one
 
 if TYPE_CHECKING:

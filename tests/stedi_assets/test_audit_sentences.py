@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from stedi_assets.auditing import Facts, measure_all
-from tests.stedi_assets.examples import customer
-from tests.stedi_assets.test_audits import (
+from stedi_assets.pipeline.checks import Facts, measure_all
+from tests.stedi_assets.checks.test_consent import (
     ANN,
     ANN_ALONE,
     ANN_WITHDREW,
@@ -20,6 +19,7 @@ from tests.stedi_assets.test_audits import (
     judge,
     pair,
 )
+from tests.stedi_assets.examples import customer
 from tests.support import MakeFrame
 
 if TYPE_CHECKING:

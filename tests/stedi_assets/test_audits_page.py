@@ -9,7 +9,7 @@ import dagster as dg
 from resources.settings import Settings
 from stedi_assets.contracts import FEEDS, TABLES
 from stedi_assets.definitions import build_definitions
-from stedi_assets.delivery import FILES_AS_EXPECTED
+from stedi_assets.ingestion.delivery import FILES_AS_EXPECTED
 from tests.stedi_assets.audits_page import PAGE, page
 from tests.stedi_assets.misreadings import MISREADINGS
 from tests.stedi_assets.mutations import BROKEN, BROKEN_READERS

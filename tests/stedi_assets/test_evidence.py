@@ -10,9 +10,9 @@ import pytest
 import sqlglot
 
 from resources.query import EngineQuery
+from sample.feeds import write_feeds
 from stedi_assets.contracts import TABLES
 from stedi_assets.evidence import PICTURED, picture_of, queries, tables_in
-from stedi_assets.sample import write_feeds
 from tests.support import Stedi
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from resources.athena import AthenaQuery
-from resources.spark import SparkEngine
+from resources.engines.engine import SparkEngine
 from stedi_assets.contracts import FEEDS, TABLES
 from stedi_assets.evidence import PICTURED, queries
 from tests.servers.ministack import Aws

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pytest
 
-from stedi_assets import reader
+from stedi_assets.ingestion import parse as reader
 from tests.stedi_assets.examples import as_delivered
 from tests.stedi_assets.misreadings import FAULTLESS, MISREADINGS, Misreading
 from tests.stedi_assets.runs import data_folders

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from resources.athena import AthenaQuery
-from resources.files import folder_at
-from resources.glue_lakehouse import GlueLakehouse
+from resources.files.folder import folder_at
+from resources.iceberg.glue import GlueLakehouse
+from sample.feeds import write_feeds
 from stedi_assets.contracts import FEEDS, TABLES
 from stedi_assets.definitions import build_resources
 from stedi_assets.evidence import PICTURED
-from stedi_assets.sample import write_feeds
 from tests.servers.emr_serverless import APPLICATION, ROLE, EmrServerless
 from tests.servers.ministack import Aws
 from tests.stedi_assets.test_reference import COUNTS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stedi_assets.sample import write_feeds
+from sample.feeds import write_feeds
 from tests.support import REFERENCE, Stedi, require_reference
 
 COUNTS = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from click.testing import CliRunner
 
+from sample.feeds import write_feeds
 from stedi_assets.evidence import queries
-from stedi_assets.sample import write_feeds
 from stedi_assets.sql import main
 from tests.support import Stedi
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from sample.feeds import write_feeds
 from stedi_assets.contracts import CUSTOMER, TABLES
-from stedi_assets.sample import write_feeds
 from tests.stedi_assets.examples import T, customer, deliver_all, distance, reading
 from tests.support import Stedi
 

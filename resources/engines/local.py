@@ -1,0 +1,178 @@
+"""Apache Spark on this machine: one JVM for a run, which ends with it.
+
+Belongs here: the settings that suit one machine, starting the JVM with its Spark Connect server, and ending it.
+Does not belong here: which Java it runs on (`java.py`), what makes it start fast (`class_archive.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, PrivateAttr
+
+from resources.engines.class_archive import ClassArchive
+from resources.engines.engine import COMMON_CONF, EngineError, SparkEngine, connect_here
+from resources.engines.java import require_java
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+SECONDS_TO_END = 60  # the first run also stores Spark's classes then
+JAVA_OPTIONS = "spark.driver.defaultJavaOptions"  # those in spark.driver.extraJavaOptions are added to them
+QUIET = Path(__file__).with_name("log4j2.properties")
+CONNECT_SERVER = {
+    "spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin",
+    "spark.connect.grpc.binding.address": "127.0.0.1",
+    "spark.connect.grpc.binding.port": "0",
+}
+"""Settings that make the JVM serve Spark Connect, on a free port of this machine."""
+
+
+class LocalSpark(SparkEngine):
+    """Apache Spark in a JVM of its own. `conf` are settings of Spark's that replace the defaults here."""
+
+    conf: dict[str, str] = Field(default_factory=dict)
+
+    _jvm: Any = PrivateAttr(default=None)
+    _scratch: Any = PrivateAttr(default=None)
+    _classes: Any = PrivateAttr(default=None)
+
+    @property
+    def engine(self) -> str:
+        """Spark's version."""
+        from importlib.metadata import version
+
+        return f"Apache Spark {version('pyspark')} (local)"
+
+    def start(self) -> SparkSession:
+        """Start the JVM and connect to it. EngineError where there is no Java, or Spark refuses its settings."""
+        self._classes = ClassArchive(require_java(), _spark_home())
+        for chatty in ("pyspark", "py4j"):
+            logging.getLogger(chatty).setLevel(logging.ERROR)
+        self._scratch = tempfile.TemporaryDirectory(prefix="stedi-spark-", ignore_cleanup_errors=True)
+        token = secrets.token_hex(16)
+        defaults = laptop_defaults(Path(self._scratch.name))
+        defaults[JAVA_OPTIONS] += f" {self._classes.java_options}"
+        conf = {**defaults, **self.conf, **CONNECT_SERVER}
+        with _environment(SPARK_CONNECT_MODE_ENABLED=None, SPARK_CONNECT_AUTHENTICATE_TOKEN=token):
+            from dagster_pyspark import LazyPySparkResource
+            from py4j.protocol import Py4JError
+            from pyspark import SparkContext
+            from pyspark.errors import PySparkException
+
+            try:
+                # This session only carries the server; tables are computed through Spark Connect, as on every engine.
+                jvm = LazyPySparkResource(spark_config=conf).spark_session._jvm
+            except (Py4JError, PySparkException) as error:
+                raise EngineError(_why(error)) from error
+            finally:
+                self._jvm = SparkContext._gateway
+        service = getattr(jvm, "org.apache.spark.sql.connect.service.SparkConnectService$")
+        port = getattr(service, "MODULE$").localPort()
+        return connect_here(f"sc://localhost:{port}/;token={token}")
+
+    def stop(self) -> None:
+        """End the JVM. It also ends by itself when this process does, however that happens."""
+        gateway, self._jvm = self._jvm, None
+        if gateway is not None:
+            _forget_jvm()
+            gateway.shutdown()
+            gateway.proc.stdin.close()  # Spark's launcher watches it
+            try:
+                gateway.proc.wait(SECONDS_TO_END)
+                self._classes.keep()
+            except subprocess.TimeoutExpired:
+                gateway.proc.kill()
+                gateway.proc.wait()
+                self._classes.discard()
+        scratch, self._scratch = self._scratch, None
+        if scratch is not None:
+            scratch.cleanup()
+
+
+def laptop_defaults(scratch: Path) -> dict[str, str]:
+    """Settings for one machine that people also use for other things."""
+    cores = os.cpu_count() or 1
+    return {
+        **COMMON_CONF,
+        "spark.master": "local[*]",
+        "spark.app.name": "stedi",
+        "spark.driver.memory": f"{driver_memory_gb(_machine_gb())}g",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        # A shuffle of a few tables' size gains nothing from Spark's 200 partitions.
+        "spark.sql.shuffle.partitions": str(2 * cores),
+        # Beyond so many files, Spark lists them in a job of its own, which takes ten times as long on one machine.
+        "spark.sql.sources.parallelPartitionDiscovery.threshold": "100000",
+        "spark.sql.warehouse.dir": str(scratch / "warehouse"),
+        "spark.local.dir": str(scratch),
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        JAVA_OPTIONS: f"-Dlog4j2.configurationFile={QUIET.as_uri()}",
+    }
+
+
+def driver_memory_gb(machine_gb: float) -> int:
+    """Half of the machine's memory, at least 1 GB and at most 16."""
+    return max(1, min(16, int(machine_gb / 2)))
+
+
+def _spark_home() -> Path:
+    import pyspark
+
+    return Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent)
+
+
+def _machine_gb() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+
+
+@contextmanager
+def _environment(**variables: str | None) -> Iterator[None]:
+    """What pyspark and the JVM find while they start; None: nothing.
+
+    pyspark starts no JVM in a process that has spoken Spark Connect before. A token among Spark's settings would be on
+    the JVM's command line, which every user of the machine can see.
+    """
+    before = {name: os.environ.get(name) for name in variables}
+    _set(variables)
+    try:
+        yield
+    finally:
+        _set(before)
+
+
+def _set(variables: Mapping[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def _forget_jvm() -> None:
+    """Make pyspark start a new JVM when it next needs one, in place of talking to the one that has ended."""
+    from pyspark import SparkContext
+    from pyspark.sql import SparkSession
+
+    with suppress(Exception):  # the JVM may be gone already
+        if SparkContext._active_spark_context is not None:
+            SparkContext._active_spark_context.stop()
+    SparkContext._active_spark_context = SparkContext._gateway = SparkContext._jvm = None
+    SparkSession._instantiatedSession = SparkSession._activeSession = None
+
+
+def _why(error: Exception) -> str:
+    said = (str(getattr(error, "java_exception", "") or error).strip() or type(error).__name__).splitlines()[0]
+    return (
+        f"Apache Spark could not start: {said}. What it printed is above, or in the run's stderr in the UI. Look at "
+        "the settings in STEDI_SPARK_CONF, if there are any. STEDI_SPARK=embedded needs no Java."
+    )

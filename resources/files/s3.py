@@ -1,0 +1,159 @@
+"""A folder of files in S3.
+
+Belongs here: what is done with raw files through boto3. What S3 refuses is told as OSError.
+Does not belong here: the files of tables, which PyIceberg and the engine read and write (`glue_lakehouse.py`).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from functools import cache
+from mimetypes import guess_type
+from typing import Any, BinaryIO, cast
+
+import boto3
+from botocore import UNSIGNED
+from dagster_aws.s3 import S3Resource
+
+from resources.aws import AwsError, client, explained
+from resources.files.folder import File, Folder
+
+_AT_ONCE = 1000  # objects that S3 removes with one call
+_GONE = ("NoSuchKey", "404")
+
+
+class S3(S3Resource):
+    """dagster-aws's S3 resource, in the region of the usual AWS chain, patient where S3 is busy."""
+
+    def get_client(self) -> Any:
+        """A boto3 client with this resource's credentials, or those of the usual AWS chain."""
+        keys = (self.aws_access_key_id, self.aws_secret_access_key, self.aws_session_token)
+        session = boto3.Session(*keys, profile_name=self.profile_name)
+        unsigned = {"signature_version": UNSIGNED} if self.use_unsigned_session else {}
+        return client("s3", session, **unsigned)
+
+
+@dataclass(frozen=True)
+class S3Folder(Folder):
+    """All objects of `bucket` whose keys start with `key`, read as `access` says (see STEDI_SOURCE_ACCESS).
+
+    `connect` makes the client when something is first asked of S3: naming a folder asks nothing.
+    """
+
+    bucket: str
+    key: str
+    access: str
+    connect: Callable[[], Any] = field(repr=False, compare=False)
+
+    @classmethod
+    def at(cls, location: str, access: str) -> S3Folder:
+        """The folder at `s3://bucket/prefix`."""
+        bucket, _, key = location.removeprefix("s3://").partition("/")
+        s3 = S3(use_unsigned_session=access == "anonymous")
+        return cls(bucket, key.strip("/"), access, cache(s3.get_client))
+
+    @property
+    def client(self) -> Any:
+        """The boto3 client, one for all folders of a location."""
+        return self.connect()
+
+    @property
+    def uri(self) -> str:
+        """As `s3://`."""
+        return self.path("")
+
+    def below(self, name: str) -> S3Folder:
+        """The folder of that name inside of this one."""
+        return replace(self, key=self._key(name))
+
+    def path(self, name: str) -> str:
+        """The object's URI."""
+        return f"s3://{self.bucket}/{self._key(name)}"
+
+    def files(self) -> list[File]:
+        """All objects but the empty ones with which some tools mark a folder."""
+        with _told(f"list {self.uri}"):
+            pages = self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=self._key(""), **self._payer
+            )
+            found = [entry for page in pages for entry in page.get("Contents", ())]
+        return [
+            File(self, entry["Key"].removeprefix(self._key("")), entry["Size"], entry["ETag"])
+            for entry in found
+            if not entry["Key"].endswith("/")
+        ]
+
+    def open(self, name: str) -> BinaryIO:
+        """The object's bytes, fetched before they are read: a connection that breaks meanwhile is tried again."""
+        content = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115  whoever reads it closes it
+        with _told(f"read {self.path(name)}"):
+            self.client.download_fileobj(self.bucket, self._key(name), content, ExtraArgs=self._payer)
+        content.seek(0)
+        return content
+
+    @contextmanager
+    def create(self, name: str) -> Iterator[BinaryIO]:
+        """Sent when the block ends: S3 shows no half of an object."""
+        with tempfile.TemporaryFile() as out:
+            yield cast(BinaryIO, out)
+            out.seek(0)
+            with _told(f"write {self.path(name)}"):
+                kind = {"ContentType": guess_type(name)[0] or "application/octet-stream"}
+                self.client.upload_fileobj(out, self.bucket, self._key(name), ExtraArgs=kind)
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove the objects, a thousand with each call."""
+        keys = [{"Key": self._key(name)} for name in names]
+        for start in range(0, len(keys), _AT_ONCE):
+            with _told(f"remove objects from {self.uri}"):
+                answer = self.client.delete_objects(
+                    Bucket=self.bucket, Delete={"Objects": keys[start : start + _AT_ONCE], "Quiet": True}
+                )
+            for refused in answer.get("Errors", ()):
+                raise OSError(f"Could not remove s3://{self.bucket}/{refused['Key']}: {refused['Message']}")
+
+    def alone(self, name: str, waiting: Callable[[], None]) -> AbstractContextManager[None]:
+        """S3 has no locks: two runs there are kept apart by whoever starts them."""
+        return nullcontext()
+
+    def holds(self, other: Folder) -> bool:
+        """Whether its objects are among those of this one."""
+        return isinstance(other, S3Folder) and other.uri.startswith(self.uri)
+
+    def take(self, file: File, name: str) -> None:
+        """Copy an object inside of S3, in parts where it is large; bring any other file.
+
+        S3 copies with the caller's own rights, which need not reach what everybody may read: that is brought too.
+        """
+        origin = file.folder
+        if not isinstance(origin, S3Folder) or origin.access == "anonymous":
+            super().take(file, name)
+            return
+        with _told(f"copy {origin.path(file.name)} to {self.path(name)}"):
+            self.client.copy(
+                {"Bucket": origin.bucket, "Key": origin._key(file.name)},
+                self.bucket,
+                self._key(name),
+                # The very content that was looked at; and tags stay behind, which to read is a right of its own.
+                ExtraArgs={"CopySourceIfMatch": file.stamp, "TaggingDirective": "REPLACE", **origin._payer},
+                SourceClient=origin.client,
+            )
+
+    def _key(self, name: str) -> str:
+        return f"{self.key}/{name}" if self.key else name
+
+    @property
+    def _payer(self) -> dict[str, str]:
+        return {"RequestPayer": "requester"} if self.access == "requester-pays" else {}
+
+
+@contextmanager
+def _told(doing: str) -> Iterator[None]:
+    try:
+        with explained(doing):
+            yield
+    except AwsError as error:
+        raise (FileNotFoundError if error.code in _GONE else OSError)(error.description) from None

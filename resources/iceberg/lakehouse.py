@@ -1,0 +1,283 @@
+"""Iceberg tables: read, stage, publish, history. Spark computes Parquet, PyIceberg publishes it.
+
+Belongs here: everything that knows the catalog and where a table's files lie. A table's new version is staged as
+Parquet files that no reader can see, and published by one atomic commit, or discarded.
+Does not belong here: which tables exist and what is in them, as callers bring the columns; which catalog there is, and
+where (`local_lakehouse.py`, `glue_lakehouse.py`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse
+
+import dagster as dg
+from pydantic import PrivateAttr
+
+from resources.engine_errors import analysed
+from resources.iceberg.preview import Glimpse
+from resources.iceberg.staging import Area
+from resources.iceberg.version import LakehouseError, NotPublishedError, Staged, TableSpec, Version
+from resources.storage_errors import explained
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog import Catalog
+    from pyiceberg.table import Table as IcebergTable
+    from pyiceberg.table import Transaction
+    from pyiceberg.table.snapshots import Snapshot
+    from pyspark.sql import DataFrame, SparkSession
+
+STAGED_IN = "stedi.staged-in"
+"""Snapshot property: the folder whose files this version is made of."""
+
+
+class Lakehouse(dg.ConfigurableResource[Any], ABC):
+    """Tables under `root`, in an Iceberg catalog, in the namespace `namespace`."""
+
+    root: str
+    namespace: str
+
+    _catalog: Any = PrivateAttr(default=None)
+
+    @abstractmethod
+    def open_catalog(self) -> Catalog:
+        """Open the Iceberg catalog; the namespace exists afterwards."""
+
+    @abstractmethod
+    def uri(self, table: str) -> str:
+        """The location of the table's data and metadata, without a slash at its end."""
+
+    @abstractmethod
+    def staging_area(self, table: str) -> Area:
+        """Where a new version of the table is written before it is published."""
+
+    @property
+    def catalog(self) -> Catalog:
+        """The Iceberg catalog; opened on first use."""
+        if self._catalog is None:
+            self._catalog = self.open_catalog()
+        catalog: Catalog = self._catalog
+        return catalog
+
+    def identifier(self, table: str) -> str:
+        """The table's full name."""
+        return f"{self.namespace}.{table}"
+
+    def load(self, table: str) -> IcebergTable | None:
+        """The Iceberg table, or None where it was never published."""
+        from pyiceberg.exceptions import NoSuchTableError
+
+        with self.explained(f"look up {table}"):
+            try:
+                return self.catalog.load_table(self.identifier(table))
+            except NoSuchTableError:
+                return None
+
+    def version(self, table: str) -> Version | None:
+        """The version that readers see now, or None where the table was never published."""
+        loaded = self.load(table)
+        snapshot = loaded.current_snapshot() if loaded else None
+        return _version(snapshot) if snapshot else None
+
+    def history(self, table: str) -> list[Version]:
+        """Every version of the table that its metadata knows, oldest first."""
+        loaded = self.load(table)
+        return [_version(snapshot) for snapshot in loaded.metadata.snapshots] if loaded else []
+
+    def glimpse(self, table: str, snapshot_id: int, where: str | None = None) -> Glimpse:
+        """That version of the table, to look at without an engine; with `where`, only those of its rows."""
+        loaded = self.load(table)
+        if loaded is None:
+            raise NotPublishedError(f"{table} has never been published in {self.root}.")
+        return Glimpse(loaded, snapshot_id, where)
+
+    def read(self, spark: SparkSession, table: TableSpec, snapshot_id: int | None = None) -> tuple[DataFrame, Version]:
+        """The published rows (of that snapshot, or the newest), and the version they belong to."""
+        loaded = self.load(table.name)
+        if loaded is None or not loaded.metadata.snapshots:
+            raise NotPublishedError(f"{table.name} has never been published in {self.root}.")
+        snapshot = loaded.snapshot_by_id(snapshot_id) if snapshot_id else loaded.current_snapshot()
+        if snapshot is None:
+            raise LakehouseError(f"{table.name} in {self.root} has no version {snapshot_id} any more.")
+        with self.explained(f"read {table.name}"):
+            uris = self._planned(loaded, snapshot.snapshot_id, table.name)
+        return read_files(spark, table, map(_path, uris)), _version(snapshot)
+
+    def _planned(self, loaded: IcebergTable, snapshot_id: int, name: str) -> list[str]:
+        uris = []
+        for task in loaded.scan(snapshot_id=snapshot_id).plan_files():
+            if task.delete_files:
+                raise LakehouseError(
+                    f"{name} carries row deletes, written by another engine: reading its files would bring "
+                    f"the deleted rows back. Rewrite the table there, or materialize {name} again."
+                )
+            uris.append(task.file.file_path)
+        # Engines may take a missing file for an empty one.
+        if missing := sorted(_missing(loaded.io, uris)):
+            raise LakehouseError(
+                f"{len(missing)} of {len(uris)} data files of {name} are gone, {_path(missing[0])} among them: "
+                f"something removed them behind the table's back. Materialize {name} again to make it anew."
+            )
+        return uris
+
+    def stage(self, frame: DataFrame, table: TableSpec, run_id: str) -> Staged:
+        """Compute the frame and write it where no reader looks. First remove what crashed runs left behind."""
+        area = self.staging_area(table.name)
+        with self.explained(f"stage {table.name}"):
+            area.remove_leftovers(lambda: self._folders_in_use(table.name))
+            base = self.load(table.name)
+            folder = area.open(run_id)
+            try:
+                analysed(frame).write.parquet(folder)
+                return self._staged(table, area, base)
+            except BaseException:
+                area.discard()
+                raise
+
+    def _folders_in_use(self, table: str) -> set[str]:
+        """The data folders of all versions. Another engine's version may still be made of files of ours."""
+        loaded = self.load(table)
+        folders: set[str] = set()
+        for snapshot in loaded.metadata.snapshots if loaded is not None else ():
+            if ours := _version(snapshot).properties.get(STAGED_IN):
+                folders.add(ours)
+            elif loaded is not None:
+                files = loaded.scan(snapshot_id=snapshot.snapshot_id).plan_files()
+                folders |= {task.file.file_path.split("/")[-2] for task in files}
+        return folders
+
+    def _staged(self, table: TableSpec, area: Area, base: IcebergTable | None) -> Staged:
+        import pyarrow.parquet as pq
+        from pyiceberg.io import load_file_io
+
+        io = load_file_io(self.catalog.properties, self.uri(table.name))
+        footers: dict[str, pq.FileMetaData] = {}
+        for path in area.data_files():
+            with io.new_input(file_uri(path)).open() as file:
+                footers[path] = pq.read_metadata(file)
+        full = tuple(path for path, footer in footers.items() if footer.num_rows)
+        schema = next((footer.schema.to_arrow_schema() for footer in footers.values()), None)
+        return Staged(table, area, base, full, sum(footer.num_rows for footer in footers.values()), schema)
+
+    def read_staged(self, spark: SparkSession, staged: Staged) -> DataFrame:
+        """The staged rows, for the audits."""
+        return read_files(spark, staged.table, staged.files)
+
+    def publish(self, staged: Staged, properties: Mapping[str, str]) -> Version:
+        """Replace the table's rows by the staged ones in one commit. LakehouseError if another writer was faster.
+
+        Where it cannot be told whether the commit arrived, the files stay, and the next run knows.
+        """
+        from pyiceberg.exceptions import CommitFailedException, TableAlreadyExistsError, ValidationException
+
+        name = staged.table.name
+        try:
+            with self.explained(f"publish {name}"):
+                transaction = self._transaction(staged.base, staged.table)
+                self._replace_files(transaction, staged, {**properties, STAGED_IN: staged.area.name})
+                snapshot = transaction.commit_transaction().current_snapshot()
+            staged.area.close()
+            assert snapshot is not None
+            return _version(snapshot)
+        except (CommitFailedException, TableAlreadyExistsError, ValidationException) as error:
+            staged.area.discard()
+            raise LakehouseError(
+                f"Another run published {name} at the same time; this run's version was discarded. "
+                f"Materialize {name} again."
+            ) from error
+        except dg.Failure:
+            with suppress(dg.Failure):
+                if arrived := self._published_from(staged):  # only its answer was lost
+                    staged.area.close()
+                    return arrived
+            raise
+        finally:
+            staged.area.abandon()
+
+    def _published_from(self, staged: Staged) -> Version | None:
+        history = self.history(staged.table.name)
+        return next((one for one in history if one.properties.get(STAGED_IN) == staged.area.name), None)
+
+    def _transaction(self, base: IcebergTable | None, table: TableSpec) -> Transaction:
+        from resources.iceberg.schema import NAME_MAPPING, evolve, iceberg_schema, name_mapping
+
+        if base is not None:
+            transaction = base.transaction()
+            evolve(transaction, base.schema(), table.columns)
+            return transaction
+        schema = iceberg_schema(table.columns)
+        return self.catalog.create_table_transaction(
+            self.identifier(table.name),
+            schema,
+            location=self.uri(table.name),
+            # A refused commit is not tried again: it would replace a version that it was not made from.
+            properties={"format-version": "2", "commit.retry.num-retries": "0", NAME_MAPPING: name_mapping(schema)},
+        )
+
+    def _replace_files(self, transaction: Transaction, staged: Staged, properties: dict[str, str]) -> None:
+        from pyiceberg.io.pyarrow import parquet_files_to_data_files
+
+        new = parquet_files_to_data_files(
+            transaction._table.io, transaction.table_metadata, map(file_uri, staged.files)
+        )
+        update = transaction.update_snapshot(snapshot_properties=properties)
+        with update.overwrite(commit_uuid=staged.area.commit) as overwrite:
+            for task in staged.base.scan().plan_files() if staged.base is not None else ():
+                overwrite.delete_data_file(task.file)
+            for file in new:
+                overwrite.append_data_file(file)
+
+    @contextmanager
+    def explained(self, doing: str) -> Iterator[None]:
+        """Tell what the storage or the catalog refused as dg.Failure; `doing` says what was tried."""
+        with explained(doing, self.root, LakehouseError):
+            yield
+
+
+def read_files(spark: SparkSession, table: TableSpec, paths: Iterable[str]) -> DataFrame:
+    """Parquet files of a table as one frame; an empty one where there are none."""
+    paths = list(paths)
+    ddl = spark_ddl(table)
+    return spark.read.schema(ddl).parquet(*paths) if paths else spark.createDataFrame([], ddl)
+
+
+def spark_ddl(table: TableSpec) -> str:
+    """The table's columns as a Spark schema string."""
+    return ", ".join(f"`{column.name}` {column.type}" for column in table.columns)
+
+
+def _missing(io: Any, uris: Iterable[str]) -> set[str]:
+    """Which files are not there, found by listing their folders: a question for each file takes S3 much longer."""
+    from pyarrow.fs import FileSelector, FileType
+
+    places = {uri: io.parse_location(uri) for uri in uris}
+    there: set[tuple[str, str]] = set()
+    for scheme, host, folder in {(scheme, host, path.rpartition("/")[0]) for scheme, host, path in places.values()}:
+        listing = io.fs_by_scheme(scheme, host).get_file_info(FileSelector(folder, allow_not_found=True))
+        there |= {(host, entry.path) for entry in listing if entry.type is FileType.File}
+    return {uri for uri, (_, host, path) in places.items() if (host, path) not in there}
+
+
+def _version(snapshot: Snapshot) -> Version:
+    summary = snapshot.summary.additional_properties if snapshot.summary else {}
+    return Version(
+        snapshot_id=snapshot.snapshot_id,
+        rows=int(summary.get("total-records", 0)),
+        size=int(summary.get("total-files-size", 0)),
+        files=int(summary.get("total-data-files", 0)),
+        committed_ms=snapshot.timestamp_ms,
+        properties=dict(summary),
+    )
+
+
+def file_uri(path: str) -> str:
+    """A path as catalogs name it; what is a URI stays one."""
+    # Iceberg's readers take a location as it is written: they decode no `%20`, so none must be in it.
+    return path if "://" in path else f"file://{path}"
+
+
+def _path(uri: str) -> str:
+    return urlparse(uri).path if uri.startswith("file:") else uri

@@ -1,0 +1,62 @@
+"""Columns as an Iceberg schema, and bringing a published table's schema up to date.
+
+Every Iceberg field is optional, because engines write optional Parquet columns; that required columns hold no null
+is audited before a version is published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from pyiceberg.schema import Schema
+from pyiceberg.types import DoubleType, LongType, NestedField, PrimitiveType, StringType
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Transaction
+
+    from resources.iceberg.version import ColumnSpec
+
+NAME_MAPPING = "schema.name-mapping.default"
+"""Table property that ties Parquet columns, which carry no Iceberg field ids, to fields by name."""
+
+_TYPES: dict[str, PrimitiveType] = {"string": StringType(), "bigint": LongType(), "double": DoubleType()}
+
+
+def iceberg_schema(columns: Sequence[ColumnSpec]) -> Schema:
+    """The columns as an Iceberg schema, numbered in their order."""
+    return Schema(
+        *(
+            NestedField(number, column.name, _TYPES[column.type], required=False, doc=column.meaning)
+            for number, column in enumerate(columns, start=1)
+        )
+    )
+
+
+def name_mapping(schema: Schema) -> str:
+    """The schema's name mapping, as the table property wants it."""
+    return schema.name_mapping.model_dump_json()
+
+
+def evolve(transaction: Transaction, published: Schema, columns: Sequence[ColumnSpec]) -> None:
+    """Give the table the columns of the contract, in the transaction that publishes rows of that shape."""
+    types = {column.name: _TYPES[column.type] for column in columns}
+    if [(field.name, field.field_type, field.doc) for field in published.fields] == [
+        (column.name, types[column.name], column.meaning) for column in columns
+    ]:
+        return
+    kept = {field.name for field in published.fields if types.get(field.name) == field.field_type}
+    with transaction.update_schema(allow_incompatible_changes=True) as update:
+        for field in published.fields:
+            if field.name not in kept:
+                update.delete_column(field.name)
+    # The name mapping follows the additions by itself, and keeps removed columns: older versions still have them.
+    with transaction.update_schema() as update:
+        for column in columns:
+            if column.name in kept:
+                update.update_column(column.name, doc=column.meaning)
+            else:
+                update.add_column(column.name, types[column.name], doc=column.meaning)
+        for left, right in pairwise(columns):
+            update.move_after(right.name, left.name)

@@ -1,0 +1,18 @@
+"""The landing zone whose source is the sample: the feeds are generated the first time somebody asks for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from resources.files.folder import File
+from resources.files.landing_zone import LandingZone
+from sample.feeds import ensure_feeds
+
+
+class SampleZone(LandingZone):
+    """Brings the sample feeds, generated into `source`."""
+
+    def source_files(self, feed: str) -> list[tuple[str, File]]:
+        """The generated files."""
+        ensure_feeds(Path(self.source))
+        return super().source_files(feed)

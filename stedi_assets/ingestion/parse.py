@@ -1,0 +1,216 @@
+"""Reading raw JSON text as records: each record accepted with the contract's types, or quarantined with a reason.
+
+Belongs here: cutting text into records, typing them, and naming what is wrong with those that cannot be trusted.
+Does not belong here: where the files lie (`resources/files/landing_zone.py`), or what needs no closer look
+(`usual.py`). One bad record never stops or hides a good one.
+
+Only what all engines do alike is used, and where their parsers differ by nature (trailing text, odd numbers, depth),
+the strictest one's answer is made everybody's. In regular expressions that means no lookaround, ASCII in place of
+`\\s` and `\\d`, and `\\z` for the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from resources.files.ndjson import LONGEST_LINE
+from resources.lazy import LazyModule
+from stedi_assets.contracts import EPOCH_MS_MIN, QUARANTINE_REASON, QUARANTINE_TEXT, Feed
+from stedi_assets.contracts import Column as ContractColumn
+from stedi_assets.ingestion.fast_path import usual_record, usual_value
+from stedi_assets.pipeline.schemas import feed_ddl
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import functions as F
+else:
+    F = LazyModule("pyspark.sql.functions")
+
+NOT_JSON = "the text is no JSON object"
+NOT_UTF8 = "the text is not UTF-8"
+TOO_DEEP = "the text is nested too deeply"
+DEEPEST = 64  # levels of a record; the shallowest engine reads 128
+
+_SPACE = r"[ \t\r\n\f\x0B]"
+_BOUNDARY = r"\}[ \t\r\n\f\x0B,]*\{"  # where one object ends and the next begins
+_STRING = r'"[^"\\]*(?:\\(?s:.)[^"\\]*)*"'
+_FLAT = rf'\{{[^{{}}"]*(?:{_STRING}[^{{}}"]*)*\}}'
+_NESTED = rf'\{{[^{{}}"]*(?:(?:{_STRING}|{_FLAT})[^{{}}"]*)*\}}'
+_OBJECT = rf'\{{[^{{}}"]*(?:(?:{_STRING}|{_NESTED})[^{{}}"]*)*\}}'
+_AROUND = " \t\r\n\f\x0b\ufeff"
+_SEPARATORS = r"^[ \t\r\n\f\x0B,\[\]\x{FEFF}]+|[ \t\r\n\f\x0B,\[\]\x{FEFF}]+\z"
+
+_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_ANY_NUMBER = rf"^(?:{_NUMBER}|[+-]?(?:[nN][aA][nN]|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?))\z"
+_NUMBER_VALUE = rf'([^\\]"{_SPACE}*:{_SPACE}*)(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)({_SPACE}*[,}}])'
+_SURROGATES = r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+# Half a character, or one whose four digits are none: Apache Spark takes some letters of other scripts for digits.
+_BAD_ESCAPE = r"\\u(?:[dD][89a-fA-F]|[0-9a-fA-F]{0,3}[^0-9a-fA-F])"
+_BLANKS = " \t\r\n\u00a0\u2007\u202f\u200b\ufeff"
+
+# A last field is added to each record, and must be found: some parsers stop where the first object ends, and take
+# what follows for nothing. Some give what they could read of a broken record, and say so in another field.
+_END, _BROKEN = "end of the record", "text of a broken record"
+_OUR_KEYS = "|".join(  # however a record spells them
+    "".join(rf"(?:{letter}|(?i:\\u00{ord(letter):x}))" for letter in key) for key in (_END, _BROKEN)
+)
+_STRICT = {"allowSingleQuotes": "false", "allowNonNumericNumbers": "false", "columnNameOfCorruptRecord": _BROKEN}
+
+
+def read_text(spark: SparkSession, files: Sequence[str]) -> DataFrame:
+    """The files' lines. Columns: value."""
+    # Plain and compressed files are read apart: the embedded engine takes one kind at a time.
+    kinds = [[file for file in files if file.endswith(".gz") is zipped] for zipped in (False, True)]
+    frames = [spark.read.text(kind, lineSep="\n") for kind in kinds if kind]
+    if not frames:
+        return spark.createDataFrame([], "value string")
+    return frames[0] if len(frames) == 1 else frames[0].unionByName(frames[1])
+
+
+def cut_records(lines: DataFrame) -> DataFrame:
+    """The text of each record. Columns: value.
+
+    A line may hold one object, several, a part of an array around objects, or rubbish. Every text that is more
+    than blanks, commas and brackets becomes a record, so that nothing is lost. Longer lines than LONGEST_LINE were
+    cut into objects when they landed: one that is left is one object, or rubbish.
+    """
+    value = F.col("value")
+    framed = value.startswith("{") & value.endswith("}")
+    lines = lines.select(F.when(framed, value).otherwise(F.trim("value", F.lit(_AROUND))).alias("value"))
+    lines = lines.where("value <> ''")
+    # Most lines are one flat object, and a look at the first brace that closes is all that they need.
+    flat = value.startswith("{") & (F.instr(value, "}") == F.length(value))
+    one_object = F.when(flat, F.lit(True)).otherwise(framed & ~value.rlike(_BOUNDARY))
+    objects = F.regexp_extract_all("value", F.lit(_OBJECT), F.lit(0))
+    between = F.regexp_replace(F.regexp_replace("value", _OBJECT, " "), _SEPARATORS, "")
+    # Quotes between objects are those of an object that is broken: what was found inside of it is no record.
+    whole = one_object | (F.length("value") > LONGEST_LINE) | F.contains(between, F.lit('"'))
+    pieces = F.when(whole, F.array("value")).otherwise(F.concat(objects, F.array(between)))
+    return lines.select(F.explode(pieces).alias("value")).where("value <> ''")
+
+
+def type_records(records: DataFrame, feed: Feed, run: str) -> DataFrame:
+    """Each record's text as a row of `feed.records`: typed, or with the reason why not and the text itself."""
+    columns = feed.landing.columns
+    numbers = [column for column in columns if column.type != "string"]
+    parsed = _parsed(records, feed)
+    texts = parsed.select("*", *(_as_text(column).alias(column.name) for column in columns))
+    typed = texts.select("*", *(_as_number(column).alias(_number(column)) for column in numbers))
+    judged = typed.withColumn(QUARANTINE_REASON.name, _reason(columns))
+    accepted = F.col(QUARANTINE_REASON.name).isNull()
+    return judged.select(
+        *(F.when(accepted, _typed(c)).alias(c.name) for c in columns),
+        QUARANTINE_REASON.name,
+        F.when(~accepted, F.col("value")).alias(QUARANTINE_TEXT.name),
+        F.when(~accepted, F.lit(run)).alias("run"),
+    )
+
+
+def _parsed(records: DataFrame, feed: Feed) -> DataFrame:
+    """Columns: value, text (under the newest names), usual, record (another's fields, as text), unreadable (why)."""
+    text = F.col("value")
+    for older, newest in _renamed(feed):
+        text = F.replace(text, F.lit(f'"{older}":'), F.lit(f'"{newest}":'))
+    texts = records.select("value", text.alias("text"))
+    texts = texts.select("*", F.col("text").rlike(usual_record(feed.landing.columns)).alias("usual"))
+    read = texts.select("*", _read_closely(feed).alias("record"))
+    return read.select("*", F.when(~F.col("usual"), _unreadable()).alias("unreadable"))
+
+
+def _renamed(feed: Feed) -> list[tuple[str, str]]:
+    """Fields' older names, each with the newest."""
+    return [(older, column.feed_names[0]) for column in feed.landing.columns for older in column.feed_names[1:]]
+
+
+def _read_closely(feed: Feed) -> Column:
+    """The fields of a record that is not usual, all as text; null for one that is."""
+    text = F.col("text")
+    for older, newest in _renamed(feed):
+        text = F.regexp_replace(text, rf'"{older}"({_SPACE}*:)', f'"{newest}"$1')
+    # Casting text to a number is exact, an engine's JSON parser is not.
+    exact = F.regexp_replace(text, _NUMBER_VALUE, '$1"$2"$3')
+    opened = F.substring(exact, F.lit(1), F.length(exact) - 1)
+    comma = F.when(text.rlike(r"^\{[ \t\r\n]*\}\z"), "").otherwise(",")
+    record = F.from_json(
+        F.concat(opened, comma, F.lit(f'"{_END}":"{_END}"}}')),
+        f"{feed_ddl(feed)}, `{_END}` STRING, `{_BROKEN}` STRING",
+        _STRICT,
+    )
+    return F.when(~F.col("usual"), record)
+
+
+def _unreadable() -> Column:
+    """Why a text is no record at all, or null."""
+    value = F.col("value")
+    bad_escape = F.regexp_replace(value, _SURROGATES, "").rlike(_BAD_ESCAPE)
+    framed = value.startswith("{") & value.endswith("}") & ~value.rlike(rf'"(?:{_OUR_KEYS})"{_SPACE}*:')
+    complete = framed & F.col(f"record.`{_END}`").isNotNull() & F.col(f"record.`{_BROKEN}`").isNull()
+    return (
+        F.when(_too_deep(), TOO_DEEP)
+        .when(bad_escape | ~complete, NOT_JSON)
+        .when(F.contains(value, F.lit("\ufffd")), NOT_UTF8)
+    )
+
+
+def _too_deep() -> Column:
+    """Whether brackets are still there when those that enclose nothing were removed, level by level."""
+    # Without strings, so that a bracket in one does not count.
+    strings = F.regexp_replace(F.regexp_replace("value", r"\\(?s:.)", ""), '"[^"]*"', "")
+    # All of one kind, so that each pass removes one level.
+    brackets = F.translate(F.regexp_replace(strings, r"[^\[\]{}]", ""), "{}", "[]")
+    left = F.aggregate(
+        F.sequence(F.lit(1), F.lit(DEEPEST)),
+        brackets,
+        lambda text, _: F.replace(text, F.lit("[]"), F.lit("")),
+    )
+    return F.when(F.length(brackets) > 2 * DEEPEST, left != "").otherwise(F.lit(False))
+
+
+def _as_text(column: ContractColumn) -> Column:
+    """The field's text without the blanks around it, of whatever kind; null where nothing is left."""
+    text = F.trim(F.col(f"record.{column.feed_names[0]}"), F.lit(_BLANKS))
+    read = F.when(text != "", text)
+    return F.when(F.col("usual"), usual_value(F.col("text"), column)).otherwise(read)
+
+
+def _number(column: ContractColumn) -> str:
+    return f"{column.name}_as_number"
+
+
+def _as_number(column: ContractColumn) -> Column:
+    # Java takes 1d and 0x1p3 for numbers. A usual record has none, and need not be searched.
+    is_one = F.col("usual") | F.col(column.name).rlike(_ANY_NUMBER)
+    return F.when(is_one, F.col(column.name).try_cast("double"))
+
+
+def _typed(column: ContractColumn) -> Column:
+    return F.col(column.name) if column.type == "string" else F.col(_number(column)).cast(column.type)
+
+
+def _reason(columns: Sequence[ContractColumn]) -> Column:
+    """The first thing that is wrong with a record, or null. It never quotes the record."""
+    missing = (F.when(F.col(c.name).isNull(), f"{c.feed_names[0]} is missing") for c in columns if c.required)
+    return F.coalesce(F.col("unreadable"), *missing, *map(_wrong_value, columns))
+
+
+def _wrong_value(column: ContractColumn) -> Column:
+    name = column.feed_names[0]
+    if column.type == "string":
+        # Engines give a nested value, or a fraction, as a text of their own spelling; the record tells whether it
+        # was one, unless it spells its keys in escapes.
+        maybe = F.col(column.name).rlike(r"^(?:[{\[]|-?[0-9]+[.eE])")
+        is_one = F.contains(F.col("value"), F.lit("\\u")) | F.col("value").rlike(
+            rf'"{name}"{_SPACE}*:{_SPACE}*(?:[{{\[]|-?[0-9]+[.eE])'
+        )
+        return F.when(~F.col("usual"), F.when(maybe & is_one, f"{name} is not text"))
+    number = F.col(_number(column))
+    wrong = F.when(F.col(column.name).isNotNull() & number.isNull(), f"{name} is not a number")
+    wrong = wrong.when(F.isnan(number) | (F.abs(number) > 1e300), f"{name} is not a finite number")
+    if column.type == "bigint":
+        wrong = wrong.when(number != F.floor(number), f"{name} is not a whole number")
+    unit = ": epoch milliseconds expected" if column.maximum and column.maximum > EPOCH_MS_MIN else ""
+    low = F.lit(False) if column.minimum is None else number < column.minimum
+    high = F.lit(False) if column.maximum is None else number >= column.maximum
+    too_small = F.lit(False) if column.minimum is not None else (number > 0) & (number < EPOCH_MS_MIN)
+    return wrong.when(low | high | too_small, f"{name} is out of range{unit}")

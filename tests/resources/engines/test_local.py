@@ -1,0 +1,230 @@
+"""Apache Spark on this machine: one JVM for a run, on settings that suit a laptop, and nothing left of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from resources.engines.class_archive import ClassArchive
+from resources.engines.engine import EngineError
+from resources.engines.java import require_java
+from resources.engines.local import LocalSpark, driver_memory_gb, laptop_defaults
+from tests.support import ROOT, require_apache_spark
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+RUN = """
+import os, subprocess, sys, time
+import dagster as dg
+from resources.engines.local import LocalSpark
+
+@dg.asset
+def table(spark: LocalSpark) -> None:
+    one, other = spark.spark_session, spark.spark_session
+    assert one is other and one.range(3).count() == 3
+    jvms = subprocess.run(["pgrep", "-P", str(os.getpid()), "java"], capture_output=True, text=True).stdout.split()
+    print("JVM", *jvms, spark._scratch.name, flush=True)
+    {then}
+
+conf = {{"spark.driver.memory": "1g", "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1"}}
+result = dg.materialize([table], resources={{"spark": LocalSpark(conf=conf)}}, raise_on_error=False)
+print("success", result.success, flush=True)
+"""
+
+
+@contextmanager
+def running(then: str) -> Iterator[tuple[subprocess.Popen[str], int, Path]]:
+    """A run in a process of its own, once its engine is at work: the process, its one JVM, its scratch folder."""
+    require_apache_spark()
+    command = [sys.executable, "-c", RUN.format(then=then)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        try:
+            lines = (line.split() for line in run.stdout if line.startswith("JVM"))
+            _, jvm, scratch = next(lines)
+            yield run, int(jvm), Path(scratch)
+        finally:
+            run.kill()
+
+
+def ends(jvm: int) -> bool:
+    """Whether the process ends within a minute."""
+    for _ in range(600):
+        try:
+            os.kill(jvm, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.parametrize(("then", "success"), [("pass", True), ("raise dg.Failure('no')", False)])
+def test_a_run_has_one_jvm_which_ends_with_it(then: str, success: bool) -> None:
+    with running(then) as (run, jvm, scratch):
+        output, errors = run.communicate()
+        assert f"success {success}" in output
+        assert "Apache Spark 4.1.3 (local) started in" in errors
+        assert not Path("/proc", str(jvm)).exists()
+        assert not scratch.exists()
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_the_jvm_ends_with_a_run_that_is_terminated(sign: signal.Signals) -> None:
+    with running("spark.spark_session.sql(\"select java_method('java.lang.Thread', 'sleep', 600000L)\").collect()") as (
+        run,
+        jvm,
+        _,
+    ):
+        time.sleep(1)  # into the query
+        run.send_signal(sign)
+        run.wait(60)
+        assert ends(jvm)
+
+
+def test_settings_that_spark_refuses_are_told_in_one_sentence() -> None:
+    require_apache_spark()
+    script = "from resources.engines.local import LocalSpark\nLocalSpark(conf={'spark.driver.memory': 'much'}).start()"
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert "Apache Spark could not start" in last
+    assert "STEDI_SPARK_CONF" in last
+
+
+def test_only_who_knows_the_token_can_use_the_engine(apache_spark: SparkSession) -> None:
+    script = (
+        "import sys\nfrom pyspark.sql import SparkSession\n"
+        "session = SparkSession.builder.remote(sys.argv[1]).create()\nsession.range(1).count()"
+    )
+    endpoint = apache_spark.client._builder.endpoint  # type: ignore[attr-defined]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("SPARK_")}
+    done = subprocess.run(
+        [sys.executable, "-c", script, f"sc://{endpoint}"], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode != 0
+    assert "UNAUTHENTICATED" in done.stderr.upper()
+
+
+def test_the_token_is_on_no_command_line_where_every_user_could_see_it(apache_spark: SparkSession) -> None:
+    token = apache_spark.client._builder.token  # type: ignore[attr-defined]
+    assert len(token) == 32
+    seen = []
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended meanwhile
+            seen.append(line.read_bytes())
+    assert any(b"SparkConnectPlugin" in line for line in seen)
+    assert not any(token.encode() in line for line in seen)
+
+
+def test_the_defaults_suit_a_laptop_and_each_can_be_replaced(apache_spark: SparkSession) -> None:
+    defaults = laptop_defaults(Path("/tmp"))
+    assert defaults["spark.ui.enabled"] == "false"
+    assert apache_spark.conf.get("spark.sql.session.timeZone") == "UTC"
+    assert apache_spark.conf.get("spark.sql.shuffle.partitions") == "2" != defaults["spark.sql.shuffle.partitions"]
+    assert apache_spark.version == "4.1.3"
+
+
+@pytest.mark.parametrize(("machine", "driver"), [(0.5, 1), (4, 2), (15.9, 7), (24, 12), (512, 16)])
+def test_the_driver_takes_half_of_the_machine(machine: float, driver: int) -> None:
+    assert driver_memory_gb(machine) == driver
+
+
+def java_that(folder: Path, script: str) -> Path:
+    """A `java` command that does this."""
+    java = folder / "bin" / "java"
+    java.parent.mkdir(parents=True)
+    java.write_text(f"#!/bin/sh\n{script}\n")
+    java.chmod(0o755)
+    return java.parent
+
+
+@pytest.mark.parametrize("version", ["17.0.15", "21", "25.0.1", "17-ea"])
+def test_java_17_and_newer_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(java_that(tmp_path, f"echo 'openjdk version \"{version}\" 2025-04-15' >&2")))
+    assert require_java() == version
+
+
+@pytest.mark.parametrize(
+    ("script", "found"),
+    [
+        ("echo 'java version \"1.8.0_392\"' >&2", "Java 1.8.0_392 was found in"),
+        ("echo 'openjdk version \"11.0.2\" 2019-01-15' >&2", "Java 11.0.2 was found in"),
+        ("exit 1", "does not run"),
+        ("echo hello", "does not tell its version"),
+    ],
+)
+def test_another_java_is_refused_with_what_was_found_and_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, found: str
+) -> None:
+    java_that(tmp_path, script)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    with pytest.raises(EngineError) as refused:
+        LocalSpark().start()
+    sentence = str(refused.value.description)
+    assert found in sentence
+    assert "needs Java 17 or newer" in sentence
+    assert "STEDI_SPARK=embedded needs no Java" in sentence
+
+
+def test_a_machine_without_java_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(EngineError, match="no Java was found in the PATH"):
+        LocalSpark().start()
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "jdk"))
+    with pytest.raises(EngineError, match="no Java was found in JAVA_HOME="):
+        LocalSpark().start()
+
+
+def test_the_first_run_stores_sparks_classes_and_the_next_one_starts_from_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with running("pass") as (run, _, _):
+        assert list(tmp_path.glob("**/*.jsa")) == []
+        run.communicate()
+    (archive,) = (tmp_path / "stedi-lakehouse").iterdir()
+    with running("time.sleep(1)") as (run, jvm, _):
+        assert str(archive) in Path(f"/proc/{jvm}/maps").read_text()
+        run.communicate()
+    assert list((tmp_path / "stedi-lakehouse").iterdir()) == [archive]
+
+
+def test_another_java_or_another_spark_has_another_archive(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir()
+    other.mkdir()
+    files = {ClassArchive(java, spark, tmp_path).file for java in ("17.0.15", "21") for spark in (one, other)}
+    assert len(files) == 4
+
+
+def test_an_archive_that_was_not_written_to_its_end_is_not_used(tmp_path: Path) -> None:
+    archive = ClassArchive("17.0.15", tmp_path, tmp_path)
+    (_, written) = archive.java_options.split(" ")[0].split("=")
+    Path(written).write_text("half")
+    archive.discard()
+    assert list(tmp_path.iterdir()) == []
+    Path(written).write_text("whole")
+    archive.keep()
+    assert archive.java_options.startswith(f"-XX:SharedArchiveFile={archive.file}")
+
+
+def test_without_a_place_for_the_archive_spark_starts_as_ever(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    archive = ClassArchive("17.0.15", tmp_path, tmp_path / "file" / "cache")
+    assert archive.java_options == ""
+    archive.keep()
+    archive.discard()

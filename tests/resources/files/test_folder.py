@@ -1,0 +1,108 @@
+"""A folder of files is the same to its user on this machine and in S3."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from resources.files.folder import Folder, folder_at
+from tests.servers.ministack import Aws
+
+
+@pytest.fixture(params=["on this machine", "in S3"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
+    if request.param == "on this machine":
+        return folder_at(str(tmp_path / "lake"))
+    aws: Aws = request.getfixturevalue("aws")
+    return folder_at(f"s3://{aws.new_bucket()}/lake")
+
+
+def write(folder: Folder, name: str, content: bytes) -> None:
+    with folder.create(name) as out:
+        out.write(content)
+
+
+def contents(folder: Folder) -> dict[str, bytes]:
+    return {file.name: file.open().read() for file in folder.files()}
+
+
+def test_what_is_written_is_there_by_its_name(folder: Folder) -> None:
+    assert folder.files() == []
+    write(folder, "a/b.json", b"1")
+    write(folder, "a.json", b"22")
+    assert contents(folder) == {"a.json": b"22", "a/b.json": b"1"}
+    assert contents(folder.below("a")) == {"b.json": b"1"}
+    assert [file.size for file in folder.files()] == [2, 1]
+    assert folder.path("a/b.json") == folder.below("a").path("b.json")
+
+
+def test_writing_that_breaks_off_leaves_what_was_there(folder: Folder) -> None:
+    write(folder, "a.json", b"before")
+    with suppress(RuntimeError), folder.create("a.json") as out:
+        out.write(b"half")
+        raise RuntimeError
+    assert contents(folder) == {"a.json": b"before"}
+
+
+def test_a_stamp_changes_with_the_content(folder: Folder) -> None:
+    write(folder, "a.json", b"1")
+    [before] = folder.files()
+    assert folder.files() == [before]
+    write(folder, "a.json", b"2")
+    [after] = folder.files()
+    assert (after.size, after.stamp != before.stamp) == (before.size, True)
+
+
+def test_only_what_is_named_is_removed(folder: Folder) -> None:
+    for name in ("a.json", "b.json", "c/d.json"):
+        write(folder, name, b"1")
+    folder.remove(["a.json", "c/d.json"])
+    assert set(contents(folder)) == {"b.json"}
+    folder.remove([])
+
+
+def test_a_file_that_is_not_there_is_told_apart_from_one_that_cannot_be_read(folder: Folder) -> None:
+    with pytest.raises(FileNotFoundError):
+        folder.open("a.json")
+
+
+def test_a_file_is_taken_from_any_other_folder(folder: Folder, tmp_path: Path) -> None:
+    elsewhere = folder_at(str(tmp_path / "elsewhere"))
+    write(elsewhere, "a.json", b"1")
+    folder.take(elsewhere.files()[0], "taken.json")
+    elsewhere.take(folder.files()[0], "back.json")
+    assert contents(folder) == {"taken.json": b"1"}
+    assert contents(elsewhere) == {"a.json": b"1", "back.json": b"1"}
+
+
+def test_a_folder_holds_itself_and_what_is_inside_of_it(folder: Folder) -> None:
+    assert folder.holds(folder)
+    assert folder.holds(folder.below("a"))
+    assert not folder.below("a").holds(folder)
+    assert not folder.below("a").holds(folder.below("ab"))
+
+
+def test_a_picture_in_s3_is_one_to_a_browser(aws: Aws) -> None:
+    bucket = aws.new_bucket()
+    write(folder_at(f"s3://{bucket}/evidence"), "customer_trusted.png", b"png")
+    assert (
+        aws.client("s3").head_object(Bucket=bucket, Key="evidence/customer_trusted.png")["ContentType"] == "image/png"
+    )
+
+
+def test_folders_on_both_sides_never_hold_each_other(aws: Aws, tmp_path: Path) -> None:
+    cloud, local = folder_at(f"s3://{aws.new_bucket()}"), folder_at(str(tmp_path))
+    assert not cloud.holds(local)
+    assert not local.holds(cloud)
+
+
+def test_more_objects_than_one_call_takes_are_listed_and_removed(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = folder_at(f"s3://{aws.new_bucket()}/many")
+    names = [f"{number}.json" for number in range(5)]
+    for name in names:
+        write(cloud, name, b"1")
+    monkeypatch.setattr("resources.files.s3._AT_ONCE", 2)
+    cloud.remove(names)
+    assert cloud.files() == []

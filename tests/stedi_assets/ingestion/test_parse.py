@@ -1,0 +1,297 @@
+"""Reading raw text: every record is accepted with the contract's types, or quarantined with a reason."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resources.files.ndjson import CONTINUED
+from stedi_assets.contracts import ACCELEROMETER, CUSTOMER, STEP_TRAINER, Feed
+from stedi_assets.ingestion import parse as reader
+from tests.conformance import hostile
+from tests.conformance.hostile import READING
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+TYPED = ("a@example.com", 1655564376361, 1.0, -0.5, 0.25)
+LINE = json.dumps(READING)
+CUSTOMER_RECORD = {**hostile.CUSTOMER, "email": "ada@example.com"}
+
+
+class Read:
+    """What the reader made of some lines."""
+
+    def __init__(self, spark: SparkSession, feed: Feed, *lines: str) -> None:
+        frame = spark.createDataFrame([(line,) for line in lines], "value string")
+        pieces = reader.cut_records(frame)
+        self.found = [row[0] for row in pieces.collect()]
+        rows = reader.type_records(pieces, feed, "run-1").collect()
+        width = len(feed.landing.columns)
+        self.accepted = [tuple(row)[:width] for row in rows if row["quarantine_reason"] is None]
+        self.quarantined = [
+            (row["quarantine_reason"], row["quarantine_text"]) for row in rows if row["quarantine_reason"] is not None
+        ]
+        self.runs = {row["run"] for row in rows if row["quarantine_reason"] is not None}
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [LINE, LINE],
+        [LINE + LINE],
+        [LINE + " " + LINE],
+        [LINE + ",", LINE],
+        [LINE + "," + LINE + ","],
+        ["[", LINE + ",", LINE, "]"],
+        ["[" + LINE + ",", LINE + "]"],
+        ["[" + LINE + "," + LINE + "]"],
+        [LINE + "\r", "\r", LINE + "\r"],
+        ["\ufeff" + LINE, LINE],
+        ["  " + LINE + "\t", "", "   ", LINE],
+        [LINE.replace("timestamp", "timeStamp"), LINE],
+        [LINE.replace('"timestamp":', '"timeStamp" :'), LINE[:-1] + ', "_corrupt_record": "a"}'],
+        [LINE.replace("1655564376361", '"1655564376361"'), LINE.replace("1655564376361", "1655564376361.0")],
+        [LINE.replace("-0.5", '"-0.5"'), LINE.replace("1.0", "1")],
+    ],
+    ids=[
+        "one a line",
+        "stuck together",
+        "stuck together with a blank",
+        "trailing comma",
+        "commas between and behind",
+        "an array, one object a line",
+        "an array, brackets on the objects' lines",
+        "an array on one line",
+        "CRLF",
+        "byte-order mark",
+        "blanks and blank lines",
+        "timeStamp",
+        "timeStamp with a blank behind it, and a key that engines give a meaning",
+        "epoch as text and as float",
+        "coordinates as text and as integer",
+    ],
+)
+def test_readings_are_read_completely_however_they_are_laid_out(spark: SparkSession, lines: list[str]) -> None:
+    read = Read(spark, ACCELEROMETER, *lines)
+    assert read.accepted == [TYPED, TYPED]
+    assert read.quarantined == []
+    assert len(read.found) == 2
+
+
+@pytest.mark.parametrize("space", ["", " "], ids=["usual", "read closely"])
+def test_a_text_that_is_a_fields_older_name_stays_as_it_is(spark: SparkSession, space: str) -> None:
+    line = json.dumps({**READING, "user": "timeStamp"}).replace('"timestamp":', f'"timeStamp"{space}:')
+    assert Read(spark, ACCELEROMETER, line).accepted == [("timeStamp", *TYPED[1:])]
+
+
+@pytest.mark.parametrize("suffix", [".json", ".json.gz"])
+def test_plain_and_compressed_files_are_read_together(spark: SparkSession, tmp_path: Path, suffix: str) -> None:
+    plain, other = tmp_path / "1.json", tmp_path / f"2{suffix}"
+    plain.write_text(LINE + "\n")
+    other.write_bytes(gzip.compress(LINE.encode()) if suffix.endswith(".gz") else LINE.encode())
+    lines = reader.read_text(spark, [str(plain), str(other)])
+    assert [row[0] for row in lines.collect()] == [LINE, LINE]
+
+
+def _without(key: str) -> str:
+    return json.dumps({name: value for name, value in READING.items() if name != key})
+
+
+def _with(**changes: Any) -> str:
+    return json.dumps({**READING, **changes})
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("not json at all", "the text is no JSON object"),
+        (LINE[:-9], "the text is no JSON object"),
+        ('{"user": "a@example.com", "timestamp"', "the text is no JSON object"),
+        ("12", "the text is no JSON object"),
+        ('"text"', "the text is no JSON object"),
+        ("null", "the text is no JSON object"),
+        ("{}", "user is missing"),
+        ('{"something": "else"}', "user is missing"),
+        (_without("user"), "user is missing"),
+        (_without("timestamp"), "timestamp is missing"),
+        (_without("x"), "x is missing"),
+        (_without("y"), "y is missing"),
+        (_without("z"), "z is missing"),
+        (_with(user=None), "user is missing"),
+        (_with(user="  "), "user is missing"),
+        (_with(user={"name": "a"}), "user is not text"),
+        (_with(user=["a"]), "user is not text"),
+        (_with(timestamp="yesterday"), "timestamp is not a number"),
+        (_with(timestamp=True), "timestamp is not a number"),
+        (_with(timestamp=1655564376), "timestamp is out of range: epoch milliseconds expected"),
+        (_with(timestamp=-1655564376361), "timestamp is out of range: epoch milliseconds expected"),
+        (_with(timestamp=1655564376361000), "timestamp is out of range: epoch milliseconds expected"),
+        (_with(timestamp=1655564376361.5), "timestamp is not a whole number"),
+        (_with(x="fast"), "x is not a number"),
+        (_with(x="NaN"), "x is not a finite number"),
+        (_with(y="Infinity"), "y is not a finite number"),
+        (_with(z=1e9), "z is out of range"),
+        (LINE.replace("0.25", "1e400"), "z is not a finite number"),
+        (LINE.replace("0.25", "NaN"), "the text is no JSON object"),
+        (LINE.replace('"', "'"), "the text is no JSON object"),
+        (LINE + "}", "the text is no JSON object"),
+        (LINE.replace("a@", r"\ud83d"), "the text is no JSON object"),
+        (LINE.replace("a@", r"\u00g0"), "the text is no JSON object"),
+        (LINE[:-1] + ', "end of the record": "end of the record"} rubbish}', "the text is no JSON object"),
+        (LINE[:-1] + r', "end of the rec\u006Frd": "end of the record"} rubbish}', "the text is no JSON object"),
+        (LINE[:-1] + ', "text of a broken record": ""}', "the text is no JSON object"),
+        (LINE[:-1] + f', "other": {"[" * 64}{"]" * 64}}}', "the text is nested too deeply"),
+        (LINE[:-1] + ', "other": ' + '{"a": [' * 32 + "]}" * 32 + "}", "the text is nested too deeply"),
+        (LINE.replace('"a@example.com"', "12.50"), "user is not text"),
+        (_with(x="1d"), "x is not a number"),
+        (_with(x="0x1p3"), "x is not a number"),
+        (LINE.replace("a@", "a\ufffd@"), "the text is not UTF-8"),
+    ],
+)
+def test_a_record_that_cannot_be_trusted_is_quarantined_with_its_text_and_the_reason(
+    spark: SparkSession, line: str, reason: str
+) -> None:
+    read = Read(spark, ACCELEROMETER, LINE, line, LINE)
+    assert read.accepted == [TYPED, TYPED]
+    assert read.quarantined == [(reason, line)]
+    assert read.runs == {"run-1"}
+
+
+@pytest.mark.parametrize(
+    ("feed", "key"),
+    [
+        *((CUSTOMER, key) for key in ("email", "serialNumber", "lastUpdateDate")),
+        *((STEP_TRAINER, key) for key in ("sensorReadingTime", "serialNumber", "distanceFromObject")),
+    ],
+)
+def test_each_required_key_is_required(spark: SparkSession, feed: Feed, key: str) -> None:
+    whole: dict[str, Any] = {
+        CUSTOMER.name: CUSTOMER_RECORD,
+        STEP_TRAINER.name: {"sensorReadingTime": 1655564376361, "serialNumber": "s-1", "distanceFromObject": 240},
+    }[feed.name]
+    read = Read(spark, feed, json.dumps(whole), json.dumps({k: v for k, v in whole.items() if k != key}))
+    assert len(read.accepted) == 1
+    assert [reason for reason, _ in read.quarantined] == [f"{key} is missing"]
+
+
+def test_optional_keys_may_be_missing_null_or_blank_and_unknown_ones_are_ignored(spark: SparkSession) -> None:
+    bare = {key: CUSTOMER_RECORD[key] for key in ("email", "serialNumber", "lastUpdateDate")}
+    read = Read(
+        spark,
+        CUSTOMER,
+        json.dumps(bare),
+        json.dumps({**bare, "phone": None, "shareWithResearchAsOfDate": None}),
+        json.dumps({**bare, "phone": "", "shareWithResearchAsOfDate": ""}),
+        json.dumps({**bare, "shoeSize": 44, "tags": [{"a": 1}, {"b": {"c": "}{"}}]}),
+    )
+    assert read.quarantined == []
+    assert len(set(read.accepted)) == 1
+    assert read.accepted[0][2] is read.accepted[0][7] is None
+
+
+def test_a_birthday_is_kept_as_typed_and_a_phone_number_may_come_as_a_number(spark: SparkSession) -> None:
+    read = Read(spark, CUSTOMER, json.dumps({**CUSTOMER_RECORD, "phone": 5550100}))
+    assert read.accepted[0][2:4] == ("5550100", "0993-01-01")
+
+
+@pytest.mark.parametrize("consent", [0, -1])
+def test_a_consent_of_zero_or_less_is_accepted_as_the_withdrawal_that_it_is(spark: SparkSession, consent: int) -> None:
+    read = Read(spark, CUSTOMER, json.dumps({**CUSTOMER_RECORD, "shareWithResearchAsOfDate": consent}))
+    assert read.accepted[0][7] == consent
+
+
+def test_a_consent_in_seconds_is_quarantined(spark: SparkSession) -> None:
+    read = Read(spark, CUSTOMER, json.dumps({**CUSTOMER_RECORD, "shareWithResearchAsOfDate": 1655564376}))
+    assert read.accepted == []
+    assert read.quarantined[0][0] == "shareWithResearchAsOfDate is out of range: epoch milliseconds expected"
+
+
+def test_a_negative_or_fractional_distance_is_quarantined(spark: SparkSession) -> None:
+    whole = {"sensorReadingTime": 1655564376361, "serialNumber": "s-1", "distanceFromObject": 240}
+    read = Read(spark, STEP_TRAINER, *(json.dumps({**whole, "distanceFromObject": d}) for d in (0, -1, 240.5)))
+    assert [row[2] for row in read.accepted] == [0]
+    assert {reason for reason, _ in read.quarantined} == {
+        "distanceFromObject is out of range",
+        "distanceFromObject is not a whole number",
+    }
+
+
+def test_braces_and_escaped_quotes_inside_text_do_not_cut_a_record(spark: SparkSession) -> None:
+    odd = {**CUSTOMER_RECORD, "customerName": 'Curly } { "Brace" \\', "phone": "}{"}
+    read = Read(spark, CUSTOMER, json.dumps(odd), json.dumps(odd) + json.dumps(odd))
+    assert [row[0] for row in read.accepted] == ['Curly } { "Brace" \\'] * 3
+
+
+def test_a_bad_record_between_good_ones_on_one_line_hides_neither(spark: SparkSession) -> None:
+    bad = _without("x")
+    read = Read(spark, ACCELEROMETER, LINE + bad + LINE, LINE + " oops " + LINE + " {")
+    assert read.accepted == [TYPED] * 4
+    assert (("x is missing", bad)) in read.quarantined
+    assert len(read.quarantined) == 2
+
+
+def test_an_object_inside_a_broken_one_is_no_record(spark: SparkSession) -> None:
+    """Else the history of a customer could bring back a consent that the broken record takes away."""
+    broken = LINE[:-1] + f', "history": [{LINE}, {LINE}'
+    deep = LINE[:-1] + ', "a": {"b": {"c": {"d": ' + LINE + "}}}}"
+    read = Read(spark, ACCELEROMETER, broken, deep + deep, LINE)
+    assert read.accepted == [TYPED]
+    assert [text for _, text in read.quarantined] == [broken, deep + deep]
+
+
+@pytest.mark.parametrize("rest", ["1}, " + LINE, LINE, ", " + LINE + "]}", LINE + LINE])
+def test_a_record_in_the_rest_of_a_broken_object_is_none(spark: SparkSession, rest: str) -> None:
+    read = Read(spark, ACCELEROMETER, f"{CONTINUED} {rest}", LINE)
+    assert read.accepted == [TYPED]
+    assert read.quarantined == [("the text is no JSON object", f"{CONTINUED} {rest}")]
+
+
+def test_what_is_nested_less_deeply_is_ignored_like_any_unknown_field(spark: SparkSession) -> None:
+    deep = LINE[:-1] + f', "other": {"[" * 63}{"]" * 63}}}'
+    wide = LINE[:-1] + f', "other": [{", ".join(["[]"] * 100)}], "text": "{"[" * 100}"}}'
+    assert Read(spark, ACCELEROMETER, deep, wide).accepted == [TYPED, TYPED]
+
+
+def test_a_text_may_begin_with_a_bracket(spark: SparkSession) -> None:
+    read = Read(spark, CUSTOMER, json.dumps({**CUSTOMER_RECORD, "customerName": "[Ada] Example"}))
+    assert read.accepted[0][0] == "[Ada] Example"
+
+
+@pytest.mark.parametrize("blank", [" ", "\t", "\u00a0", "\ufeff", "\u200b"])
+def test_blanks_around_a_text_are_no_part_of_it(spark: SparkSession, blank: str) -> None:
+    padded = {"email": f"{blank}ada@example.com{blank}", "serialNumber": f"{blank}s-1"}
+    read = Read(spark, CUSTOMER, json.dumps({**CUSTOMER_RECORD, **padded}))
+    assert (read.accepted[0][1], read.accepted[0][4]) == ("ada@example.com", "s-1")
+
+
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(st.lists(st.floats(-999_999, 999_999), min_size=1, max_size=300))
+def test_a_number_is_accepted_to_its_last_digit(spark: SparkSession, numbers: list[float]) -> None:
+    read = Read(spark, ACCELEROMETER, *(_with(x=number) for number in numbers))
+    assert sorted(row[2] for row in read.accepted) == sorted(numbers)
+
+
+def test_a_number_inside_a_text_is_part_of_the_text(spark: SparkSession) -> None:
+    name = 'Ada: 0.12345678901234567, "x":1e9, \\\\":2,'
+    read = Read(spark, CUSTOMER, json.dumps({**CUSTOMER_RECORD, "customerName": name}))
+    assert read.accepted[0][0] == name
+
+
+FRAGMENTS = st.sampled_from([LINE, LINE[:-4], _without("z"), "{", "}", "[", "]", ",", " ", '"', "rubbish", "\\", "{}"])
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.lists(st.lists(FRAGMENTS, max_size=6).map("".join), max_size=8))
+def test_nothing_is_lost_whatever_a_line_holds(spark: SparkSession, lines: list[str]) -> None:
+    read = Read(spark, ACCELEROMETER, *lines)
+    assert len(read.found) == len(read.accepted) + len(read.quarantined)
+    kept = "".join(read.found)
+    for symbol in '{}"\\r':
+        assert kept.count(symbol) == "".join(lines).count(symbol)
