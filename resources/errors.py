@@ -1,0 +1,252 @@
+"""What cannot be done, as one error whose sentence says what was wrong, where, and what to do.
+
+Belongs here: the error, and the translation of what folders, catalogs, engines and AWS refuse. Does not belong here:
+what was tried; callers say that. Never in a sentence: a row that an engine quotes, or who asked AWS, whose name may be
+an e-mail address. Causes are kept in Dagster's history, so one that may hold either is dropped (`from None`).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+    from pyspark.errors import PySparkException
+
+
+class LakehouseError(dg.Failure):
+    """Something that the lakehouse cannot do. `retry` says whether the same step may succeed if it is tried again."""
+
+    def __init__(self, sentence: str, *, retry: bool = False) -> None:
+        super().__init__(description=sentence, allow_retries=retry)
+
+
+@contextmanager
+def translate_errors(doing: str, where: str = "") -> Iterator[None]:
+    """Raise as LakehouseError what storage, catalog, engine or AWS refuses; other errors pass.
+
+    `doing` says what was tried, as in «read the table x»; `where` is the folder or bucket that remedies name.
+    """
+    try:
+        yield
+    except Exception as error:
+        told = translated(error, doing, where)
+        if told is None:
+            raise
+        raise told from None
+
+
+def translated(error: Exception, doing: str, where: str = "") -> LakehouseError | None:
+    """The error as a sentence; None where it is one already, or none of storage, catalog, engine or AWS."""
+    if isinstance(error, dg.Failure):
+        return None
+    said = f"Could not {doing}: "
+    if isinstance(error, OSError):
+        if refusal := _arrow_s3_refusal(error):
+            return _of_aws(said, refusal)
+        remedy = remedy_for(error, where) or (f"Look at {where}" if where else "Look at it")
+        return LakehouseError(f"{said}{error}. {remedy}.")
+    if _is_of("sqlalchemy.exc", "SQLAlchemyError", error):
+        return _of_catalog(said, error, where)
+    if _is_of("pyspark.errors", "PySparkException", error):
+        # An engine tells what the operating system told it, among other things; the line around it may quote a row.
+        remedy = remedy_for(error, where) or ""
+        return LakehouseError(f"{said}{os.strerror(_refusal(str(error)) or 0)}. {remedy}.") if remedy else None
+    return _of_botocore(said, error)
+
+
+# Folders and the catalog's database -------------------------------------------------------------------------------
+
+_ROOM = "Make room in {where}, and run it again"
+_RIGHTS = "Give the user that runs Dagster the right to read and write in {where}"
+_REMEDIES = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EROFS: "Set STEDI_LAKEHOUSE to a folder that can be written",
+}
+_READ_ONLY = "give the user that runs Dagster the right to write catalog.db and its folder"
+_DAMAGED = "catalog.db is damaged: put a copy of it back, or move the folder away and materialize everything"
+_LOCKED = "locked"
+_DATABASE = {
+    _LOCKED: "another process holds the catalog: wait for it to end, and run it again",
+    "readonly": _READ_ONLY,
+    "unable to open": _READ_ONLY,
+    "disk is full": "make room there, and run it again",
+    "malformed": _DAMAGED,
+    "not a database": _DAMAGED,
+}
+
+
+def remedy_for(error: Exception, where: str) -> str | None:
+    """What to do about what the operating system refused in `where`, without a full stop; None where nobody knows."""
+    number = getattr(error, "errno", None)
+    remedy = _REMEDIES.get(number if number in _REMEDIES else _refusal(str(error)) or 0)
+    return remedy.format(where=where) if remedy else None
+
+
+def _refusal(said: str) -> int | None:
+    return next((number for number in _REMEDIES if os.strerror(number) in said), None)
+
+
+def _of_catalog(said: str, error: Exception, where: str) -> LakehouseError:
+    database = str(getattr(error, "orig", None) or error)
+    remedy = next((remedy for word, remedy in _DATABASE.items() if word in database), f"look at {where}")
+    sentence = f"{said}the catalog in {where} says «{database}». What to do: {remedy}."
+    return LakehouseError(sentence, retry=_LOCKED in database)
+
+
+def _is_of(module: str, name: str, error: Exception) -> bool:
+    # Not imported for this: what nobody has loaded has not failed.
+    return module in sys.modules and isinstance(error, getattr(sys.modules[module], name))
+
+
+# Engines ----------------------------------------------------------------------------------------------------------
+
+# Words that come from the engine alone, and that say what somebody can mend.
+_HARMLESS = re.compile(
+    r"no space left|quota exceeded|read-only file system|permission denied|access ?denied|no such file|not found"
+    r"|resources exhausted|out ?of ?memory|connection (?:refused|reset)|timed out"
+    r"|\b(?:cast|parse|compute|execution|arrow|parquet|object store|io) error\b",
+    re.IGNORECASE,
+)
+
+
+def query_error(error: PySparkException) -> LakehouseError:
+    """The error of a query that ran, to be raised `from None`: with the place in the code, without the engine's words.
+
+    Of them, its name for the error is kept, and what else cannot come from a row.
+    """
+    harmless = _HARMLESS.search(str(error))
+    name = error.getCondition() or type(error).__name__
+    told = LakehouseError(
+        f"A query failed in the engine: {name}{f' («{harmless[0]}»)' if harmless else ''}. What else the engine says "
+        "may quote rows, so it is not kept. To see it, run the query in a session of your own: README «Reading the "
+        "data»."
+    )
+    told.__traceback__ = error.__traceback__
+    return told
+
+
+def refused_query(error: PySparkException) -> LakehouseError:
+    """The error of a query that the engine refuses before it reads a row: its own words, which can be shown whole."""
+    said = str(error).partition("JVM stacktrace:")[0].strip()
+    told = LakehouseError(f"The engine refuses the query before it reads a row: {said}")
+    told.__traceback__ = error.__traceback__
+    return told
+
+
+# AWS --------------------------------------------------------------------------------------------------------------
+
+DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedException", "Forbidden", "403"}
+EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
+UNKNOWN = {
+    "UnrecognizedClientException",
+    "InvalidClientTokenId",
+    "InvalidAccessKeyId",
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+    "InvalidToken",
+    "IncompleteSignature",
+}
+THROTTLED = {"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown"}
+# S3's actions are not named like its operations, and S3 does not always say which one it missed.
+_S3_ACTIONS = {
+    "HeadBucket": "s3:ListBucket",
+    "ListObjectsV2": "s3:ListBucket",
+    "HeadObject": "s3:GetObject",
+    "GetObject": "s3:GetObject",
+    "PutObject": "s3:PutObject",
+    "CopyObject": "s3:PutObject, or s3:GetObject of what is copied",
+    "CreateMultipartUpload": "s3:PutObject",
+    "UploadPart": "s3:PutObject",
+    "UploadPartCopy": "s3:PutObject, or s3:GetObject of what is copied",
+    "CompleteMultipartUpload": "s3:PutObject",
+    "DeleteObject": "s3:DeleteObject",
+    "DeleteObjects": "s3:DeleteObject",
+}
+_NO_CREDENTIALS = (
+    "NoCredentialsError",
+    "PartialCredentialsError",
+    "CredentialRetrievalError",
+    "TokenRetrievalError",
+    "ProfileNotFound",
+    "SSOError",
+)
+
+
+def without_caller(text: str) -> str:
+    """The text without ARNs of users and roles, whose names may be e-mail addresses."""
+    return re.sub(r"arn:aws[\w-]*:(iam|sts)::\S+", "(the caller)", text)
+
+
+def _of_botocore(said: str, error: Exception) -> LakehouseError | None:
+    module = "botocore.exceptions"
+    if _is_of(module, "ClientError", error):
+        return _of_aws(said, error)
+    if _is_of(module, "NoRegionError", error):
+        return LakehouseError(f"{said}no AWS region is set. Set AWS_REGION, such as us-east-1.")
+    if any(_is_of(module, name, error) for name in _NO_CREDENTIALS):
+        return LakehouseError(
+            f"{said}there are no AWS credentials that work ({type(error).__name__}). Set AWS_PROFILE, or "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run this with a role."
+        )
+    lost = _is_of("s3transfer.exceptions", "RetriesExceededError", error)
+    if lost or any(_is_of(module, name, error) for name in ("ConnectionError", "HTTPClientError")):
+        endpoint = str(getattr(error, "kwargs", {}).get("endpoint_url", "the service")).partition("?")[0]
+        return LakehouseError(
+            f"{said}{endpoint} cannot be reached ({type(error).__name__}). Check the network, the proxy and "
+            "AWS_REGION.",
+            retry=True,
+        )
+    return None
+
+
+def _of_aws(said: str, error: Any) -> LakehouseError:
+    """What AWS's service answered."""
+    details = error.response.get("Error", {})
+    code, message = str(details.get("Code", "")), str(details.get("Message", ""))
+    if code in EXPIRED:
+        return LakehouseError(f"{said}the AWS credentials have expired. Sign in again, then start again.")
+    if code in UNKNOWN:
+        return LakehouseError(
+            f"{said}AWS does not accept the credentials ({code}). Check AWS_PROFILE, or AWS_ACCESS_KEY_ID, "
+            "AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN."
+        )
+    if code in DENIED:
+        return LakehouseError(f"{said}{_missing_action(error)}. Allow it in the policies of the role or user.")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    sentence = f"{said}{without_caller(message).rstrip('.')} ({code})."
+    return LakehouseError(sentence, retry=code in THROTTLED or status >= 500)
+
+
+def _missing_action(error: ClientError) -> str:
+    """Which action is not allowed, and why, in AWS's own words where it says it."""
+    message = str(error.response["Error"].get("Message", ""))
+    said = re.search(r"not authorized to perform: (?P<action>\S+)(?: on resource: (?P<on>\S+))?(?P<why>.*)", message)
+    if said:
+        on = f" on {without_caller(said['on'])}" if said["on"] else ""
+        return f"{said['action']} is not allowed{on}{without_caller(said['why']).rstrip('.')}"
+    action = _S3_ACTIONS.get(error.operation_name)
+    return f"{action} is not allowed" if action else f"{error.operation_name} is not allowed: {without_caller(message)}"
+
+
+def _arrow_s3_refusal(error: OSError) -> ClientError | None:
+    """What Arrow's client for S3 was refused, as boto3 would tell it; None for any other error."""
+    said = re.search(r"AWS Error (\w+) during (\w+) operation: (.*)", str(error), re.DOTALL)
+    if not said:
+        return None
+    from botocore.exceptions import ClientError
+
+    code, operation, message = said.groups()
+    name = "".join(map(str.title, code.split("_")))
+    return ClientError({"Error": {"Code": name, "Message": message}}, operation)
