@@ -1,7 +1,7 @@
 """The lakehouse's tables as data: columns, types, meaning, personal data, keys, and how the feeds spell them.
 
 Belongs here: facts about tables that more than one place needs. Schemas, the DDL in `sql/`, the UI's metadata,
-the reader's validation and the privacy audits are all derived from these facts (see `schemas.py`).
+the parser's validation and the privacy checks are all derived from these facts.
 Does not belong here: how a table is computed (`landing.py`, `trusted.py`, `curated.py`), or any import of an engine.
 """
 
@@ -51,6 +51,11 @@ class Column:
     minimum: float | None = None
     maximum: float | None = None
 
+    @property
+    def personal(self) -> bool:
+        """Whether its values point at a person: storage keeps no statistics of them."""
+        return self.pii is not Pii.NONE
+
 
 @dataclass(frozen=True)
 class Table:
@@ -96,10 +101,9 @@ class Table:
 
 @dataclass(frozen=True)
 class Feed:
-    """One JSON feed: where it lands, how its records are typed, and where the unreadable ones go.
+    """One JSON feed: its raw files as they land, the records that were accepted, and those that were not.
 
-    `records` is the feed as the engine reads it, each record once: the landing table's columns, or, for a record
-    that was not accepted, only `quarantine_reason`, `quarantine_text` and `run`.
+    `landing` is what an external table over the raw files shows; `records` has its columns, and the file of each.
     """
 
     name: str
@@ -173,27 +177,23 @@ CUSTOMER_COLUMNS = (
 ACCELEROMETER_COLUMNS = (USER, TIMESTAMP, *AXES)
 STEP_TRAINER_COLUMNS = (SENSOR_TIME, SERIAL, DISTANCE)
 
-QUARANTINE_REASON = Column("quarantine_reason", "string", "Why the record was not accepted; null: it was accepted")
-QUARANTINE_TEXT = Column("quarantine_text", "string", "The record exactly as it was delivered", pii=Pii.DIRECT)
-RUN = Column("run", "string", "The Dagster run that read the record")
+FILE = Column("file", "string", "The landed file that the record came from", required=True)
+REASON = Column("reason", "string", "Why the record was not accepted", required=True)
+TEXT = Column("text", "string", "The record exactly as it was delivered", pii=Pii.DIRECT, required=True)
+RUN = Column("run", "string", "The Dagster run that read the record", required=True)
 
 
 def _feed(
     name: str, columns: tuple[Column, ...], grain: str, taken: str | None = None, owner: str | None = None
 ) -> Feed:
-    optional = tuple(replace(column, required=False) for column in columns)
-    outcome = (QUARANTINE_REASON, QUARANTINE_TEXT, RUN)
-    quarantine = (
-        Column("feed", "string", "The landing table that the record was meant for", required=True),
-        replace(QUARANTINE_REASON, name="reason", meaning="Why the record was not accepted", required=True),
-        replace(QUARANTINE_TEXT, name="text", required=True),
-        replace(RUN, required=True),
-    )
+    landing = Table(f"{name}_landing", Zone.LANDING, grain, columns, taken=taken, owner=owner)
     return Feed(
         name,
-        landing=Table(f"{name}_landing", Zone.LANDING, grain, columns, taken=taken, owner=owner),
-        records=Table(f"{name}_records", Zone.LANDING, "one delivered record", optional + outcome),
-        quarantine=Table(f"{name}_quarantine", Zone.LANDING, "one record that was not accepted", quarantine),
+        landing,
+        records=replace(landing, name=f"{name}_records", columns=(*columns, FILE)),
+        quarantine=Table(
+            f"{name}_quarantine", Zone.LANDING, "one record that was not accepted", (FILE, REASON, TEXT, RUN)
+        ),
     )
 
 
@@ -234,7 +234,7 @@ MACHINE_LEARNING_CURATED = Table(
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
-        *(feed.landing for feed in FEEDS),
+        *(feed.records for feed in FEEDS),
         *(feed.quarantine for feed in FEEDS),
         CUSTOMER_TRUSTED,
         ACCELEROMETER_TRUSTED,
@@ -243,4 +243,7 @@ TABLES: dict[str, Table] = {
         MACHINE_LEARNING_CURATED,
     )
 }
-"""Every table that is an asset, by name."""
+"""Every Iceberg table, by name; each is an asset of that name."""
+
+ASSETS: dict[str, Table] = {**{feed.landing.name: feed.landing for feed in FEEDS}, **TABLES}
+"""The columns of every asset: those of raw files are what an external table over them shows."""

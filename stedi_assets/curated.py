@@ -7,9 +7,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stedi_assets.checks import consent as audits
-from stedi_assets.checks import coverage
-from stedi_assets.checks import reconciliation as accounting
+from stedi_assets.checks import reconciliation
+from stedi_assets.checks.consent import (
+    no_direct_identifiers,
+    no_row_pairs_two_customers,
+    one_row_per_customer,
+    only_consenting_customers,
+    only_latest_records,
+    only_readings_of_consenting_holders,
+)
+from stedi_assets.checks.coverage import (
+    accelerometer_readings_matched,
+    consenting_customers_with_readings,
+    distances_matched,
+    readings_per_match,
+)
 from stedi_assets.contracts import CUSTOMERS_CURATED, MACHINE_LEARNING_CURATED
 from stedi_assets.pipeline.table import lakehouse_table
 from stedi_assets.rules import person, sole_holders
@@ -20,12 +32,12 @@ if TYPE_CHECKING:
 
 @lakehouse_table(
     CUSTOMERS_CURATED,
-    account=accounting.customers_curated,
-    audits=[
-        audits.only_consenting_customers,
-        audits.only_latest_records,
-        audits.one_row_per_customer,
-        coverage.consenting_customers_with_readings,
+    reconciliation=reconciliation.customers_curated,
+    checks=[
+        only_consenting_customers,
+        only_latest_records,
+        one_row_per_customer,
+        consenting_customers_with_readings,
     ],
 )
 def customers_curated(customer_trusted: DataFrame, accelerometer_trusted: DataFrame) -> DataFrame:
@@ -37,14 +49,14 @@ def customers_curated(customer_trusted: DataFrame, accelerometer_trusted: DataFr
 
 @lakehouse_table(
     MACHINE_LEARNING_CURATED,
-    account=accounting.machine_learning_curated,
-    audits=[
-        audits.only_readings_of_consenting_holders,
-        audits.no_row_pairs_two_customers,
-        audits.no_direct_identifiers,
-        coverage.distances_matched,
-        coverage.accelerometer_readings_matched,
-        coverage.readings_per_match,
+    reconciliation=reconciliation.machine_learning_curated,
+    checks=[
+        only_readings_of_consenting_holders,
+        no_row_pairs_two_customers,
+        no_direct_identifiers,
+        distances_matched,
+        accelerometer_readings_matched,
+        readings_per_match,
     ],
 )
 def machine_learning_curated(

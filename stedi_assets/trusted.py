@@ -8,13 +8,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from resources.settings import Consent
-from stedi_assets.checks import consent as audits
-from stedi_assets.checks import coverage
-from stedi_assets.checks import reconciliation as accounting
+from stedi_assets.checks import reconciliation
+from stedi_assets.checks.consent import (
+    distances_before_consent,
+    equal_readings,
+    one_row_per_customer,
+    only_consenting_customers,
+    only_latest_records,
+    only_readings_of_consenting_customers,
+    only_readings_of_consenting_holders,
+    readings_before_consent,
+    shared_serial_numbers,
+)
+from stedi_assets.checks.coverage import curated_customers_with_distances, readings_of_known_customers
 from stedi_assets.contracts import ACCELEROMETER_TRUSTED, CUSTOMER_TRUSTED, STEP_TRAINER_TRUSTED
 from stedi_assets.pipeline.table import lakehouse_table
 from stedi_assets.rules import (
+    Consent,
     consented,
     consented_serials,
     latest_record,
@@ -29,51 +39,51 @@ if TYPE_CHECKING:
 
 @lakehouse_table(
     CUSTOMER_TRUSTED,
-    account=accounting.customer_trusted,
-    audits=[audits.only_consenting_customers, audits.only_latest_records, audits.one_row_per_customer],
+    reconciliation=reconciliation.customer_trusted,
+    checks=[only_consenting_customers, only_latest_records, one_row_per_customer],
 )
-def customer_trusted(customer_landing: DataFrame) -> DataFrame:
+def customer_trusted(customer_records: DataFrame) -> DataFrame:
     """Customers who agreed to share their data for research.
 
     The latest record of a customer decides; where two records tie, the one without consent wins.
     """
-    return latest_record(customer_landing).where(consented())
+    return latest_record(customer_records).where(consented())
 
 
 @lakehouse_table(
     ACCELEROMETER_TRUSTED,
-    account=accounting.accelerometer_trusted,
-    audits=[
-        audits.only_readings_of_consenting_customers,
-        coverage.readings_of_known_customers,
-        audits.readings_before_consent,
-        audits.equal_readings,
+    reconciliation=reconciliation.accelerometer_trusted,
+    checks=[
+        only_readings_of_consenting_customers,
+        readings_of_known_customers,
+        readings_before_consent,
+        equal_readings,
     ],
 )
-def accelerometer_trusted(accelerometer_landing: DataFrame, customer_trusted: DataFrame, consent: Consent) -> DataFrame:
+def accelerometer_trusted(accelerometer_records: DataFrame, customer_trusted: DataFrame, consent: Consent) -> DataFrame:
     """Accelerometer readings of customers who agreed to share their data for research.
 
     A reading belongs to the customer whose e-mail address is its user. Equal readings inside a file are kept.
     """
-    readings = accelerometer_landing.withColumn("person", person("user"))
+    readings = accelerometer_records.withColumn("person", person("user"))
     owned = readings.join(owners(customer_trusted), "person")
-    return owned.where(taken_with_consent(consent, "timestamp")).select(accelerometer_landing.columns)
+    return owned.where(taken_with_consent(consent, "timestamp")).select(*ACCELEROMETER_TRUSTED.column_names)
 
 
 @lakehouse_table(
     STEP_TRAINER_TRUSTED,
-    account=accounting.step_trainer_trusted,
-    audits=[
-        audits.only_readings_of_consenting_holders,
-        coverage.curated_customers_with_distances,
-        audits.distances_before_consent,
-        audits.shared_serial_numbers,
+    reconciliation=reconciliation.step_trainer_trusted,
+    checks=[
+        only_readings_of_consenting_holders,
+        curated_customers_with_distances,
+        distances_before_consent,
+        shared_serial_numbers,
     ],
 )
 def step_trainer_trusted(
-    step_trainer_landing: DataFrame,
+    step_trainer_records: DataFrame,
     customers_curated: DataFrame,
-    customer_landing: DataFrame,
+    customer_records: DataFrame,
     consent: Consent,
 ) -> DataFrame:
     """Distance readings of Step Trainers whose holders agreed to share their data and have accelerometer readings.
@@ -82,6 +92,6 @@ def step_trainer_trusted(
     readings are trusted only if all of them have consented.
     """
     curated = customers_curated.select("serialnumber").distinct()
-    serials = consented_serials(customer_landing).join(curated, "serialnumber", "left_semi")
-    trusted = step_trainer_landing.join(serials, "serialnumber")
-    return trusted.where(taken_with_consent(consent, "sensorreadingtime")).select(step_trainer_landing.columns)
+    serials = consented_serials(customer_records).join(curated, "serialnumber", "left_semi")
+    trusted = step_trainer_records.join(serials, "serialnumber")
+    return trusted.where(taken_with_consent(consent, "sensorreadingtime")).select(*STEP_TRAINER_TRUSTED.column_names)

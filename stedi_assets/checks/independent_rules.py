@@ -1,6 +1,6 @@
 """Who has consented, worked out a second time by other means.
 
-Belongs here: the few facts that audits and accounting need and must not take from the functions that they check.
+Belongs here: the few facts that checks and reconciliations need and must not take from the functions that they check.
 `rules.py` ranks each customer's records with a window; here, the greatest of them is looked for instead. Nothing
 but words (a column's name, who an e-mail address means) comes from there.
 """
@@ -23,7 +23,7 @@ LEAST = -(2**63)  # below every date, as null is
 DIGITS = 20  # of the largest distance between two dates
 
 
-def verdicts(customer_landing: DataFrame) -> DataFrame:
+def verdicts(customer_records: DataFrame) -> DataFrame:
     """What each customer's newest record says; of several of the same moment, the most reluctant.
 
     Columns: person, records (how many there are of the customer), lastupdatedate, serialnumber, agreed,
@@ -32,7 +32,7 @@ def verdicts(customer_landing: DataFrame) -> DataFrame:
     refuses = F.when(F.col(CONSENT) > 0, "0").otherwise("1")
     # One text that sorts as the four would: engines find the greatest of texts many times faster than of structs.
     says = F.concat(_sortable("lastupdatedate"), refuses, _sortable(CONSENT), F.coalesce("serialnumber", F.lit("")))
-    customers = customer_landing.groupBy(person("email").alias("person"))
+    customers = customer_records.groupBy(person("email").alias("person"))
     newest = customers.agg(F.count("*").alias("records"), F.max(says).alias("says"))
     agreed = F.substring("says", DIGITS + 1, 1) == "0"
     return newest.select(
@@ -57,14 +57,14 @@ def _sorted(position: int) -> Column:
     return (above + F.lit(LEAST).cast("decimal(20,0)")).cast("bigint")
 
 
-def serial_verdicts(customer_landing: DataFrame) -> DataFrame:
+def serial_verdicts(customer_records: DataFrame) -> DataFrame:
     """What the holders of each serial number say together.
 
     Columns: serialnumber, holders (how many), person (one of them), all_agreed, consented_since (epoch ms; the
     latest of theirs).
     """
     return (
-        verdicts(customer_landing)
+        verdicts(customer_records)
         .groupBy("serialnumber")
         .agg(
             F.count("*").alias("holders"),

@@ -1,8 +1,8 @@
-"""Where every row went: for each table, the rule that left an input row out.
+"""Where every row went: for each table, the rule that dropped an input row.
 
-Belongs here: one function per table, which labels the rows of its first upstream table. Each
-returns `rule` (null: kept), `rows` (how many input rows) and `becomes` (how many published rows they became). The
-tables are filters and joins, these are labels over all rows: an accident in either makes the sums differ.
+Belongs here: one function per table, which labels the rows of its first upstream table (see
+`pipeline/reconciliation.py`). The tables are filters and joins, these are labels over all rows: an accident in either
+makes the sums differ. Does not belong here: what follows from the labels.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from resources.lazy import LazyModule
 from resources.settings import Consent
 from stedi_assets.checks.independent_rules import serial_verdicts, too_early, verdicts
-from stedi_assets.contracts import QUARANTINE_REASON
 from stedi_assets.rules import person
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 else:
     F = LazyModule("pyspark.sql.functions")
 
-ACCEPTED = "the record was accepted"
 NOT_LATEST = "not the customer's latest record"
 NO_CONSENT = "the customer has not consented"
 UNKNOWN_USER = "the user is no customer"
@@ -34,14 +32,9 @@ SEVERAL_HOLDERS = "several customers hold the serial number"
 NO_MATCH = "no accelerometer reading of the customer at that millisecond"
 
 
-def quarantine(records: DataFrame) -> DataFrame:
-    """Accepted records, which are in the landing table."""
-    return _one_row_each(records, F.when(F.col(QUARANTINE_REASON.name).isNull(), ACCEPTED))
-
-
-def customer_trusted(customer_landing: DataFrame) -> DataFrame:
+def customer_trusted(customer_records: DataFrame) -> DataFrame:
     """Records that a later one replaces, and latest records without consent."""
-    customers = verdicts(customer_landing)
+    customers = verdicts(customer_records)
     replaced = customers.select(
         F.lit(NOT_LATEST).alias("rule"), (F.col("records") - 1).alias("rows"), F.lit(0).alias("becomes")
     )
@@ -49,15 +42,15 @@ def customer_trusted(customer_landing: DataFrame) -> DataFrame:
     return replaced.where("rows > 0").unionByName(latest)
 
 
-def accelerometer_trusted(accelerometer_landing: DataFrame, customer_landing: DataFrame, consent: Consent) -> DataFrame:
+def accelerometer_trusted(accelerometer_records: DataFrame, customer_records: DataFrame, consent: Consent) -> DataFrame:
     """Readings of strangers, of customers without consent, and from before the consent."""
-    readings = accelerometer_landing.select(person("user").alias("person"), "timestamp")
+    readings = accelerometer_records.select(person("user").alias("person"), "timestamp")
     rule = (
         F.when(F.col("agreed").isNull(), UNKNOWN_USER)
         .when(~F.col("agreed"), NO_CONSENT)
         .when(too_early(consent, "timestamp"), BEFORE_CONSENT)
     )
-    return _one_row_each(readings.join(verdicts(customer_landing), "person", "left"), rule)
+    return _one_row_each(readings.join(verdicts(customer_records), "person", "left"), rule)
 
 
 def customers_curated(customer_trusted: DataFrame, accelerometer_trusted: DataFrame) -> DataFrame:
@@ -68,16 +61,16 @@ def customers_curated(customer_trusted: DataFrame, accelerometer_trusted: DataFr
 
 
 def step_trainer_trusted(
-    step_trainer_landing: DataFrame,
-    customer_landing: DataFrame,
+    step_trainer_records: DataFrame,
+    customer_records: DataFrame,
     customers_curated: DataFrame,
     consent: Consent,
 ) -> DataFrame:
     """Readings of Step Trainers that nobody holds, or whose holders have not all consented, or have no readings."""
     curated = customers_curated.select("serialnumber").distinct().withColumn("curated", F.lit(1))
     readings = (
-        step_trainer_landing.select("serialnumber", "sensorreadingtime")
-        .join(serial_verdicts(customer_landing), "serialnumber", "left")
+        step_trainer_records.select("serialnumber", "sensorreadingtime")
+        .join(serial_verdicts(customer_records), "serialnumber", "left")
         .join(curated, "serialnumber", "left")
     )
     rule = (
@@ -115,8 +108,8 @@ def machine_learning_curated(
 
 
 def _one_row_each(rows: DataFrame, rule: Column, becomes: Column | None = None) -> DataFrame:
-    """Label every row; a kept one becomes one published row, or `becomes` of them."""
-    kept = F.lit(1) if becomes is None else becomes
+    """Label every row; a retained one becomes one published row, or `becomes` of them."""
+    retained = F.lit(1) if becomes is None else becomes
     return rows.select(
-        rule.alias("rule"), F.lit(1).alias("rows"), F.when(rule.isNull(), kept).otherwise(0).alias("becomes")
+        rule.alias("rule"), F.lit(1).alias("rows"), F.when(rule.isNull(), retained).otherwise(0).alias("becomes")
     )

@@ -1,23 +1,25 @@
-"""What an audit is, and how the audits of one table are run together.
+"""What a check is, and how all checks of one table are run together.
 
-Belongs here: the kinds of audit, the one query that measures all audits of a table, and the judgement as a Dagster
-check result. Does not belong here: what STEDI promises (`audits.py`).
+Belongs here: the kinds of checks, the one query that measures all checks of a table, and their evaluation as Dagster's
+check results. Does not belong here: what is promised (`stedi_assets/checks/`).
 
-The parameters of an audit's `query` say what it needs: `rows` is what is audited, `consent` the consent rule, and
-any other name the table of that name.
+The parameters of a check's `query` say what it needs: `rows` is what is checked, an option such as `consent` the run's
+choice, and any other name the table of that name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import reduce
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from resources.engine_errors import analysed
 from resources.lazy import LazyModule
+from stedi_assets.contracts import Table
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -28,26 +30,26 @@ else:
 Query = Callable[..., "DataFrame"]
 Numbers = Mapping[str, float]
 
-BROKEN = "rows that break the promise"
+FAILING = "rows that break the promise"
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What the commit's files and the inputs' own commits already say: no query is needed for it."""
+    """What the commit's files and the inputs' own commits already say: no query is needed for it.
+
+    `hint` is asked for what else helps where a check failed, and only then.
+    """
 
     rows_in: int | None = None
     rows_published: int = 0
     an_input_is_empty: bool = False
+    hint: Callable[[Numbers], str] = lambda _: ""
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """Whether the promise holds; if not, whether that stops the table. `metadata` carries the numbers."""
-
-    passed: bool
-    blocks: bool
-    sentence: str
-    metadata: Mapping[str, Any]
+def result(passed: bool, sentence: str, metadata: Mapping[str, Any], *, error: bool = True) -> dg.AssetCheckResult:
+    """A check's result before it has a name; `error` says whether a failure of it is one, or a warning."""
+    severity = dg.AssetCheckSeverity.ERROR if error else dg.AssetCheckSeverity.WARN
+    return dg.AssetCheckResult(passed=passed, severity=severity, description=sentence, metadata=dict(metadata))
 
 
 @dataclass(frozen=True)
@@ -62,52 +64,103 @@ class Check:
         """The check as the UI lists it under its asset."""
         return dg.AssetCheckSpec(self.name, asset=asset, description=self.description, blocking=self.blocking)
 
-    def result(self, asset: str, verdict: Verdict) -> dg.AssetCheckResult:
-        """The check's outcome."""
-        return dg.AssetCheckResult(
-            asset_key=asset,
-            check_name=self.name,
-            passed=verdict.passed,
-            severity=dg.AssetCheckSeverity.ERROR if verdict.blocks else dg.AssetCheckSeverity.WARN,
-            description=verdict.sentence,
-            metadata=dict(verdict.metadata),
-        )
+    def named(self, asset: str, found: dg.AssetCheckResult) -> dg.AssetCheckResult:
+        """The result as this check's, of that asset."""
+        return found._replace(asset_key=dg.AssetKey(asset), check_name=self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Audit(Check):
+class TableCheck(Check):
     """A check that a query measures.
 
-    `measure` turns the query's frame into (measure, value) rows. Audits that share a query share its one run.
+    `measure` turns the query's frame into (measure, value) rows. Checks that share a query share its one run.
     `against_today`: look at today's customers even where the table was made from yesterday's.
     """
 
     query: Query
     measure: Callable[[DataFrame], DataFrame]
-    judge: Callable[[Numbers, Facts], Verdict]
+    evaluate: Callable[[Numbers, Facts], dg.AssetCheckResult]
     against_today: bool = False
 
 
-def measure_all(audits: Iterable[Audit], bind: Callable[[Audit], DataFrame]) -> dict[str, dict[str, float]]:
-    """Run the audits' queries as one: {audit: {measure: value}}. `bind` calls an audit's query with its tables."""
-    by_query: dict[tuple[Query, Any], list[Audit]] = {}
-    for audit in audits:
-        by_query.setdefault((audit.query, audit.measure), []).append(audit)
-    if not by_query:
-        return {}
+@dataclass
+class Evaluation:
+    """What the checks of one table found: results for Dagster, numbers for the report, and what stops the table."""
+
+    results: list[dg.AssetCheckResult] = field(default_factory=list)
+    numbers: dict[str, Numbers] = field(default_factory=dict)
+    stops: list[str] = field(default_factory=list)
+
+    def add(self, check: Check, asset: str, found: dg.AssetCheckResult) -> None:
+        """Note one result."""
+        self.results.append(check.named(asset, found))
+        if check.blocking and not found.passed and found.severity is dg.AssetCheckSeverity.ERROR:
+            self.stops.append(f"{check.name}: {found.description}")
+
+    def add_all(self, checks: Iterable[TableCheck], asset: str, numbers: Mapping[str, Numbers], facts: Facts) -> None:
+        """Note what each check finds in its numbers."""
+        self.numbers.update(numbers)
+        for check in checks:
+            self.add(check, asset, check.evaluate(numbers[check.name], facts))
+
+    def selected(self, context: dg.AssetExecutionContext) -> list[dg.AssetCheckResult]:
+        """The results of the checks that this run asked for."""
+        asked = {(key.asset_key, key.name) for key in context.selected_asset_check_keys}
+        return [one for one in self.results if (one.asset_key, one.check_name) in asked]
+
+
+MATCHES_CONTRACT = Check("matches_contract", "The columns and their types are exactly those of the table's contract.")
+
+
+def evaluate(table: Table, columns: Sequence[tuple[str, str]]) -> Evaluation:
+    """Hold rows with these columns to the table's contract: no other query could run on wrong ones."""
+    evaluation = Evaluation()
+    evaluation.add(MATCHES_CONTRACT, table.name, _schema(table, columns))
+    return evaluation
+
+
+def _schema(table: Table, columns: Sequence[tuple[str, str]]) -> dg.AssetCheckResult:
+    """Whether the columns are those of the contract, in its order."""
+    wanted = [(column.name, column.type) for column in table.columns]
+    missing = [f"{name} {kind}" for name, kind in wanted if (name, kind) not in columns]
+    surplus = [f"{name} {kind}" for name, kind in columns if (name, kind) not in wanted]
+    passed = wanted == list(columns)
+    sentence = "The columns are those of the contract."
+    if missing or surplus:
+        sentence = f"Missing: {', '.join(missing) or 'none'}. Not in the contract: {', '.join(surplus) or 'none'}."
+    elif not passed:
+        sentence = f"Not in the contract's order: {', '.join(name for name, _ in columns)}."
+    return result(passed, sentence, {"columns": len(columns)})
+
+
+def measure_all(
+    checks: Iterable[tuple[str, TableCheck]], bind: Callable[[str, TableCheck], DataFrame]
+) -> dict[str, dict[str, Numbers]]:
+    """Run the queries of these tables' checks as one: {table: {check: {measure: value}}}.
+
+    `bind` calls a check's query with its tables. One that does not ask for `rows` is the same for all tables.
+    """
+    groups: dict[tuple[Any, ...], list[tuple[str, TableCheck]]] = {}
+    for table, check in checks:
+        own = table if "rows" in signature(check.query).parameters else ""
+        groups.setdefault((check.query, check.measure, own), []).append((table, check))
     frames = [
-        group[0].measure(bind(group[0])).select(F.lit(number).alias("query"), "measure", "value")
-        for number, group in enumerate(by_query.values())
+        check.measure(bind(table, check)).select(F.lit(number).alias("query"), "measure", "value")
+        for number, ((table, check), *_) in enumerate(groups.values())
     ]
     measured: list[dict[str, float]] = [{} for _ in frames]
-    for row in analysed(reduce(lambda one, other: one.unionAll(other), frames)).collect():
+    for row in analysed(reduce(lambda one, other: one.unionAll(other), frames)).collect() if frames else ():
         measured[row["query"]][row["measure"]] = float(row["value"] or 0)
-    return {audit.name: measured[number] for number, group in enumerate(by_query.values()) for audit in group}
+    numbers: dict[str, dict[str, Numbers]] = {}
+    for group, found in zip(groups.values(), measured, strict=True):
+        for table, check in group:
+            numbers.setdefault(table, {})[check.name] = found
+    return numbers
 
 
 def count_rows(frame: DataFrame) -> DataFrame:
     """How many rows the query found."""
-    return frame.agg(F.lit(BROKEN).alias("measure"), F.count("*").cast("double").alias("value"))
+    return frame.agg(F.lit(FAILING).alias("measure"), F.count("*").cast("double").alias("value"))
 
 
 def each_column(frame: DataFrame) -> DataFrame:
@@ -123,62 +176,84 @@ def as_measures(frame: DataFrame, pairs: Iterable[tuple[Column, str]]) -> DataFr
     return frame.select(F.explode(F.array(*structs)).alias("pair")).select("pair.measure", "pair.value")
 
 
-def promise(function: Query, *, against_today: bool = True) -> Audit:
-    """A blocking audit: the function returns the rows that break the promise of its docstring.
+def blocking_check(function: Query, *, against_today: bool = True) -> TableCheck:
+    """A check that stops the table: the function returns the rows that break the promise of its docstring.
 
-    A promise holds today: executed alone, it is audited against today's customers, unless it says otherwise.
+    A promise holds today: executed alone, it is held to today's customers, unless it says otherwise.
     """
 
-    def judge(numbers: Numbers, facts: Facts) -> Verdict:
-        broken = int(numbers.get(BROKEN, 0))
-        sentence = "Every row keeps the promise." if not broken else f"{broken:,} rows break the promise."
-        return Verdict(not broken, True, sentence, {BROKEN: broken, "rows audited": facts.rows_published})
+    def evaluate(numbers: Numbers, facts: Facts) -> dg.AssetCheckResult:
+        failing = int(numbers.get(FAILING, 0))
+        sentence = "Every row keeps the promise." if not failing else f"{failing:,} rows break the promise."
+        return result(not failing, sentence, {FAILING: failing, "rows checked": facts.rows_published})
 
-    return Audit(
+    return TableCheck(
         function.__name__,
         _doc(function),
         query=function,
         measure=count_rows,
-        judge=judge,
+        evaluate=evaluate,
         against_today=against_today,
     )
 
 
-def caution(what: str) -> Callable[[Query], Audit]:
-    """An audit that counts and warns: the function returns the rows that are worth a look."""
+def warning_check(what: str) -> Callable[[Query], TableCheck]:
+    """A check that counts and warns: the function returns the rows that are worth a look."""
 
-    def decorate(function: Query) -> Audit:
-        def judge(numbers: Numbers, facts: Facts) -> Verdict:
-            found = int(numbers.get(BROKEN, 0))
-            return Verdict(not found, False, f"{found:,} {what}.", {what: found})
+    def decorate(function: Query) -> TableCheck:
+        def evaluate(numbers: Numbers, facts: Facts) -> dg.AssetCheckResult:
+            found = int(numbers.get(FAILING, 0))
+            return result(not found, f"{found:,} {what}.", {what: found}, error=False)
 
-        return Audit(function.__name__, _doc(function), blocking=False, query=function, measure=count_rows, judge=judge)
+        return TableCheck(
+            function.__name__,
+            _doc(function),
+            blocking=False,
+            query=function,
+            measure=count_rows,
+            evaluate=evaluate,
+        )
 
     return decorate
 
 
-def coverage(
+def required_columns_filled(table: Table) -> TableCheck:
+    """The check that no required column of the table holds a null."""
+
+    def query(rows: DataFrame) -> DataFrame:
+        return rows.agg(*(F.count(F.when(F.col(name).isNull(), 1)).alias(name) for name in table.required))
+
+    def evaluate(numbers: Numbers, facts: Facts) -> dg.AssetCheckResult:
+        nulls = {name: int(count) for name, count in numbers.items() if count}
+        sentence = "Nulls in: " + ", ".join(nulls) + "." if nulls else "No null in a required column."
+        return result(not nulls, sentence, {"required columns": ", ".join(table.required), **nulls})
+
+    promised = f"No null in a required column ({', '.join(table.required)})."
+    return TableCheck("required_columns_filled", promised, query=query, measure=each_column, evaluate=evaluate)
+
+
+def coverage_check(
     name: str,
     query: Query,
     measure: Callable[[DataFrame], DataFrame],
     share_of: Callable[[Numbers], tuple[float, float]],
     warn_below: float,
     description: str,
-) -> Audit:
-    """An audit of a share: below `warn_below` it warns; nothing at all, where there could be something, blocks.
+) -> TableCheck:
+    """A check of a share: below `warn_below` it warns; nothing at all, where there could be something, stops.
 
     Where an input is empty there could be nothing: a feed that has not begun is no fault of the join.
     """
 
-    def judge(numbers: Numbers, facts: Facts) -> Verdict:
+    def evaluate(numbers: Numbers, facts: Facts) -> dg.AssetCheckResult:
         covered, of = share_of(numbers)
         share = covered / of if of else 1.0
-        empty = of > 0 and covered == 0 and not facts.an_input_is_empty
+        nothing = of > 0 and covered == 0 and not facts.an_input_is_empty
         sentence = f"{covered:,.0f} of {of:,.0f} ({share:.1%}); expected at least {warn_below:.0%}."
         metadata = {"share": round(share, 4), "covered": int(covered), "of": int(of), "warns below": warn_below}
-        return Verdict(share >= warn_below and not empty, empty, sentence, metadata)
+        return result(share >= warn_below and not nothing, sentence, metadata, error=nothing)
 
-    return Audit(name, description, query=query, measure=measure, judge=judge)
+    return TableCheck(name, description, query=query, measure=measure, evaluate=evaluate)
 
 
 def _doc(function: Query) -> str:

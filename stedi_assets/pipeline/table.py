@@ -1,59 +1,44 @@
-"""The decorator that makes a table function an asset: compute, stage, audit, publish, report.
+"""The decorator that makes a table function an asset.
 
-Belongs here: what all lakehouse tables have in common as assets. Does not belong here: any one table.
+Belongs here: what all lakehouse tables have in common as assets. Does not belong here: any one table, or how a version
+of it is made (`step.py`).
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotation of `context` as it stands.
 import ast
 import hashlib
 import inspect
-import json
+import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from resources.engines.engine import SparkEngine
 from resources.iceberg.lakehouse import Lakehouse
-from resources.iceberg.preview import Glimpse
-from resources.iceberg.version import Version
-from resources.settings import Consent
-from stedi_assets import rules
-from stedi_assets.checks.consent import required_columns_filled
-from stedi_assets.checks.coverage import exclusions, rows_accounted_for
-from stedi_assets.contracts import FEEDS, TABLES, Table
-from stedi_assets.pipeline import report
-from stedi_assets.pipeline.checks import Audit, Facts, Query
-from stedi_assets.pipeline.publish import (
-    INPUTS,
-    MATCHES_CONTRACT,
-    Outcome,
-    Stopwatch,
-    Tables,
-    audit,
-    provenance,
-    publish_or_discard,
-    table_inputs,
-)
-from stedi_assets.pipeline.schemas import column_lineage, dagster_schema, tags
+from stedi_assets.contracts import ASSETS, Table
+from stedi_assets.pipeline import metadata
+from stedi_assets.pipeline.checks import MATCHES_CONTRACT, Query, TableCheck, required_columns_filled
+from stedi_assets.pipeline.inputs import Inputs, table_inputs
+from stedi_assets.pipeline.reconciliation import rows_reconciled
+from stedi_assets.pipeline.step import RETRY, Step
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-OWNER = "team:data-platform"
-
 
 @dataclass(frozen=True)
 class LakehouseTable:
-    """A table: its contract, the pure function that computes it, and what is audited before it is published."""
+    """A table: its contract, the pure function that computes it, and what is checked before it is published."""
 
     contract: Table
     function: Callable[..., "DataFrame"]
-    audits: tuple[Audit, ...]
-    account: Query | None = None
+    checks: tuple[TableCheck, ...]
+    reconciliation: Query | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> "DataFrame":
         """Compute the table from DataFrames, with no storage and no Dagster: what unit tests call."""
@@ -69,137 +54,83 @@ class LakehouseTable:
         """The upstream tables."""
         return table_inputs(self.function)
 
-    def code_version(self, consent: Consent) -> str:
-        """Changes when the function, the rules' vocabulary, the contract or the consent rule changes."""
-        return code_version(self.function, rules, repr(self.contract), consent.value)
+    def code_version(self, options: Mapping[str, str]) -> str:
+        """Changes when the function, the vocabulary that it uses, the contract or an option changes."""
+        return code_version(self.function, *vocabulary(self.function), repr(self.contract), *map(str, options.values()))
 
-    def asset(self, consent: Consent, lakehouse: Lakehouse) -> dg.AssetsDefinition:
+    def asset(self, options: Mapping[str, str], lakehouse: Lakehouse) -> dg.AssetsDefinition:
         """The asset and its checks. Nothing is opened: `lakehouse` only says where the table will lie."""
-        definition = self
+        return step_of([self], self.name, options, lakehouse, deps=self.inputs)
 
-        @dg.multi_asset(
-            name=self.name,
-            specs=[asset_spec(self.contract, self.function, self.code_version(consent), lakehouse)],
-            check_specs=[check.spec(self.name) for check in (MATCHES_CONTRACT, *self.audits)],
-            can_subset=True,
-        )
-        def step(context: dg.AssetExecutionContext, spark: SparkEngine, lakehouse: Lakehouse) -> Iterator[Any]:
-            tables = Tables(spark, lakehouse, consent)
-            with spark.at_work():
-                if context.selected_asset_keys:
-                    yield from definition._materialize(context, tables)
-                else:
-                    yield from definition._audit_published(context, tables)
 
-        return step
+def step_of(
+    tables: Sequence[LakehouseTable],
+    name: str,
+    options: Mapping[str, str],
+    lakehouse: Lakehouse,
+    deps: Sequence[str],
+    kind: type[Step] = Step,
+    **given: Any,
+) -> dg.AssetsDefinition:
+    """The assets that one step makes, with their checks; `given` is for the kind of step."""
 
-    def _materialize(self, context: dg.AssetExecutionContext, tables: Tables) -> Iterator[Any]:
-        watch = Stopwatch()
-        frame = tables.bind(self.function)
-        tables.refuse_another_rule(self.inputs)
-        source = tables.source(self.inputs)
-        staged = tables.lakehouse.stage(frame, self.contract, context.run_id)
-        try:
-            watch.lap("compute")
-            rows = tables.lakehouse.read_staged(tables.spark.spark_session, staged)
-            facts = self._facts(tables, staged.rows)
-            outcome = audit(
-                self.contract,
-                self.audits,
-                rows,
-                staged.columns,
-                facts,
-                lambda one, r: tables.bind(one.query, rows=r),
-            )
-            watch.lap("audit")
-            yield from outcome.for_dagster(context)
-            # What only the audits read counts too: executed alone, they must find what they found here.
-            version_of_code = self.code_version(tables.consent)
-            origin = provenance(context.run_id, version_of_code, tables.consent, source, tables.snapshots)
-            version = publish_or_discard(tables.lakehouse, staged, outcome, self.name, origin)
-            watch.lap("publish")
-        finally:
-            staged.area.discard()
-        context.log.info(f"{self.name}: {version.rows:,} rows published as snapshot {version.snapshot_id}")
-        shown = self._appearance(tables.lakehouse.glimpse(self.name, version.snapshot_id), rows)
-        watch.lap("report")
-        yield dg.MaterializeResult(
-            asset_key=self.name,
-            metadata={**self._numbers(tables, outcome, version), **shown, **watch.seconds},
-        )
+    @dg.multi_asset(
+        name=name,
+        specs=[spec(table, options, lakehouse, deps) for table in tables],
+        check_specs=[check.spec(table.name) for table in tables for check in (MATCHES_CONTRACT, *table.checks)],
+        can_subset=True,
+        retry_policy=RETRY,
+    )
+    def step(context: dg.AssetExecutionContext, spark: SparkEngine, lakehouse: Lakehouse) -> Iterator[Any]:
+        yield from kind(context, Inputs(spark, lakehouse, options), tables, **given).run()
 
-    def _audit_published(self, context: dg.AssetExecutionContext, today: Tables) -> Iterator[dg.AssetCheckResult]:
-        """Audit what readers see, without making it anew."""
-        version = today.version(self.name)
-        then = Tables(today.spark, today.lakehouse, today.consent, json.loads(version.properties.get(INPUTS, "{}")))
-        rows = today.frame(self.name)
-        outcome = audit(
-            self.contract,
-            self.audits,
-            rows,
-            rows.dtypes,
-            self._facts(then, version.rows),
-            lambda one, r: (today if one.against_today else then).bind(one.query, rows=r),
-        )
-        yield from outcome.for_dagster(context)
-
-    def _facts(self, tables: Tables, rows_published: int) -> Facts:
-        rows_in = [tables.rows(name) for name in self.inputs]
-        return Facts(rows_in[0] if self.account else None, rows_published, an_input_is_empty=0 in rows_in)
-
-    def _numbers(self, tables: Tables, outcome: Outcome, version: Version) -> dict[str, Any]:
-        left_out = exclusions(outcome.numbers.get("rows_accounted_for", {}))
-        return {
-            "dagster/row_count": version.rows,
-            "size (bytes)": version.size,
-            "snapshot id": str(version.snapshot_id),
-            **tables.spark.metadata,
-            "consent rule": tables.consent.value,
-            **{f"left out: {rule}": rows for rule, rows in left_out.items()},
-        }
-
-    def _appearance(self, glimpse: Glimpse, rows: "DataFrame") -> dict[str, Any]:
-        upstream = [TABLES[name] for name in self.inputs if name in TABLES]
-        lineage = column_lineage(self.contract, upstream)
-        return {**report.appearance(self.contract, glimpse, rows), "dagster/column_lineage": lineage}
+    return step
 
 
 def lakehouse_table(
-    contract: Table, audits: Sequence[Audit] = (), account: Query | None = None
+    contract: Table, checks: Sequence[TableCheck] = (), reconciliation: Query | None = None
 ) -> Callable[[Callable[..., "DataFrame"]], LakehouseTable]:
     """Make a function from upstream DataFrames to a DataFrame the table of that contract.
 
-    The function's parameters name the upstream tables. Every table is held to its contract and, with `account`,
-    to the last row; `audits` are its own promises.
+    The function's parameters name the upstream tables. Every table is held to its contract and, with
+    `reconciliation`, to the last row; `checks` are its own promises.
     """
-    common = [required_columns_filled(contract), *([rows_accounted_for(account)] if account else [])]
+    common = [required_columns_filled(contract), *([rows_reconciled(reconciliation)] if reconciliation else [])]
 
     def decorate(function: Callable[..., "DataFrame"]) -> LakehouseTable:
-        return LakehouseTable(contract, function, (*audits, *common), account)
+        return LakehouseTable(contract, function, (*checks, *common), reconciliation)
 
     return decorate
 
 
-def asset_spec(contract: Table, function: Callable[..., Any], version: str, lakehouse: Lakehouse) -> dg.AssetSpec:
+def spec(
+    table: LakehouseTable, options: Mapping[str, str], lakehouse: Lakehouse, deps: Sequence[str]
+) -> dg.AssetSpec:
     """What the UI knows of a table before its first run."""
-    landing_of = {feed.records.name: feed.landing.name for feed in FEEDS}
-    upstream = [landing_of.get(name, name) for name in table_inputs(function)]
+    contract = table.contract
     return dg.AssetSpec(
         contract.name,
-        deps=upstream,
-        description=f"{inspect.getdoc(function)}\n\n**One row:** {contract.grain}.",
+        deps=deps,
+        description=f"{inspect.getdoc(table.function)}\n\n**One row:** {contract.grain}.",
         group_name=contract.zone.value,
         kinds={"pyspark", "iceberg"},
-        owners=[OWNER],
-        tags=tags(contract),
-        code_version=version,
+        owners=[metadata.OWNER],
+        tags=metadata.tags(contract),
+        code_version=table.code_version(options),
         metadata={
-            "dagster/column_schema": dagster_schema(contract),
-            "dagster/column_lineage": column_lineage(contract, [TABLES[name] for name in upstream]),
+            "dagster/column_schema": metadata.schema(contract),
+            "dagster/column_lineage": metadata.column_lineage(contract, map(ASSETS.__getitem__, deps)),
             "dagster/table_name": lakehouse.identifier(contract.name),
             "dagster/uri": lakehouse.uri(contract.name),
         },
     )
+
+
+def vocabulary(function: Callable[..., Any]) -> list[ModuleType]:
+    """The project's modules whose functions this one calls: a change there is a change of the table."""
+    called = (function.__globals__.get(name) for name in function.__code__.co_names)
+    names = {one.__module__ for one in called if inspect.isfunction(one)}
+    return [sys.modules[name] for name in sorted(names) if name.partition(".")[0] == __name__.partition(".")[0]]
 
 
 def code_version(*parts: Any) -> str:

@@ -1,0 +1,112 @@
+"""The published tables as one step sees them.
+
+Belongs here: reading each upstream table once, and calling functions with the tables that their parameters name.
+Does not belong here: what is made of them (`step.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from inspect import signature
+from typing import TYPE_CHECKING, Any
+
+from resources.engines.engine import SparkEngine
+from resources.errors import LakehouseError
+from resources.iceberg.lakehouse import Lakehouse
+from resources.iceberg.version import Version
+from stedi_assets.contracts import TABLES
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+CODE, SOURCE, INPUTS, RUN_ID = "stedi.code-version", "stedi.source", "stedi.inputs", "stedi.run-id"
+"""Snapshot properties: what a version was made by and of. Options are recorded as `stedi.<option>`."""
+
+MAKE = "dagster asset materialize -m stedi_assets --select"
+
+
+@dataclass
+class Inputs:
+    """Tables that a step reads; each is read once, and stays at that version.
+
+    `options` are what functions may ask for beside tables, such as `consent`. `pins` are snapshot ids to read instead
+    of the newest.
+    """
+
+    spark: SparkEngine
+    lakehouse: Lakehouse
+    options: Mapping[str, str]
+    pins: Mapping[str, int] = field(default_factory=dict)
+    _read: dict[str, tuple[DataFrame, Version]] = field(default_factory=dict)
+
+    def frame(self, name: str) -> DataFrame:
+        """The table's rows."""
+        return self._get(name)[0]
+
+    def version(self, name: str) -> Version:
+        """The version that `frame` gives."""
+        return self._get(name)[1]
+
+    def bind(self, function: Callable[..., DataFrame], **given: Any) -> DataFrame:
+        """Call the function with the tables that its parameters name, the options, and what is given."""
+        known = {**self.options, **given}
+        return function(
+            **{name: known[name] if name in known else self.frame(name) for name in signature(function).parameters}
+        )
+
+    def as_then(self, version: Version) -> Inputs:
+        """The tables that the version was made from, as they were then."""
+        return Inputs(
+            self.spark, self.lakehouse, self.options, json.loads(version.properties.get(INPUTS, "{}"))
+        )
+
+    def origin(self, run_id: str, code_version: str, names: Iterable[str]) -> dict[str, str]:
+        """Where a version that is made from these tables comes from, as the commit records it.
+
+        LakehouseError where they do not go together: made under other options, or of the feeds of two sources.
+        """
+        names = list(names)
+        self._refuse_other_options(names)
+        return {
+            RUN_ID: run_id,
+            CODE: code_version,
+            SOURCE: self._source(names),
+            # What only the checks read counts too: executed alone, they must find what they found here.
+            INPUTS: json.dumps({name: version.snapshot_id for name, (_, version) in self._read.items()}, sort_keys=True),
+            **{f"stedi.{name}": str(option) for name, option in self.options.items()},
+        }
+
+    def _refuse_other_options(self, names: Iterable[str]) -> None:
+        for name in names:
+            for option, value in self.options.items():
+                made = self.version(name).properties.get(f"stedi.{option}", value)
+                if made != value:
+                    raise LakehouseError(
+                        f"{name} was made under STEDI_{option.upper()}={made}, and this run asks for {value}. Make it "
+                        f"anew first: {MAKE} '+{name}'"
+                    )
+
+    def _source(self, names: Iterable[str]) -> str:
+        made_of = {source: name for name in names if (source := self.version(name).properties.get(SOURCE))}
+        if len(made_of) > 1:
+            told = ", ".join(f"{name} of {source}" for source, name in sorted(made_of.items()))
+            raise LakehouseError(f"Feeds of two sources never mix: {told}. Make all tables of one: {MAKE} '*'")
+        return next(iter(made_of), "")
+
+    def _get(self, name: str) -> tuple[DataFrame, Version]:
+        if name not in self._read:
+            found = self.lakehouse.read(self.spark.spark_session, TABLES[name], self.pins.get(name))
+            if found is None:
+                raise LakehouseError(
+                    f"{name} is needed, and was never materialized in {self.lakehouse.root}. Make it first: "
+                    f"{MAKE} '+{name}'"
+                )
+            self._read[name] = found
+        return self._read[name]
+
+
+def table_inputs(function: Callable[..., Any], options: Iterable[str] = ("consent",)) -> list[str]:
+    """The tables that a table function is made from: its parameters, but for the options."""
+    return [name for name in signature(function).parameters if name not in options]

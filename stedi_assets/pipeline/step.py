@@ -1,0 +1,200 @@
+"""How a version of a table comes to be: compute, stage, check, publish, report, in that order, or not at all.
+
+Belongs here: the one way in which every table is made, and checked alone. A step makes one table, or several that are
+published only together. Does not belong here: what a table is (`table.py`), or where it lies (`resources/iceberg/`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from resources.errors import LakehouseError
+from resources.iceberg.version import Version
+from stedi_assets.contracts import ASSETS
+from stedi_assets.pipeline import metadata
+from stedi_assets.pipeline.checks import Evaluation, Facts, evaluate, measure_all
+from stedi_assets.pipeline.inputs import Inputs
+from stedi_assets.pipeline.reconciliation import dropped_rows
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from stedi_assets.pipeline.table import LakehouseTable
+
+RETRY = dg.RetryPolicy(max_retries=2, delay=1, backoff=dg.Backoff.EXPONENTIAL)
+"""For what passes by itself: throttling, a lost connection or session, another run's commit. Other errors forbid it."""
+
+Found = dg.MaterializeResult[Any] | dg.AssetCheckResult
+
+
+@dataclass
+class Step:
+    """The tables of one step of a run. Subclasses say what is different where tables are made of something else."""
+
+    context: dg.AssetExecutionContext
+    inputs: Inputs
+    tables: Sequence[LakehouseTable]
+    seconds: dict[str, float] = field(default_factory=dict)
+    _since: float = field(default_factory=time.perf_counter)
+
+    def run(self) -> Iterator[Found]:
+        """What Dagster asked for: the tables, or their checks alone."""
+        with self.inputs.spark.at_work():
+            if self.context.selected_asset_keys:
+                yield from self.materialize()
+            else:
+                for evaluation in self.check_published().values():
+                    yield from evaluation.selected(self.context)
+
+    # What a table is made of ---------------------------------------------------------------------------------------
+
+    def frames(self, staged: ExitStack) -> dict[str, DataFrame]:
+        """Each table's rows, not computed yet; what is staged for it is removed when the stack ends."""
+        return {table.name: self.inputs.bind(table.function) for table in self.tables}
+
+    def given(self, rows: Mapping[str, DataFrame]) -> dict[str, DataFrame]:
+        """What checks may ask for beside published tables, `rows` being those of this step's tables."""
+        return {}
+
+    def facts(self, inputs: Inputs, table: LakehouseTable, rows: int) -> Facts:
+        """What is known of a version with so many rows that is made from these inputs."""
+        rows_in = [inputs.version(name).rows for name in table.inputs]
+        return Facts(rows_in[0] if table.reconciliation else None, rows, an_input_is_empty=0 in rows_in)
+
+    def upstream(self, table: LakehouseTable) -> Sequence[str]:
+        """The assets that it is made from."""
+        return table.inputs
+
+    def origin(self, table: LakehouseTable, evaluation: Evaluation) -> dict[str, str]:
+        """Where the table's new version comes from, as its commit records it."""
+        return self.inputs.origin(self.context.run_id, table.code_version(self.inputs.options), table.inputs)
+
+    def data_version(self, table: LakehouseTable) -> dg.DataVersion | None:
+        """Equal for equal rows; None: Dagster takes each version for another one."""
+        return None
+
+    # How it is made ------------------------------------------------------------------------------------------------
+
+    def materialize(self) -> Iterator[Found]:
+        """Publish the tables, each with its checks' results; where a blocking check fails, publish none."""
+        lakehouse, session = self.inputs.lakehouse, self.inputs.spark.spark_session
+        with ExitStack() as stack:
+            frames = self.frames(stack)
+            staged = {
+                table.name: stack.enter_context(
+                    lakehouse.stage(frames[table.name], table.contract, self.context.run_id)
+                )
+                for table in self.tables
+            }
+            self.lap("compute")
+            rows = {name: lakehouse.read_staged(session, one) for name, one in staged.items()}
+            evaluations = self._evaluate(
+                {name: one.columns for name, one in staged.items()},
+                rows,
+                {name: one.rows for name, one in staged.items()},
+                lambda name, against_today: self.inputs,
+            )
+            self.lap("check")
+            yield from self.refuse_if_stopped(evaluations)
+            versions = {
+                table.name: lakehouse.publish(staged[table.name], self.origin(table, evaluations[table.name]))
+                for table in self.selected_tables()
+            }
+        self.lap("publish")
+        for table in self.selected_tables():
+            yield self.report(table, versions[table.name], evaluations[table.name])
+
+    def selected_tables(self) -> list[LakehouseTable]:
+        """Those that this run is to make."""
+        return [table for table in self.tables if dg.AssetKey(table.name) in self.context.selected_asset_keys]
+
+    def check_published(self) -> dict[str, Evaluation]:
+        """Check what readers see, without making it anew."""
+        rows = {table.name: self.inputs.frame(table.name) for table in self.tables}
+        versions = {name: self.inputs.version(name) for name in rows}
+        then = {name: self.inputs.as_then(version) for name, version in versions.items()}
+        return self._evaluate(
+            {name: frame.dtypes for name, frame in rows.items()},
+            rows,
+            {name: version.rows for name, version in versions.items()},
+            lambda name, against_today: self.inputs if against_today else then[name],
+        )
+
+    def _evaluate(
+        self,
+        columns: Mapping[str, Sequence[tuple[str, str]]],
+        rows: Mapping[str, DataFrame],
+        counts: Mapping[str, int],
+        made_from: Callable[[str, bool], Inputs],
+    ) -> dict[str, Evaluation]:
+        """What the checks find; `made_from` gives the inputs for a table's check that looks at today's, or does not."""
+        evaluations = {table.name: evaluate(table.contract, columns[table.name]) for table in self.tables}
+        if any(one.stops for one in evaluations.values()):
+            return evaluations
+        given = self.given(rows)
+        numbers = measure_all(
+            ((table.name, check) for table in self.tables for check in table.checks),
+            lambda name, check: made_from(name, check.against_today).bind(check.query, **{**given, "rows": rows[name]}),
+        )
+        for table in self.tables:
+            facts = self.facts(made_from(table.name, False), table, counts[table.name])
+            evaluations[table.name].add_all(table.checks, table.name, numbers[table.name], facts)
+        return evaluations
+
+    def refuse_if_stopped(self, evaluations: Mapping[str, Evaluation]) -> Iterator[dg.AssetCheckResult]:
+        """Where a blocking check failed, report what was checked, and fail the step."""
+        stopped = {name: one.stops for name, one in evaluations.items() if one.stops}
+        if not stopped:
+            return
+        for evaluation in evaluations.values():
+            yield from evaluation.selected(self.context)
+        raise LakehouseError(" ".join(self._refusal(name, stops) for name, stops in stopped.items()))
+
+    def _refusal(self, name: str, stops: Sequence[str]) -> str:
+        served = self.inputs.lakehouse.version(name) is not None
+        still = "the previous version is still served" if served else "nothing is served yet"
+        return f"{name} was not published, {still}. {' '.join(stops)}"
+
+    # What is said of it --------------------------------------------------------------------------------------------
+
+    def report(self, table: LakehouseTable, version: Version, evaluation: Evaluation) -> dg.MaterializeResult[Any]:
+        """The table's new version as Dagster keeps it, with the results of the checks that it passed."""
+        self.context.log.info(f"{table.name}: {version.rows:,} rows published as snapshot {version.snapshot_id}")
+        rows = self.inputs.lakehouse.preview(
+            table.name, version.snapshot_id, table.contract.column_names, metadata.PREVIEW_ROWS
+        )
+        shown = {
+            "dagster/row_count": version.rows,
+            "size (bytes)": version.size,
+            "snapshot id": str(version.snapshot_id),
+            **self.inputs.spark.metadata,
+            **self.numbers(table, evaluation),
+            "dagster/column_lineage": metadata.column_lineage(table.contract, map(ASSETS.__getitem__, self.upstream(table))),
+            "preview": metadata.preview(table.contract, rows),
+        }
+        self.lap("report")
+        return dg.MaterializeResult(
+            asset_key=table.name,
+            metadata={**shown, **self.seconds},
+            data_version=self.data_version(table),
+            check_results=evaluation.selected(self.context),
+        )
+
+    def numbers(self, table: LakehouseTable, evaluation: Evaluation) -> dict[str, Any]:
+        """What else the table's page shows: the choices it was made under, and how many rows each rule dropped."""
+        return {
+            **{f"{name} rule": str(option) for name, option in self.inputs.options.items()},
+            **dropped_rows(evaluation.numbers),
+        }
+
+    def lap(self, phase: str) -> None:
+        """The phase ended now."""
+        now = time.perf_counter()
+        self.seconds[f"seconds: {phase}"] = round(now - self._since, 3)
+        self._since = now
