@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from resources.settings import Consent
 from stedi_assets.checks import consent as audits
 from stedi_assets.checks import coverage
 from stedi_assets.checks import reconciliation as accounting
 from stedi_assets.contracts import ACCELEROMETER_TRUSTED, CUSTOMER_TRUSTED, STEP_TRAINER_TRUSTED
 from stedi_assets.pipeline.table import lakehouse_table
 from stedi_assets.rules import (
+    Consent,
     consented,
     consented_serials,
     latest_record,

@@ -18,9 +18,9 @@ import dagster as dg
 from resources.engines.engine import SparkEngine
 from resources.iceberg.lakehouse import Lakehouse
 from resources.iceberg.version import NotPublishedError, Staged, Version
-from resources.settings import Consent
 from stedi_assets.contracts import FEEDS, TABLES, Table
 from stedi_assets.pipeline.checks import Audit, Check, Facts, Numbers, Verdict, measure_all
+from stedi_assets.rules import Consent
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

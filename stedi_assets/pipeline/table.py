@@ -20,7 +20,6 @@ from resources.engines.engine import SparkEngine
 from resources.iceberg.lakehouse import Lakehouse
 from resources.iceberg.preview import Glimpse
 from resources.iceberg.version import Version
-from resources.settings import Consent
 from stedi_assets import rules
 from stedi_assets.checks.consent import required_columns_filled
 from stedi_assets.checks.coverage import exclusions, rows_accounted_for
@@ -39,6 +38,7 @@ from stedi_assets.pipeline.publish import (
     table_inputs,
 )
 from stedi_assets.pipeline.schemas import column_lineage, dagster_schema, tags
+from stedi_assets.rules import Consent
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
