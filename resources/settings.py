@@ -1,8 +1,10 @@
 """Every environment variable of the project, read and validated once.
 
-Belongs here: names, defaults, allowed values, and the sentence a user reads when a value is wrong.
+Belongs here: names, defaults, allowed values, and the sentence a user reads when a value is wrong. A field's name is
+its variable's: `quarantine_limit` is STEDI_QUARANTINE_LIMIT, `emr.prices` is STEDI_EMR_PRICES. Region and credentials
+come from the usual AWS chain.
 Does not belong here: opening anything. Reading the settings looks whether the folders are there, and touches nothing
-else: no file, no network, no engine. What only AWS needs is in `aws_settings.py`.
+else: no file, no network, no engine. What a value means to the tables is theirs: here, a consent rule is a text.
 """
 
 from __future__ import annotations
@@ -11,18 +13,17 @@ import os
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
 
-from resources.aws_settings import S3, Emr, athena_workgroup, emr_settings, s3_location, source_access
-from resources.environment import Environment, SettingsError, choice, get, matching, number, refuse_unknown, reject
+import click
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails
 
-__all__ = ["RESERVED", "SPARK_CONF_OF_OURS", "Consent", "Settings", "SettingsError"]
-
+S3 = "s3://"
 RESERVED = ("landing", "sample", "evidence")
 """Folders of a lakehouse that hold no tables."""
-
 
 SPARK_CONF_OF_OURS = (
     "spark.remote",
@@ -33,25 +34,13 @@ SPARK_CONF_OF_OURS = (
 )
 """Spark settings that nobody can replace: without them there is no engine to talk to."""
 
+Unit = Literal["vcpu-hour", "gb-hour", "storage-gb-hour"]
+PRICES: tuple[Unit, ...] = get_args(Unit)
+Minutes = Annotated[int, Field(ge=1, le=1440, description="set it to minutes between 1 and 1440")]
 
-NAMES = (
-    "STEDI_SOURCE",
-    "STEDI_LAKEHOUSE",
-    "STEDI_SPARK",
-    "STEDI_SPARK_CONF",
-    "STEDI_CONSENT",
-    "STEDI_DATABASE",
-    "STEDI_QUARANTINE_LIMIT",
-    "STEDI_SOURCE_ACCESS",
-    "STEDI_ATHENA_WORKGROUP",
-    "STEDI_EMR_APPLICATION_ID",
-    "STEDI_EMR_EXECUTION_ROLE_ARN",
-    "STEDI_EMR_START_MINUTES",
-    "STEDI_EMR_IDLE_MINUTES",
-    "STEDI_EMR_PRICES",
-    "STEDI_CODE_LOCATION",  # deploy/workspace.yaml reads it
-)
-"""Every variable that there is: another one of this prefix is a slip of the pen, and a rule that does not apply."""
+
+class SettingsError(click.ClickException):
+    """A setting has a value that cannot work. The command line prints the sentence, without a traceback."""
 
 
 def cache_folder() -> Path:
@@ -59,80 +48,157 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "stedi-lakehouse")
 
 
-class Consent(StrEnum):
-    """Which readings a consenting customer shares."""
-
-    CUSTOMER = "customer"  # all of them
-    AS_OF_DATE = "as-of-date"  # those taken at or after the moment of consent
+def _pairs(value: object) -> object:
+    return dict(word.partition("=")[::2] for word in value.split()) if isinstance(value, str) else value
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What the environment asks for; see README «Settings» for the meaning of each field."""
+class Emr(BaseModel, extra="forbid", frozen=True):
+    """An EMR Serverless application, and how its sessions are started.
 
-    source: str
-    lakehouse: str
-    spark: str
-    consent: Consent
-    database: str
-    quarantine_limit: float
-    spark_conf: dict[str, str]
-    source_access: str = "credentials"
-    athena_workgroup: str = ""
+    `idle_minutes`: AWS ends a session that nobody uses for so long. `start_minutes`: how long a start may take.
+    `prices`: the price of one unit of each of PRICES, in any currency; empty where none is configured.
+    """
+
+    application_id: str = Field(
+        pattern="^[0-9a-z]{1,64}$", description="set it to the id of an EMR Serverless application"
+    )
+    execution_role_arn: str = Field(
+        pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+$",
+        description="set it to the ARN of the role that sessions have",
+    )
+    idle_minutes: Minutes = 15
+    start_minutes: Minutes = 10
+    prices: Annotated[
+        dict[Unit, Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]],
+        Field(min_length=len(PRICES)),
+        BeforeValidator(_pairs),
+    ] = Field({}, description="write " + " ".join(f"{unit}=0.05" for unit in PRICES) + ", each with its own price")
+
+
+class Settings(BaseModel, extra="forbid", frozen=True):
+    """What the environment asks for; see README «Settings» for the meaning of each field.
+
+    A description says what can be written, as the sentence that refuses a value says it.
+    """
+
+    source: str = "sample"
+    lakehouse: str = Field("lakehouse", validate_default=True)
+    spark: Literal["embedded", "local", "emr-serverless"] = "embedded"
+    consent: Literal["customer", "as-of-date"] = "customer"
+    database: str = Field(
+        "stedi",
+        pattern="^[a-z][a-z0-9_]{0,63}$",
+        description="use at most 64 lower-case letters, digits and _, starting with a letter",
+    )
+    quarantine_limit: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="set it to a share between 0 and 1, such as 0.05 for 5 %",
+    )
+    spark_conf: dict[str, str] = {}
+    source_access: Literal["credentials", "anonymous", "requester-pays"] = "credentials"
+    athena_workgroup: str = Field("primary", pattern="^[A-Za-z0-9_.-]{1,128}$", description="use a workgroup's name")
     emr: Emr | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
         """Read the settings; SettingsError names the variable, its value and what is allowed."""
         env = os.environ if environment is None else environment
-        refuse_unknown(env, "STEDI_", NAMES)
-        lakehouse = _lakehouse(env)
-        on_aws = lakehouse.startswith(S3)
-        engine = _engine(env, on_aws=on_aws)
-        return cls(
-            source=_source(env),
-            lakehouse=lakehouse,
-            spark=engine,
-            consent=Consent(choice(env, "STEDI_CONSENT", tuple(Consent))),
-            database=_database(env),
-            quarantine_limit=number(
-                env, "STEDI_QUARANTINE_LIMIT", "0.05", 0, 1, "set it to a share between 0 and 1, such as 0.05 for 5 %"
-            ),
-            spark_conf=_spark_conf(env, engine),
-            source_access=source_access(env),
-            athena_workgroup=athena_workgroup(env) if on_aws else "",
-            emr=emr_settings(env) if engine == "emr-serverless" else None,
-        )
+        for unknown in sorted(name for name in env if name.startswith("STEDI_") and name not in NAMES):
+            meant = get_close_matches(unknown, NAMES, n=1, cutoff=0)
+            raise SettingsError(f"There is no setting {unknown}: unset it. Is {meant[0]} what you mean?")
+        # An empty value is how shells and .env files say «not set».
+        given = {name: value for name in NAMES if (value := env.get(name, "").strip())}
+        values: dict[str, Any] = {field: given[name] for name, field in OWN_NAMES.items() if name in given}
+        if values.get("spark") == "emr-serverless":
+            values["emr"] = {field: given[name] for name, field in EMR_NAMES.items() if name in given}
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise _refusal(error.errors()[0], given) from None
 
     @property
     def on_aws(self) -> bool:
         """Whether the tables live in S3 and the Glue Data Catalog."""
         return self.lakehouse.startswith(S3)
 
+    @field_validator("source")
+    @classmethod
+    def _source(cls, value: str) -> str:
+        expected = "set it to 'sample', a folder that exists, or s3://bucket/prefix"
+        if value == "sample":
+            return value
+        if "://" in value:
+            return _s3_location(value, expected)
+        folder = _folder(value)
+        if folder is None or not folder.is_dir():
+            raise ValueError(expected)
+        return str(folder)
 
-def _source(env: Environment) -> str:
-    value = get(env, "STEDI_SOURCE", "sample")
-    if value == "sample":
+    @field_validator("lakehouse")
+    @classmethod
+    def _lakehouse(cls, value: str) -> str:
+        if "://" in value:
+            return _s3_location(value, "set it to a folder, or to s3://bucket/prefix")
+        folder = _folder(value)
+        if folder is None or any(part.exists() and not part.is_dir() for part in (folder, *folder.parents)):
+            raise ValueError("nothing can be written there, set it to a folder")
+        if re.search(r"[*?\[\]{}#]", str(folder)):
+            # Engines take these for patterns, and URIs for a query or a fragment.
+            raise ValueError("set it to a folder with none of * ? [ ] { } # in its whole path")
+        return str(folder)
+
+    @field_validator("spark")
+    @classmethod
+    def _spark(cls, value: str, others: ValidationInfo) -> str:
+        on_aws = others.data.get("lakehouse", "").startswith(S3)
+        if value == "emr-serverless" and not on_aws:
+            raise ValueError("EMR Serverless reaches no folder, set STEDI_LAKEHOUSE to s3://bucket/prefix")
+        if value == "local" and on_aws:
+            # Apache Spark reads S3 with hadoop-aws, which comes from Maven alone.
+            raise ValueError("a lakehouse in S3 needs 'embedded' or 'emr-serverless'")
         return value
-    if "://" in value:
-        return s3_location("STEDI_SOURCE", value, "set it to 'sample', a folder that exists, or s3://bucket/prefix")
-    folder = _folder(value)
-    if folder is None or not folder.is_dir():
-        reject("STEDI_SOURCE", value, "set it to 'sample', a folder that exists, or s3://bucket/prefix")
-    return str(folder)
+
+    @field_validator("database")
+    @classmethod
+    def _database(cls, value: str) -> str:
+        if value in RESERVED or value.endswith("_landing"):
+            raise ValueError("that folder of the lakehouse holds something else, use another name")
+        return value
+
+    @field_validator("spark_conf", mode="before")
+    @classmethod
+    def _spark_conf(cls, value: object, others: ValidationInfo) -> object:
+        if not isinstance(value, str):
+            return value
+        if others.data.get("spark") == "embedded":
+            raise ValueError("the embedded engine takes no Spark settings, unset it or set STEDI_SPARK=local")
+        try:
+            pairs = [word.partition("=")[::2] for word in shlex.split(value)]
+        except ValueError as error:
+            raise ValueError(f"it cannot be split into settings ({error})") from None
+        for key, setting in pairs:
+            if not re.fullmatch(r"spark(\.[\w-]+)+", key) or not setting:
+                raise ValueError("write spark.key=value, several with blanks between, quotes around one with blanks")
+            if key in SPARK_CONF_OF_OURS:
+                raise ValueError(f"{key} is set by the engine itself, leave it out")
+        return dict(pairs)
 
 
-def _lakehouse(env: Environment) -> str:
-    value = get(env, "STEDI_LAKEHOUSE", "lakehouse")
-    if "://" in value:
-        return s3_location("STEDI_LAKEHOUSE", value, "set it to a folder, or to s3://bucket/prefix")
-    folder = _folder(value)
-    if folder is None or any(part.exists() and not part.is_dir() for part in (folder, *folder.parents)):
-        reject("STEDI_LAKEHOUSE", value, "nothing can be written there, set it to a folder")
-    if re.search(r"[*?\[\]{}#]", str(folder)):
-        # Engines take these for patterns, and URIs for a query or a fragment.
-        reject("STEDI_LAKEHOUSE", value, "set it to a folder with none of * ? [ ] { } # in its whole path")
-    return str(folder)
+OWN_NAMES = {f"STEDI_{field.upper()}": field for field in Settings.model_fields if field != "emr"}
+EMR_NAMES = {f"STEDI_EMR_{field.upper()}": field for field in Emr.model_fields}
+NAMES = (*OWN_NAMES, *EMR_NAMES, "STEDI_CODE_LOCATION")  # deploy/workspace.yaml reads the last one
+"""Every variable that there is: another one of this prefix is a slip of the pen, and a rule that does not apply."""
+
+
+def _s3_location(value: str, expected: str) -> str:
+    """`s3://bucket/prefix` without a slash at its end. Engines and URIs take no other signs literally."""
+    part = r"(?!\.{1,2}(?:/|$))[\w.-]+"  # `..` is a name to S3, and the way up to some engines
+    if not re.fullmatch(rf"s3://[a-z0-9][a-z0-9.-]{{1,61}}[a-z0-9](/{part})*/?", value):
+        raise ValueError(expected)
+    return value.rstrip("/")
 
 
 def _folder(value: str) -> Path | None:
@@ -143,37 +209,15 @@ def _folder(value: str) -> Path | None:
         return None
 
 
-def _engine(env: Environment, *, on_aws: bool) -> str:
-    value = choice(env, "STEDI_SPARK", ("embedded", "local", "emr-serverless"))
-    if value == "emr-serverless" and not on_aws:
-        reject("STEDI_SPARK", value, "EMR Serverless reaches no folder, set STEDI_LAKEHOUSE to s3://bucket/prefix")
-    if value == "local" and on_aws:
-        # Apache Spark reads S3 with hadoop-aws, which comes from Maven alone.
-        reject("STEDI_SPARK", value, "a lakehouse in S3 needs 'embedded' or 'emr-serverless'")
-    return value
-
-
-def _spark_conf(env: Environment, engine: str) -> dict[str, str]:
-    name, value = "STEDI_SPARK_CONF", get(env, "STEDI_SPARK_CONF")
-    if value and engine == "embedded":
-        reject(name, value, "the embedded engine takes no Spark settings, unset it or set STEDI_SPARK=local")
-    try:
-        words = shlex.split(value)
-    except ValueError as error:
-        reject(name, value, f"it cannot be split into settings ({error})")
-    pairs = [word.partition("=")[::2] for word in words]
-    for key, setting in pairs:
-        if not re.fullmatch(r"spark(\.[\w-]+)+", key) or not setting:
-            reject(name, value, "write spark.key=value, several with blanks between, quotes around one with blanks")
-        if key in SPARK_CONF_OF_OURS:
-            reject(name, value, f"{key} is set by the engine itself, leave it out")
-    return dict(pairs)
-
-
-def _database(env: Environment) -> str:
-    name = "STEDI_DATABASE"
-    expected = "use at most 64 lower-case letters, digits and _, starting with a letter"
-    value = matching(env, name, "[a-z][a-z0-9_]{0,63}", expected, "stedi")
-    if value in RESERVED or value.endswith("_landing"):
-        reject(name, value, "that folder of the lakehouse holds something else, use another name")
-    return value
+def _refusal(error: ErrorDetails, given: Mapping[str, str]) -> SettingsError:
+    """What pydantic says of a value, as a sentence about the variable that it came from."""
+    field, *rest = map(str, error["loc"])
+    name, info = f"STEDI_{field}".upper(), Settings.model_fields[field]
+    if field == "emr":
+        name, info = f"STEDI_EMR_{rest[0]}".upper(), Emr.model_fields[rest[0]]
+    expected = info.description or f"set it to {error.get('ctx', {}).get('expected')}"
+    if error["type"] == "value_error":
+        expected = str(error["ctx"]["error"])
+    if error["type"] == "missing":
+        expected = f"STEDI_SPARK='emr-serverless' needs {expected.removeprefix('set it to ')}"
+    return SettingsError(f"{name}={given.get(name, '')!r} is not usable: {expected}.")

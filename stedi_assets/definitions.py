@@ -7,7 +7,6 @@ touches no file of the lakehouse. Does not belong here: an asset or a resource i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from stedi_assets import curated, landing, trusted
 from stedi_assets.contracts import FEEDS
 from stedi_assets.evidence import query_evidence
 from stedi_assets.pipeline.table import LakehouseTable, code_version
+from stedi_assets.rules import Consent
 
 LAKEHOUSE_TABLES: tuple[LakehouseTable, ...] = (
     landing.customer_quarantine,
@@ -42,11 +42,11 @@ JOB = "stedi_lakehouse"
 def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
     """The code location for these settings. `resources` replaces some: how tests and deployments swap a part."""
     built = {**build_resources(settings), **(resources or {})}
-    lakehouse, zone = built["lakehouse"], built["landing_zone"]
+    lakehouse, zone, consent = built["lakehouse"], built["landing_zone"], Consent(settings.consent)
     return dg.Definitions(
         assets=[
             *(landing.landing_asset(feed, settings, lakehouse, zone) for feed in FEEDS),
-            *(table.asset(settings.consent, lakehouse) for table in LAKEHOUSE_TABLES),
+            *(table.asset(consent, lakehouse) for table in LAKEHOUSE_TABLES),
             query_evidence,
         ],
         resources=built,
@@ -85,10 +85,8 @@ def _engine(settings: Settings) -> SparkEngine:
     if settings.emr is not None:
         from resources.engines.emr_serverless import EmrServerlessSpark
 
-        versions = (table.code_version(settings.consent) for table in LAKEHOUSE_TABLES)
-        return EmrServerlessSpark(
-            **asdict(settings.emr), conf=settings.spark_conf, code_version=code_version(*versions)
-        )
+        versions = (table.code_version(Consent(settings.consent)) for table in LAKEHOUSE_TABLES)
+        return EmrServerlessSpark(**dict(settings.emr), conf=settings.spark_conf, code_version=code_version(*versions))
     return LocalSpark(conf=settings.spark_conf) if settings.spark == "local" else EmbeddedSpark()
 
 

@@ -18,12 +18,12 @@ from resources.engines.engine import SparkEngine
 from resources.files.folder import folder_at
 from resources.iceberg.lakehouse import Lakehouse
 from resources.query import Answer, Query
-from resources.settings import Consent
 from stedi_assets.contracts import TABLES, Pii, Zone
 from stedi_assets.pictures import table_picture
 from stedi_assets.pipeline import report
 from stedi_assets.pipeline.publish import Tables, published_rows
 from stedi_assets.pipeline.table import OWNER, code_version
+from stedi_assets.rules import Consent
 
 QUERIES = Path(__file__).parents[1] / "sql" / "queries"
 PICTURED = ("customer_landing", "accelerometer_landing", "customer_trusted")

@@ -28,7 +28,7 @@ from stedi_assets.ingestion.ingest import Intake
 from stedi_assets.pipeline.publish import Tables
 from stedi_assets.pipeline.schemas import dagster_schema, feed_ddl, tags
 from stedi_assets.pipeline.table import OWNER, code_version, lakehouse_table
-from stedi_assets.rules import quarantined
+from stedi_assets.rules import Consent, quarantined
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -103,7 +103,9 @@ def landing_asset(feed: Feed, settings: Settings, lakehouse: Lakehouse, zone: La
         landing_zone: LandingZone,
         query: Query,
     ) -> Iterator[Any]:
-        intake = Intake(feed, settings, version, Tables(spark, lakehouse, settings.consent), landing_zone, query)
+        intake = Intake(
+            feed, settings, version, Tables(spark, lakehouse, Consent(settings.consent)), landing_zone, query
+        )
         with spark.at_work():
             if context.selected_asset_keys:
                 yield from intake.take_delivery(context)

@@ -7,10 +7,10 @@ in their own words, so that a mistake made here cannot hide there (`audits.py`).
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from resources.lazy import LazyModule
-from resources.settings import Consent
 from stedi_assets import contracts
 from stedi_assets.contracts import CUSTOMER_COLUMNS
 
@@ -23,6 +23,13 @@ else:
 
 CONSENT = contracts.CONSENT.name
 SINCE = "consented_since"
+
+
+class Consent(StrEnum):
+    """Which readings a consenting customer shares."""
+
+    CUSTOMER = "customer"  # all of them
+    AS_OF_DATE = "as-of-date"  # those taken at or after the moment of consent
 
 
 def person(email: str) -> Column:

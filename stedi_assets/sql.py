@@ -19,6 +19,7 @@ from resources.settings import Settings
 from stedi_assets.contracts import FEEDS, TABLES
 from stedi_assets.definitions import build_resources
 from stedi_assets.pipeline.publish import Tables
+from stedi_assets.rules import Consent
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -33,7 +34,7 @@ def lakehouse(settings: Settings | None = None) -> Iterator[SparkSession]:
     store: Lakehouse = resources["lakehouse"]
     stored = {feed.landing.name: feed.records.name for feed in FEEDS}
     try:
-        tables = Tables(spark, store, settings.consent)
+        tables = Tables(spark, store, Consent(settings.consent))
         for name in TABLES:
             if store.version(stored.get(name, name)) is not None:
                 tables.frame(name).createOrReplaceTempView(name)

@@ -24,6 +24,7 @@ from resources.settings import Settings
 from stedi_assets.contracts import TABLES, Table
 from stedi_assets.definitions import build_definitions
 from stedi_assets.pipeline.publish import Tables
+from stedi_assets.rules import Consent
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -159,12 +160,12 @@ class Stedi:
 
     def rows(self, table: str) -> list[tuple[Any, ...]]:
         """The published rows of a table, sorted."""
-        tables = Tables(ENGINES[self.engine], self.lakehouse, self.settings.consent)
+        tables = Tables(ENGINES[self.engine], self.lakehouse, Consent(self.settings.consent))
         return sorted((tuple(row) for row in tables.frame(table).collect()), key=repr)
 
     def counts(self) -> dict[str, int]:
         """The number of rows of every table."""
-        tables = Tables(ENGINES[self.engine], self.lakehouse, self.settings.consent)
+        tables = Tables(ENGINES[self.engine], self.lakehouse, Consent(self.settings.consent))
         return {name: tables.rows(name) for name in TABLES}
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from resources.aws_settings import PRICES
+from resources.settings import PRICES
 
 
 @dataclass(frozen=True)

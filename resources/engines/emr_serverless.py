@@ -32,7 +32,7 @@ RETRY_LOOK = 0.5
 class EmrServerlessSpark(SparkEngine):
     """A Spark Connect session on EMR Serverless. `conf` are settings of Spark's for the session.
 
-    The other fields are those of `aws_settings.Emr`; `code_version` is what the session is tagged with.
+    The other fields are those of `settings.Emr`; `code_version` is what the session is tagged with.
     """
 
     application_id: str

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from resources.lazy import LazyModule
-from resources.settings import Consent
 from stedi_assets.checks.independent_rules import serial_verdicts, too_early, verdicts
 from stedi_assets.contracts import TABLES, Pii
 from stedi_assets.pipeline.checks import (
@@ -24,7 +23,7 @@ from stedi_assets.pipeline.checks import (
     result,
     warning_check,
 )
-from stedi_assets.rules import SINCE, person
+from stedi_assets.rules import SINCE, Consent, person
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

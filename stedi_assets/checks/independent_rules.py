@@ -10,8 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from resources.lazy import LazyModule
-from resources.settings import Consent
-from stedi_assets.rules import CONSENT, SINCE, person
+from stedi_assets.rules import CONSENT, SINCE, Consent, person
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame

@@ -37,6 +37,7 @@ from stedi_assets.pipeline.publish import (
     publish_or_discard,
     refuse_if_broken,
 )
+from stedi_assets.rules import Consent
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -154,7 +155,7 @@ class Intake:
             outcome = self._judge(landing, delivered, read)
             watch.lap("audit")
             yield from outcome.for_dagster(context)
-            origin = provenance(context.run_id, self.code_version, self.settings.consent, self.zone.source, {})
+            origin = provenance(context.run_id, self.code_version, Consent(self.settings.consent), self.zone.source, {})
             facts = {
                 FILES: landing.fingerprint,
                 ACCEPTED: str(delivered.accepted),

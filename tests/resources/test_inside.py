@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from resources.aws_settings import s3_location
-from resources.environment import SettingsError
 from resources.files.folder import LocalFolder
 from resources.files.landing_zone import LandingError, LandingZone
+from resources.settings import Settings, SettingsError
 from tests.servers.ministack import Aws
 from tests.support import ROOT
 
@@ -112,7 +111,7 @@ def test_an_object_in_s3_whose_key_leads_out_lands_inside(aws: Aws, tmp_path: Pa
 @pytest.mark.parametrize("way", ["..", "a/../b", ".", "a/./b", "..'", "a' OR '1", "a`b", "a b", "$(a)", "a;b", "${a}"])
 def test_a_lakehouse_in_s3_has_no_way_up_and_no_sign_that_ends_a_text(way: str) -> None:
     with pytest.raises(SettingsError):
-        s3_location("STEDI_LAKEHOUSE", f"s3://bucket/{way}", "no")
+        Settings.from_environment({"STEDI_LAKEHOUSE": f"s3://bucket/{way}"})
 
 
 # Statements ---------------------------------------------------------------------------------------------------

@@ -12,28 +12,46 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.engines.local import CONNECT_SERVER
-from resources.settings import NAMES, SPARK_CONF_OF_OURS, Consent, Settings, SettingsError
+from resources.settings import NAMES, SPARK_CONF_OF_OURS, Emr, Settings, SettingsError
+from stedi_assets.rules import Consent
 from tests.support import ROOT
 
+LAKE = "s3://stedi-lake/prod"
+ROLE = "arn:aws:iam::123456789012:role/stedi/execution"
+LOCAL = {"STEDI_SPARK": "local"}
+ON_EMR = {
+    "STEDI_LAKEHOUSE": LAKE,
+    "STEDI_SPARK": "emr-serverless",
+    "STEDI_EMR_APPLICATION_ID": "00f1abcdefgh2345",
+    "STEDI_EMR_EXECUTION_ROLE_ARN": ROLE,
+}
 
-def refusal(name: str, value: str) -> str:
-    """The sentence that this value of this variable stops with."""
+
+def refusal(environment: dict[str, str]) -> str:
+    """The sentence that this environment stops with."""
     with pytest.raises(SettingsError) as stopped:
-        Settings.from_environment({name: value})
+        Settings.from_environment(environment)
+    assert "\n" not in stopped.value.message
+    assert stopped.value.message[-1] in ".?"
     return stopped.value.message
 
 
 def test_a_fresh_machine_needs_no_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert Settings.from_environment({}) == Settings(
-        source="sample",
-        lakehouse=str(tmp_path / "lakehouse"),
-        spark="embedded",
-        consent=Consent.CUSTOMER,
-        database="stedi",
-        quarantine_limit=0.05,
-        spark_conf={},
-    )
+    settings = Settings.from_environment({})
+    assert settings.model_dump() == {
+        "source": "sample",
+        "lakehouse": str(tmp_path / "lakehouse"),
+        "spark": "embedded",
+        "consent": Consent.CUSTOMER,
+        "database": "stedi",
+        "quarantine_limit": 0.05,
+        "spark_conf": {},
+        "source_access": "credentials",
+        "athena_workgroup": "primary",
+        "emr": None,
+    }
+    assert not settings.on_aws
 
 
 def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
@@ -50,7 +68,7 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
         source=str(tmp_path),
         lakehouse=str(tmp_path / "my lake"),
         spark="local",
-        consent=Consent.AS_OF_DATE,
+        consent="as-of-date",
         database="stedi_2",
         quarantine_limit=0.5,
         spark_conf={"spark.driver.memory": "4g", "spark.driver.extraJavaOptions": "-Xss4m -Da=b"},
@@ -61,7 +79,12 @@ def test_the_environment_is_that_of_the_process(monkeypatch: pytest.MonkeyPatch)
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("STEDI_CONSENT", "as-of-date")
-    assert Settings.from_environment().consent is Consent.AS_OF_DATE
+    assert Settings.from_environment().consent == Consent.AS_OF_DATE
+
+
+def test_a_setting_can_be_each_rule_of_consent_that_there_is() -> None:
+    for rule in Consent:
+        assert Consent(Settings.from_environment({"STEDI_CONSENT": rule}).consent) is rule
 
 
 @pytest.mark.parametrize("value", ["", "  ", "\t"])
@@ -70,47 +93,85 @@ def test_an_empty_variable_is_the_default(name: str, value: str) -> None:
     assert Settings.from_environment({name: value}) == Settings.from_environment({})
 
 
+FOLDER = "set it to 'sample', a folder that exists, or s3://bucket/prefix"
+IN_S3 = "set it to a folder, or to s3://bucket/prefix"
+SHARE = "set it to a share between 0 and 1, such as 0.05 for 5 %"
+MINUTES = "set it to minutes between 1 and 1440"
+NAME = "use at most 64 lower-case letters, digits and _, starting with a letter"
+PRICES = "write vcpu-hour=0.05 gb-hour=0.05 storage-gb-hour=0.05, each with its own price"
+PAIRS = "write spark.key=value, several with blanks between, quotes around one with blanks"
+NOT_USABLE: list[tuple[dict[str, str], str, list[str], str]] = [
+    ({}, "STEDI_SOURCE", ["/none", __file__, "~no-such-user/feeds", "https://bucket/feeds", "s3://B/feeds"], FOLDER),
+    ({}, "STEDI_SOURCE_ACCESS", ["public"], "set it to 'credentials', 'anonymous' or 'requester-pays'"),
+    ({}, "STEDI_LAKEHOUSE", ["s3://bucket/a b", "gs://bucket/prefix", "s3://bucket//prefix"], IN_S3),
+    (
+        {},
+        "STEDI_LAKEHOUSE",
+        [__file__, f"{__file__}/a", "~no-such-user/a"],
+        "nothing can be written there, set it to",
+    ),
+    (
+        {},
+        "STEDI_LAKEHOUSE",
+        [f"lake{sign}house" for sign in "*?[]{}#"],
+        "set it to a folder with none of * ? [ ] { }",
+    ),
+    ({}, "STEDI_SPARK", ["databricks", "Embedded"], "set it to 'embedded', 'local' or 'emr-serverless'"),
+    (
+        {},
+        "STEDI_SPARK",
+        ["emr-serverless"],
+        "EMR Serverless reaches no folder, set STEDI_LAKEHOUSE to s3://bucket/prefix",
+    ),
+    ({}, "STEDI_CONSENT", ["maybe", "as_of_date"], "set it to 'customer' or 'as-of-date'"),
+    ({}, "STEDI_DATABASE", ["Stedi", "2stedi", "stediété", "stedi.raw", "../stedi", "s" * 65], NAME),
+    ({}, "STEDI_DATABASE", ["sample", "a_landing"], "that folder of the lakehouse holds something else, use another"),
+    ({}, "STEDI_QUARANTINE_LIMIT", ["5 %", "5", "-0.1", "nan", "inf", "none"], SHARE),
+    (
+        {},
+        "STEDI_SPARK_CONF",
+        ["spark.a=1"],
+        "the embedded engine takes no Spark settings, unset it or set STEDI",
+    ),
+    ({}, "STEDI_ATHENA_WORKGROUP", ["work group"], "use a workgroup's name"),
+    (LOCAL, "STEDI_SPARK_CONF", ["spark.a", "spark.a=", "driver.a=4g", "spark.a=1, spark.b=2 c"], PAIRS),
+    (LOCAL, "STEDI_SPARK_CONF", ["'spark.a=1"], "it cannot be split into settings (No closing quotation)"),
+    (
+        LOCAL,
+        "STEDI_SPARK_CONF",
+        ["spark.a=1 spark.plugins=x"],
+        "spark.plugins is set by the engine itself, leave it",
+    ),
+    (ON_EMR, "STEDI_EMR_APPLICATION_ID", [""], "STEDI_SPARK='emr-serverless' needs the id of an EMR Serverless appl"),
+    (ON_EMR, "STEDI_EMR_APPLICATION_ID", ["My App"], "set it to the id of an EMR Serverless application"),
+    (ON_EMR, "STEDI_EMR_EXECUTION_ROLE_ARN", [""], "STEDI_SPARK='emr-serverless' needs the ARN of the role that sess"),
+    (ON_EMR, "STEDI_EMR_EXECUTION_ROLE_ARN", ["stedi-role"], "set it to the ARN of the role that sessions have"),
+    (ON_EMR, "STEDI_EMR_IDLE_MINUTES", ["0", "1441"], MINUTES),
+    (ON_EMR, "STEDI_EMR_START_MINUTES", ["soon"], MINUTES),
+    (ON_EMR, "STEDI_EMR_PRICES", ["vcpu-hour=1", "vcpu-hour=1 gb-hour=2 storage-gb-hour=cheap"], PRICES),
+    (ON_EMR, "STEDI_EMR_PRICES", ["vcpu-hour=1 gb-hour=2 gpu-hour=3"], PRICES),
+    (ON_EMR, "STEDI_SPARK", ["local"], "a lakehouse in S3 needs 'embedded' or 'emr-serverless'"),
+]
+
+
 @pytest.mark.parametrize(
-    ("name", "value", "allowed"),
-    [
-        ("STEDI_SOURCE", "/no/such/folder", ["'sample'", "a folder that exists"]),
-        ("STEDI_SOURCE", __file__, ["'sample'", "a folder that exists"]),
-        ("STEDI_SOURCE", "~no-such-user/feeds", ["'sample'", "a folder that exists"]),
-        ("STEDI_SOURCE", "https://bucket/feeds", ["'sample'", "s3://bucket/prefix"]),
-        ("STEDI_SOURCE", "s3://B/feeds", ["'sample'", "s3://bucket/prefix"]),
-        ("STEDI_SOURCE_ACCESS", "public", ["'credentials'", "'anonymous'", "'requester-pays'"]),
-        ("STEDI_LAKEHOUSE", "s3://bucket/a b", ["a folder", "s3://bucket/prefix"]),
-        ("STEDI_LAKEHOUSE", "gs://bucket/prefix", ["a folder", "s3://bucket/prefix"]),
-        ("STEDI_LAKEHOUSE", "s3://bucket//prefix", ["a folder", "s3://bucket/prefix"]),
-        ("STEDI_LAKEHOUSE", __file__, ["a folder"]),
-        ("STEDI_LAKEHOUSE", f"{__file__}/lakehouse", ["a folder"]),
-        ("STEDI_LAKEHOUSE", "~no-such-user/lakehouse", ["a folder"]),
-        *(("STEDI_LAKEHOUSE", f"lake{sign}house", ["a folder", "* ? [ ] { } #"]) for sign in "*?[]{}#"),
-        ("STEDI_SPARK", "databricks", ["'embedded'", "'local'", "'emr-serverless'"]),
-        ("STEDI_SPARK", "Embedded", ["'embedded'", "'local'", "'emr-serverless'"]),
-        ("STEDI_CONSENT", "maybe", ["'customer'", "'as-of-date'"]),
-        ("STEDI_CONSENT", "as_of_date", ["'customer'", "'as-of-date'"]),
-        ("STEDI_DATABASE", "Stedi", ["lower-case letters, digits and _", "starting with a letter"]),
-        ("STEDI_DATABASE", "2stedi", ["lower-case letters, digits and _", "starting with a letter"]),
-        ("STEDI_DATABASE", "stediété", ["lower-case letters, digits and _", "starting with a letter"]),
-        ("STEDI_DATABASE", "stedi.raw", ["lower-case letters, digits and _", "starting with a letter"]),
-        ("STEDI_DATABASE", "../stedi", ["lower-case letters, digits and _", "starting with a letter"]),
-        ("STEDI_DATABASE", "s" * 65, ["at most 64 lower-case letters, digits and _"]),
-        ("STEDI_QUARANTINE_LIMIT", "5 %", ["between 0 and 1", "0.05 for 5 %"]),
-        ("STEDI_QUARANTINE_LIMIT", "5", ["between 0 and 1", "0.05 for 5 %"]),
-        ("STEDI_QUARANTINE_LIMIT", "-0.1", ["between 0 and 1", "0.05 for 5 %"]),
-        ("STEDI_QUARANTINE_LIMIT", "nan", ["between 0 and 1", "0.05 for 5 %"]),
-        ("STEDI_QUARANTINE_LIMIT", "none", ["between 0 and 1", "0.05 for 5 %"]),
-    ],
+    ("others", "name", "value", "expected"),
+    [(others, name, value, expected) for others, name, values, expected in NOT_USABLE for value in values],
 )
 def test_a_wrong_value_stops_with_one_sentence_naming_variable_value_and_what_is_allowed(
-    name: str, value: str, allowed: list[str]
+    others: dict[str, str], name: str, value: str, expected: str
 ) -> None:
-    sentence = refusal(name, value)
-    assert sentence.startswith(f"{name}={value!r} is not usable: ")
-    assert all(what in sentence for what in allowed)
-    assert "\n" not in sentence
-    assert sentence.endswith(".")
+    assert refusal({**others, name: value}).startswith(f"{name}={value!r} is not usable: {expected}")
+
+
+def test_the_engine_keeps_for_itself_what_its_server_needs() -> None:
+    assert set(CONNECT_SERVER) < set(SPARK_CONF_OF_OURS)
+
+
+def test_a_setting_that_does_not_exist_is_refused_with_the_one_that_may_be_meant() -> None:
+    """A misspelt STEDI_CONSENT must not let the laxer rule apply."""
+    sentence = refusal({"STEDI_CONSNET": "as-of-date"})
+    assert sentence == "There is no setting STEDI_CONSNET: unset it. Is STEDI_CONSENT what you mean?"
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=70))
@@ -127,37 +188,6 @@ def test_a_database_name_is_one_that_glue_and_every_engine_take_unquoted(name: s
     assert len(database) <= 64
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        ("spark.driver.memory", "write spark.key=value"),
-        ("spark.driver.memory=", "write spark.key=value"),
-        ("driver.memory=4g", "write spark.key=value"),
-        ("spark.a=1, spark.b=2 c", "write spark.key=value"),
-        ("'spark.a=1", "it cannot be split into settings (No closing quotation)"),
-        ("spark.a=1 spark.plugins=x", "spark.plugins is set by the engine itself, leave it out"),
-        ("spark.remote=sc://elsewhere", "spark.remote is set by the engine itself, leave it out"),
-    ],
-)
-def test_spark_settings_that_cannot_work_are_refused(value: str, expected: str) -> None:
-    with pytest.raises(SettingsError) as stopped:
-        Settings.from_environment({"STEDI_SPARK": "local", "STEDI_SPARK_CONF": value})
-    assert stopped.value.message.startswith(f"STEDI_SPARK_CONF={value!r} is not usable: {expected}")
-
-
-def test_the_embedded_engine_takes_no_spark_settings_and_says_so() -> None:
-    assert "set STEDI_SPARK=local" in refusal("STEDI_SPARK_CONF", "spark.driver.memory=4g")
-
-
-def test_the_engine_keeps_for_itself_what_its_server_needs() -> None:
-    assert set(CONNECT_SERVER) < set(SPARK_CONF_OF_OURS)
-
-
-@given(st.floats(0, 1))
-def test_every_share_between_nothing_and_everything_can_be_the_quarantine_limit(share: float) -> None:
-    assert Settings.from_environment({"STEDI_QUARANTINE_LIMIT": str(share)}).quarantine_limit == share
-
-
 def test_folders_are_absolute_so_that_every_process_means_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,11 +199,36 @@ def test_folders_are_absolute_so_that_every_process_means_the_same(
         assert (settings.source, settings.lakehouse) == (str(tmp_path / "feeds"),) * 2
 
 
+@pytest.mark.parametrize("lakehouse", [{}, {"STEDI_LAKEHOUSE": LAKE}], ids=["a folder", "in S3"])
+@pytest.mark.parametrize("access", ["credentials", "anonymous", "requester-pays"])
+def test_feeds_in_s3_come_into_every_lakehouse(lakehouse: dict[str, str], access: str) -> None:
+    source = {"STEDI_SOURCE": "s3://cd0030bucket/", "STEDI_SOURCE_ACCESS": access}
+    settings = Settings.from_environment({**lakehouse, **source})
+    assert (settings.source, settings.source_access) == ("s3://cd0030bucket", access)
+    assert (settings.on_aws, settings.spark) == (bool(lakehouse), "embedded")
+
+
+def test_emr_serverless_is_an_application_a_role_and_how_long_to_wait() -> None:
+    costs = {"vcpu-hour": 0.05, "gb-hour": 0.006, "storage-gb-hour": 0.0001}
+    limits = {"STEDI_EMR_IDLE_MINUTES": "30", "STEDI_EMR_START_MINUTES": "5"}
+    prices = {"STEDI_EMR_PRICES": " ".join(f"{unit}={price}" for unit, price in costs.items())}
+    conf = {"STEDI_SPARK_CONF": "spark.executor.memory=8g spark.emr-serverless.scalingProfile=balanced"}
+    settings = Settings.from_environment({**ON_EMR, **limits, **prices, **conf})
+    known = Emr(application_id="00f1abcdefgh2345", execution_role_arn=ROLE)
+    assert settings.emr == known.model_copy(update={"idle_minutes": 30, "start_minutes": 5, "prices": costs})
+    assert settings.spark_conf == {"spark.executor.memory": "8g", "spark.emr-serverless.scalingProfile": "balanced"}
+    assert Settings.from_environment(ON_EMR).emr == known
+    assert (known.idle_minutes, known.start_minutes, known.prices) == (15, 10, {})
+
+
 WATCHED = """
 import sys
 from resources.settings import Settings
 touched = []
-sys.addaudithook(lambda event, args: touched.append((event, args[:1])))
+def watch(event, args):
+    if event != "builtins.id":
+        touched.append((event, args[:1]))
+sys.addaudithook(watch)
 Settings.from_environment()
 heavy = {"dagster", "pyspark", "pysail", "pyiceberg", "pyarrow"} & set(sys.modules)
 print([*touched, *heavy])
@@ -205,9 +260,3 @@ def test_the_command_line_shows_the_sentence_and_no_traceback(tmp_path: Path) ->
     assert "STEDI_CONSENT='maybe' is not usable: set it to 'customer' or 'as-of-date'." in shown
     assert "Traceback" not in shown
     assert 'File "' not in shown
-
-
-def test_a_setting_that_does_not_exist_is_refused_with_the_one_that_may_be_meant() -> None:
-    """A misspelt STEDI_CONSENT must not let the laxer rule apply."""
-    with pytest.raises(SettingsError, match=r"There is no setting STEDI_CONSNET: unset it\. Is STEDI_CONSENT what"):
-        Settings.from_environment({"STEDI_CONSNET": "as-of-date"})

@@ -19,10 +19,10 @@ from typing import Any
 
 import pytest
 
-from resources.settings import Consent
 from sample import feeds as sample
 from sample.feeds import Expected, ensure_feeds, write_feeds
 from stedi_assets.contracts import CUSTOMER, FEEDS, TABLES, Column, Feed
+from stedi_assets.rules import Consent
 from tests.oracle import consented, expected_tables, latest_records
 
 ROOT = Path(__file__).parents[2]

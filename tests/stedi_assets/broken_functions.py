@@ -10,10 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from resources.lazy import LazyModule
-from resources.settings import Consent
 from stedi_assets.checks import reconciliation as accounting
 from stedi_assets.contracts import MACHINE_LEARNING_CURATED, Column
-from stedi_assets.rules import consented, consented_serials, latest_record, owners, person, sole_holders
+from stedi_assets.rules import Consent, consented, consented_serials, latest_record, owners, person, sole_holders
 from tests.stedi_assets.runs import ASSETS
 
 if TYPE_CHECKING:

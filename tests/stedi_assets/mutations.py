@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from resources.settings import Consent
 from stedi_assets.checks.coverage import rows_accounted_for
 from stedi_assets.contracts import CUSTOMER_COLUMNS, FEEDS, USER, Pii
 from stedi_assets.pipeline.table import LakehouseTable
+from stedi_assets.rules import Consent
 from tests.stedi_assets import accidents as happens
 from tests.stedi_assets import broken_functions as by
 from tests.stedi_assets import broken_readers as read

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import dagster as dg
 
-from resources.settings import Consent
 from stedi_assets.definitions import LAKEHOUSE_TABLES
 from stedi_assets.pipeline.table import LakehouseTable
+from stedi_assets.rules import Consent
 from tests.support import Outcome, SharedSpark, Stedi
 
 ASSETS = {table.name: table for table in LAKEHOUSE_TABLES}

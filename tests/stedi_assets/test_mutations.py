@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from resources.settings import Consent
 from stedi_assets.contracts import FEEDS
 from stedi_assets.ingestion import parse as reader
+from stedi_assets.rules import Consent
 from tests.stedi_assets.accidents import accident
 from tests.stedi_assets.examples import deliver_all
 from tests.stedi_assets.mutations import (

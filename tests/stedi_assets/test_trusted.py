@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from resources.settings import Consent
 from stedi_assets.contracts import ACCELEROMETER, CUSTOMER, STEP_TRAINER
+from stedi_assets.rules import Consent
 from stedi_assets.trusted import accelerometer_trusted, customer_trusted, step_trainer_trusted
 from tests.stedi_assets.examples import Row, customer, distance, reading, values
 from tests.support import MakeFrame

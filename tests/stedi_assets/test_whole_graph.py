@@ -13,11 +13,11 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from resources.settings import Consent
 from stedi_assets.contracts import Zone
 from stedi_assets.definitions import LAKEHOUSE_TABLES
 from stedi_assets.pipeline import publish as publishing
 from stedi_assets.pipeline.checks import Audit, Facts
+from stedi_assets.rules import Consent
 from stedi_assets.trusted import customer_trusted
 from tests.oracle import expected_tables
 from tests.stedi_assets.examples import Row, T, as_delivered, customer, distance, reading

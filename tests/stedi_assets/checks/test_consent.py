@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pytest
 
-from resources.settings import Consent
 from stedi_assets import rules
 from stedi_assets.checks import consent as audits
 from stedi_assets.checks import coverage
@@ -21,6 +20,7 @@ from stedi_assets.definitions import LAKEHOUSE_TABLES
 from stedi_assets.pipeline import publish as publishing
 from stedi_assets.pipeline.checks import Audit, Facts, measure_all
 from stedi_assets.pipeline.table import LakehouseTable
+from stedi_assets.rules import Consent
 from tests.stedi_assets.examples import Row, customer, distance, reading
 from tests.support import MakeFrame
 

@@ -15,10 +15,10 @@ import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
 
-from resources.settings import Consent
 from stedi_assets.checks import reconciliation as accounting
 from stedi_assets.contracts import FEEDS, TABLES
 from stedi_assets.definitions import build_definitions
+from stedi_assets.rules import Consent
 from tests.oracle import expected_tables
 from tests.stedi_assets.examples import (
     CUSTOMERS,
@@ -446,7 +446,7 @@ for folder in sys.argv[1:]:
     for name in [name for name in sys.modules if name.startswith(("stedi_assets", "resources"))]:
         del sys.modules[name]
     sys.path[0] = folder
-    from resources.settings import Consent
+    from stedi_assets.rules import Consent
     from stedi_assets.definitions import LAKEHOUSE_TABLES
     versions.append({table.name: table.code_version(Consent.CUSTOMER) for table in LAKEHOUSE_TABLES})
 print(json.dumps(versions))
