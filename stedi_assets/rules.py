@@ -1,8 +1,8 @@
 """The domain's vocabulary: consent, latest record, owner, as small Spark expressions and functions.
 
 Belongs here: what the words in the tables' definitions mean, each once. A change here changes the code version of
-every table. Does not belong here: a whole table (`trusted.py`, `curated.py`), or an audit: audits state a promise
-in their own words, so that a mistake made here cannot hide there (`audits.py`).
+every table that uses them. Does not belong here: a whole table (`trusted.py`, `curated.py`), or a check: checks state a
+promise in their own words, so that a mistake made here cannot hide there (`checks/independent_rules.py`).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def latest_record(customers: DataFrame) -> DataFrame:
     )
     newest_first = window.Window.partitionBy(person("email")).orderBy(*order)
     ranked = customers.withColumn("_rank", F.row_number().over(newest_first))
-    return ranked.where("_rank = 1").drop("_rank")
+    return ranked.where("_rank = 1").select(*(column.name for column in CUSTOMER_COLUMNS))
 
 
 def owners(customer_trusted: DataFrame) -> DataFrame:
@@ -71,13 +71,13 @@ def owners(customer_trusted: DataFrame) -> DataFrame:
     return customer_trusted.select(person("email").alias("person"), F.col(CONSENT).alias(SINCE))
 
 
-def consented_serials(customer_landing: DataFrame) -> DataFrame:
+def consented_serials(customer_records: DataFrame) -> DataFrame:
     """Serial numbers all of whose holders have consented. Columns: serialnumber, consented_since (epoch ms).
 
     A customer holds the serial number of their latest record. Where several hold the same one, the consent counts
     from the moment when the last of them gave it.
     """
-    by_serial = latest_record(customer_landing).groupBy("serialnumber")
+    by_serial = latest_record(customer_records).groupBy("serialnumber")
     serials = by_serial.agg(F.min(consented().cast("int")).alias("all_consented"), F.max(CONSENT).alias(SINCE))
     return serials.where("all_consented = 1").select("serialnumber", SINCE)
 
@@ -88,13 +88,3 @@ def sole_holders(customer_trusted: DataFrame) -> DataFrame:
         F.count("*").alias("holders"), F.min(person("email")).alias("person")
     )
     return serials.where("holders = 1").select("serialnumber", "person")
-
-
-def quarantined(records: DataFrame, feed: str) -> DataFrame:
-    """The records that were not accepted. Columns: feed (their landing table), reason, text, run."""
-    return records.where("quarantine_reason is not null").select(
-        F.lit(feed).alias("feed"),
-        F.col("quarantine_reason").alias("reason"),
-        F.col("quarantine_text").alias("text"),
-        "run",
-    )

@@ -154,9 +154,3 @@ def distances_before_consent(rows: DataFrame, customer_records: DataFrame) -> Da
 def shared_serial_numbers(customer_records: DataFrame) -> DataFrame:
     """A serial number should have one holder. Shared ones are trusted only if all agree, and never trained on."""
     return serial_verdicts(customer_records).where("holders > 1")
-
-
-@warning_check("records were not accepted")
-def nothing_quarantined(rows: DataFrame) -> DataFrame:
-    """Records that no rule could read are kept here with their text and the reason, until the feed is mended."""
-    return rows

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 else:
     F = LazyModule("pyspark.sql.functions")
 
+
 def _retained(numbers: Numbers) -> tuple[float, float]:
     return numbers.get(RETAINED, 0), sum(numbers.values()) - numbers.get(BECAME, 0)
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from resources.lazy import LazyModule
-from stedi_assets.rules import Consent
 from stedi_assets.checks.independent_rules import serial_verdicts, too_early, verdicts
-from stedi_assets.rules import person
+from stedi_assets.rules import Consent, person
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame

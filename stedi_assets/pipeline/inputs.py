@@ -58,9 +58,7 @@ class Inputs:
 
     def as_then(self, version: Version) -> Inputs:
         """The tables that the version was made from, as they were then."""
-        return Inputs(
-            self.spark, self.lakehouse, self.options, json.loads(version.properties.get(INPUTS, "{}"))
-        )
+        return Inputs(self.spark, self.lakehouse, self.options, json.loads(version.properties.get(INPUTS, "{}")))
 
     def origin(self, run_id: str, code_version: str, names: Iterable[str]) -> dict[str, str]:
         """Where a version that is made from these tables comes from, as the commit records it.
@@ -74,7 +72,9 @@ class Inputs:
             CODE: code_version,
             SOURCE: self._source(names),
             # What only the checks read counts too: executed alone, they must find what they found here.
-            INPUTS: json.dumps({name: version.snapshot_id for name, (_, version) in self._read.items()}, sort_keys=True),
+            INPUTS: json.dumps(
+                {name: version.snapshot_id for name, (_, version) in self._read.items()}, sort_keys=True
+            ),
             **{f"stedi.{name}": str(option) for name, option in self.options.items()},
         }
 

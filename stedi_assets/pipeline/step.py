@@ -175,7 +175,9 @@ class Step:
             "snapshot id": str(version.snapshot_id),
             **self.inputs.spark.metadata,
             **self.numbers(table, evaluation),
-            "dagster/column_lineage": metadata.column_lineage(table.contract, map(ASSETS.__getitem__, self.upstream(table))),
+            "dagster/column_lineage": metadata.column_lineage(
+                table.contract, map(ASSETS.__getitem__, self.upstream(table))
+            ),
             "preview": metadata.preview(table.contract, rows),
         }
         self.lap("report")

@@ -39,6 +39,7 @@ class LakehouseTable:
     function: Callable[..., "DataFrame"]
     checks: tuple[TableCheck, ...]
     reconciliation: Query | None = None
+    made_by: tuple[Any, ...] = ()
 
     def __call__(self, *args: Any, **kwargs: Any) -> "DataFrame":
         """Compute the table from DataFrames, with no storage and no Dagster: what unit tests call."""
@@ -56,56 +57,53 @@ class LakehouseTable:
 
     def code_version(self, options: Mapping[str, str]) -> str:
         """Changes when the function, the vocabulary that it uses, the contract or an option changes."""
-        return code_version(self.function, *vocabulary(self.function), repr(self.contract), *map(str, options.values()))
+        parts = (*vocabulary(self.function), *self.made_by, repr(self.contract), *map(str, options.values()))
+        return code_version(self.function, *parts)
 
     def asset(self, options: Mapping[str, str], lakehouse: Lakehouse) -> dg.AssetsDefinition:
         """The asset and its checks. Nothing is opened: `lakehouse` only says where the table will lie."""
-        return step_of([self], self.name, options, lakehouse, deps=self.inputs)
+
+        @dg.multi_asset(**step_of(self.name, [self], options, lakehouse, self.inputs))
+        def step(context: dg.AssetExecutionContext, spark: SparkEngine, lakehouse: Lakehouse) -> Iterator[Any]:
+            yield from Step(context, Inputs(spark, lakehouse, options), [self]).run()
+
+        return step
 
 
 def step_of(
-    tables: Sequence[LakehouseTable],
-    name: str,
-    options: Mapping[str, str],
-    lakehouse: Lakehouse,
-    deps: Sequence[str],
-    kind: type[Step] = Step,
-    **given: Any,
-) -> dg.AssetsDefinition:
-    """The assets that one step makes, with their checks; `given` is for the kind of step."""
-
-    @dg.multi_asset(
-        name=name,
-        specs=[spec(table, options, lakehouse, deps) for table in tables],
-        check_specs=[check.spec(table.name) for table in tables for check in (MATCHES_CONTRACT, *table.checks)],
-        can_subset=True,
-        retry_policy=RETRY,
-    )
-    def step(context: dg.AssetExecutionContext, spark: SparkEngine, lakehouse: Lakehouse) -> Iterator[Any]:
-        yield from kind(context, Inputs(spark, lakehouse, options), tables, **given).run()
-
-    return step
+    name: str, tables: Sequence[LakehouseTable], options: Mapping[str, str], lakehouse: Lakehouse, deps: Sequence[str]
+) -> dict[str, Any]:
+    """The arguments of `dg.multi_asset` for one step that makes these tables from the assets `deps`."""
+    return {
+        "name": name,
+        "specs": [spec(table, options, lakehouse, deps) for table in tables],
+        "check_specs": [check.spec(table.name) for table in tables for check in (MATCHES_CONTRACT, *table.checks)],
+        "can_subset": True,
+        "retry_policy": RETRY,
+    }
 
 
 def lakehouse_table(
-    contract: Table, checks: Sequence[TableCheck] = (), reconciliation: Query | None = None
+    contract: Table,
+    checks: Sequence[TableCheck] = (),
+    reconciliation: Query | None = None,
+    made_by: Sequence[Any] = (),
 ) -> Callable[[Callable[..., "DataFrame"]], LakehouseTable]:
     """Make a function from upstream DataFrames to a DataFrame the table of that contract.
 
     The function's parameters name the upstream tables. Every table is held to its contract and, with
-    `reconciliation`, to the last row; `checks` are its own promises.
+    `reconciliation`, to the last row; `checks` are its own promises. `made_by` are modules that it is made by beside the
+    function: a change there is a change of the table.
     """
     common = [required_columns_filled(contract), *([rows_reconciled(reconciliation)] if reconciliation else [])]
 
     def decorate(function: Callable[..., "DataFrame"]) -> LakehouseTable:
-        return LakehouseTable(contract, function, (*checks, *common), reconciliation)
+        return LakehouseTable(contract, function, (*checks, *common), reconciliation, tuple(made_by))
 
     return decorate
 
 
-def spec(
-    table: LakehouseTable, options: Mapping[str, str], lakehouse: Lakehouse, deps: Sequence[str]
-) -> dg.AssetSpec:
+def spec(table: LakehouseTable, options: Mapping[str, str], lakehouse: Lakehouse, deps: Sequence[str]) -> dg.AssetSpec:
     """What the UI knows of a table before its first run."""
     contract = table.contract
     return dg.AssetSpec(

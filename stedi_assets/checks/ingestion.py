@@ -1,0 +1,164 @@
+"""That every delivered record was read, or is in quarantine with the reason.
+
+Belongs here: the checks of raw files, of records and of quarantine. Does not belong here: counting
+(`ingestion/stats.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from resources.files.manifest import SyncResult
+from stedi_assets.contracts import Feed
+from stedi_assets.ingestion.stats import IngestStats, count_delivery
+from stedi_assets.pipeline.checks import Check, Facts, Numbers, TableCheck, result, warning_check
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+MOST_NAMED = 10
+_A_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
+
+
+# Records and quarantine ---------------------------------------------------------------------------------------------
+
+
+def records_reconciled(feed: Feed) -> TableCheck:
+    """The check that both tables of a feed have: records found = accepted + quarantined."""
+
+    def evaluate(numbers: Numbers, facts: Facts) -> dg.AssetCheckResult:
+        stats = IngestStats.of(numbers)
+        counts = {"found": stats.found, "accepted": stats.accepted, "quarantined": stats.quarantined}
+        balanced = stats.found == stats.accepted + stats.quarantined
+        sentence = f"{stats.found:,} records found = {stats.accepted:,} accepted + {stats.quarantined:,} quarantined"
+        return result(balanced, f"{sentence}." if balanced else f"{sentence} does not add up: {_LOST}.", counts)
+
+    return _of_delivery(
+        feed,
+        "rows_reconciled",
+        "Records found in the files = records accepted + records quarantined. Nothing that was delivered is lost.",
+        evaluate,
+    )
+
+
+_LOST = "records were lost or invented"
+
+
+def accepted_are_sound(feed: Feed) -> TableCheck:
+    """The check that quarantine was skipped for no record that belongs there."""
+
+    def evaluate(numbers: Numbers, facts: Facts) -> dg.AssetCheckResult:
+        stats = IngestStats.of(numbers)
+        sentence = f"{stats.unsound:,} of {stats.accepted:,} accepted records lack a required value, or have one that "
+        return result(not stats.unsound, f"{sentence}cannot be true.", {"unsound": stats.unsound})
+
+    return _of_delivery(
+        feed,
+        "accepted_are_sound",
+        "Every accepted record has all required values, and none that cannot be true. One that has not belongs in "
+        "quarantine.",
+        evaluate,
+    )
+
+
+def quarantine_within_limit(feed: Feed, limit: float) -> TableCheck:
+    """The check that few enough records were quarantined; what to do about it where they were not."""
+
+    def evaluate(numbers: Numbers, facts: Facts) -> dg.AssetCheckResult:
+        stats = IngestStats.of(numbers)
+        passed = stats.share <= limit
+        sentence = f"{stats.share:.1%} of {stats.found:,} records quarantined; at most {limit:.0%} may be."
+        if stats.reasons:
+            reasons = (f"{reason} ({records:,})" for reason, records in stats.by_frequency)
+            sentence += f" Reasons: {', '.join(reasons)}."
+        metadata = {"share": stats.share, "limit": limit, **dict(stats.by_frequency)}
+        return result(passed, sentence if passed else sentence + facts.hint(numbers), metadata)
+
+    return _of_delivery(
+        feed,
+        "quarantine_within_limit",
+        "At most the share STEDI_QUARANTINE_LIMIT of the records is quarantined. More means that the feed has changed "
+        "its shape: then nothing is published from it.",
+        evaluate,
+    )
+
+
+def _of_delivery(
+    feed: Feed, name: str, description: str, evaluate: Callable[[Numbers, Facts], dg.AssetCheckResult]
+) -> TableCheck:
+    return TableCheck(name, description, query=count_delivery(feed), measure=_as_it_is, evaluate=evaluate)
+
+
+def _as_it_is(frame: DataFrame) -> DataFrame:
+    return frame
+
+
+@warning_check("records were not accepted")
+def nothing_quarantined(rows: DataFrame) -> DataFrame:
+    """Records that no rule could read are kept here with their text and the reason, until the feed is mended."""
+    return rows
+
+
+# Raw files ----------------------------------------------------------------------------------------------------------
+
+FILES_AS_EXPECTED = Check(
+    "files_as_expected",
+    "Each file was delivered once, has records, could be read as it is, and has no fields but those that the feed is "
+    "known to have, as far as a sample of the records shows. Files that were not, and such fields, are named.",
+    blocking=False,
+)
+
+
+def evaluate_files(synced: SyncResult, feed: Feed) -> dg.AssetCheckResult:
+    """Whether every file was delivered once, is not empty, could be read as it is, and has known fields alone."""
+    unknown = unknown_fields(synced, feed)
+    remarks = [
+        *([f"fields that the feed has not had so far are ignored: {told(unknown)}"] if unknown else []),
+        *(f"{name} cannot be read ({reason})" for name, reason in sorted(synced.unreadable.items())),
+        *(f"{name} was removed: STEDI_SOURCE names another source now" for name in synced.dropped),
+        *(f"{name} has the content of {twin}, counted once" for name, twin in sorted(synced.duplicates.items())),
+        *(f"{name} is empty" for name in synced.empty),
+        *(
+            f"{name} is no UTF-8 text with an object a line, and was read from a rewritten copy"
+            for name in synced.rewritten
+        ),
+    ]
+    more = f"; and {len(remarks) - MOST_NAMED} more" if len(remarks) > MOST_NAMED else ""
+    sentence = f"{'; '.join(remarks[:MOST_NAMED])}{more}." if remarks else "All files are as expected."
+    numbers = {
+        "files": len(synced.files),
+        "delivered twice": len(synced.duplicates),
+        "empty": len(synced.empty),
+        "unreadable": len(synced.unreadable),
+        "rewritten": len(synced.rewritten),
+        "unknown fields": len(unknown),
+    }
+    # Whatever an unreadable file holds is in no table and in no quarantine: that is an error, not a remark.
+    return result(not remarks, sentence, numbers, error=bool(synced.unreadable))
+
+
+def unknown_fields(synced: SyncResult, feed: Feed) -> dict[str, int]:
+    """The fields that the feed is not known to have, and in how many files a sample of the records showed each."""
+    known = {name for column in feed.landing.columns for name in column.feed_names}
+    return {name: files for name, files in sorted(synced.fields.items()) if name not in known}
+
+
+def told(fields: Mapping[str, int]) -> str:
+    """The fields as a sentence has them. What is no name, as where a record's keys are addresses, is only counted."""
+    names = [f"{name} (files: {files:,})" for name, files in fields.items() if _A_NAME.fullmatch(name)]
+    return _first(names, len(fields))
+
+
+def refused(unreadable: Mapping[str, str]) -> str:
+    """The files that could not be read, and why; of many, the first."""
+    return _first([f"{name} ({reason})" for name, reason in sorted(unreadable.items())], len(unreadable))
+
+
+def _first(named: Sequence[str], of: int) -> str:
+    """As many of them as one reads, and how many there are beside."""
+    shown = named[:MOST_NAMED]
+    return ", ".join([*shown, *([f"and {of - len(shown):,} more"] if of > len(shown) else [])])
