@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from resources.files.sync_result import Landing
+from resources.files.manifest import SyncResult
 from resources.lazy import LazyModule
 from stedi_assets.contracts import QUARANTINE_REASON, QUARANTINE_TEXT, Feed
 from stedi_assets.pipeline.checks import Check, Verdict
@@ -165,7 +165,7 @@ def judge_limit(delivery: Delivery, limit: float, hint: str = "") -> Verdict:
     return Verdict(quarantined <= limit, True, sentence + hint, {"share": quarantined, "limit": limit, **dict(reasons)})
 
 
-def unknown_fields(landing: Landing, feed: Feed) -> dict[str, int]:
+def unknown_fields(landing: SyncResult, feed: Feed) -> dict[str, int]:
     """The fields that the feed is not known to have, and in how many files a sample of the records showed each."""
     known = {name for column in feed.landing.columns for name in column.feed_names}
     return {name: files for name, files in sorted(landing.fields.items()) if name not in known}
@@ -188,13 +188,13 @@ def _first(named: Sequence[str], of: int) -> str:
     return ", ".join([*shown, *([f"and {of - len(shown):,} more"] if of > len(shown) else [])])
 
 
-def judge_files(landing: Landing, feed: Feed) -> Verdict:
+def judge_files(landing: SyncResult, feed: Feed) -> Verdict:
     """Whether every file was delivered once, is not empty, could be read as it is, and has known fields alone."""
     unknown = unknown_fields(landing, feed)
     remarks = [
         *([f"fields that the feed has not had so far are ignored: {told(unknown)}"] if unknown else []),
         *(f"{name} cannot be read ({reason})" for name, reason in sorted(landing.unreadable.items())),
-        *(f"{name} was removed: STEDI_SOURCE names another source now" for name in landing.left_out),
+        *(f"{name} was removed: STEDI_SOURCE names another source now" for name in landing.dropped),
         *(f"{name} has the content of {twin}, counted once" for name, twin in sorted(landing.duplicates.items())),
         *(f"{name} is empty" for name in landing.empty),
         *(

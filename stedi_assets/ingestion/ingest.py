@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from resources.files.landing_zone import LandingZone
-from resources.files.sync_result import Landing
+from resources.files.manifest import SyncResult
 from resources.iceberg.preview import Glimpse
 from resources.iceberg.version import LakehouseError
+from resources.lazy import LazyModule
 from resources.query import Query
 from resources.settings import Settings
 from stedi_assets.contracts import QUARANTINE_REASON, Feed
@@ -41,6 +42,9 @@ from stedi_assets.rules import Consent
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+    from pyspark.sql import functions as F
+else:
+    F = LazyModule("pyspark.sql.functions")
 
 FILES = "stedi.files"
 DELIVERY = "stedi.delivery"
@@ -66,10 +70,10 @@ class Intake:
 
     def _take_delivery(self, context: dg.AssetExecutionContext) -> Iterator[Any]:
         watch = Stopwatch()
-        landing = self.zone.bring(self.feed.name)
-        if landing.left_out:
+        landing = self.zone.sync(self.feed.name)
+        if landing.dropped:
             context.log.warning(
-                f"{self.feed.landing.name}: the source is now {self.zone.source}; {len(landing.left_out)} files of "
+                f"{self.feed.landing.name}: the source is now {self.zone.source}; {len(landing.dropped)} files of "
                 "the source before were removed from the landing zone"
             )
         if landing.unreadable:
@@ -112,7 +116,7 @@ class Intake:
 
     def _alone(self, context: dg.AssetExecutionContext) -> AbstractContextManager[None]:
         name = self.feed.landing.name
-        return self.zone.alone(
+        return self.zone.lock(
             self.feed.name, lambda: context.log.info(f"{name}: waiting for another run that is at the same feed")
         )
 
@@ -128,7 +132,7 @@ class Intake:
         if done:
             context.log.info(done)
 
-    def _read_before(self, landing: Landing) -> Delivery | None:
+    def _read_before(self, landing: SyncResult) -> Delivery | None:
         version = self.tables.lakehouse.version(self.feed.records.name)
         if version is None:
             return None
@@ -142,7 +146,7 @@ class Intake:
         return Delivery.load(version.properties[DELIVERY])
 
     def _read_and_publish(
-        self, context: dg.AssetExecutionContext, landing: Landing, watch: Stopwatch
+        self, context: dg.AssetExecutionContext, landing: SyncResult, watch: Stopwatch
     ) -> Generator[dg.AssetCheckResult, None, Delivery]:
         lakehouse, session = self.tables.lakehouse, self.tables.spark.spark_session
         lines = reader.read_text(session, self.zone.readable(self.feed.name, landing))
@@ -167,11 +171,17 @@ class Intake:
             staged.area.discard()
         return delivered
 
-    def _found(self, landing: Landing) -> int:
+    def _found(self, landing: SyncResult) -> int:
         lines = reader.read_text(self.tables.spark.spark_session, self.zone.readable(self.feed.name, landing))
         return reader.cut_records(lines).count()
 
-    def _judge(self, landing: Landing, delivered: Delivery, records: DataFrame) -> Outcome:
+    def _file_with(self, landing: SyncResult, text: str) -> str | None:
+        texts = self.zone.readable(self.feed.name, landing)
+        lines = reader.read_text(self.tables.spark.spark_session, texts)
+        row = lines.where(F.contains("value", F.lit(text))).first()
+        return str(row["file"]) if row else None
+
+    def _judge(self, landing: SyncResult, delivered: Delivery, records: DataFrame) -> Outcome:
         outcome, asset, limit = Outcome(), self.feed.landing.name, self.settings.quarantine_limit
         outcome.add(delivery.RECORDS_BALANCE, asset, delivery.judge_balance(delivered))
         outcome.add(delivery.ACCEPTED_ARE_SOUND, asset, delivery.judge_accepted(delivered))
@@ -180,18 +190,18 @@ class Intake:
         outcome.add(delivery.FILES_AS_EXPECTED, asset, delivery.judge_files(landing, self.feed))
         return outcome
 
-    def _hint(self, landing: Landing, delivered: Delivery, records: DataFrame) -> str:
+    def _hint(self, landing: SyncResult, delivered: Delivery, records: DataFrame) -> str:
         """Where to look for what changed in the feed. Only a delivery that is refused is searched for it."""
         reason, text = delivery.example(delivered, records) or ("", "")
-        file = self.zone.file_with(self.feed.name, landing, text) if text else None
+        file = self._file_with(landing, text) if text else None
         unknown = delivery.unknown_fields(landing, self.feed)
         hint = f" In {file}, for example, {reason}." if file else ""
-        if file in landing.kept:
+        if file in landing.retained:
             hint += f" The source has it no more: to take it back, remove it from {self.zone.uri(self.feed.name)} too."
         hint += f" Fields that the feed has not had so far: {delivery.told(unknown)}." if unknown else ""
         return f"{hint} Mend the files in {self.zone.source} and run again, or allow more with STEDI_QUARANTINE_LIMIT."
 
-    def _numbers(self, landing: Landing, delivered: Delivery) -> dict[str, Any]:
+    def _numbers(self, landing: SyncResult, delivered: Delivery) -> dict[str, Any]:
         times = {"first reading": delivered.first, "last reading": delivered.last}
         return {
             "dagster/row_count": delivered.accepted,

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from resources.files.copies import TextFile
 from resources.files.ndjson import LONGEST_LINE
 from resources.lazy import LazyModule
 from stedi_assets.contracts import EPOCH_MS_MIN, QUARANTINE_REASON, QUARANTINE_TEXT, Feed
@@ -58,14 +59,27 @@ _OUR_KEYS = "|".join(  # however a record spells them
 _STRICT = {"allowSingleQuotes": "false", "allowNonNumericNumbers": "false", "columnNameOfCorruptRecord": _BROKEN}
 
 
-def read_text(spark: SparkSession, files: Sequence[str]) -> DataFrame:
-    """The files' lines. Columns: value."""
-    # Plain and compressed files are read apart: the embedded engine takes one kind at a time.
-    kinds = [[file for file in files if file.endswith(".gz") is zipped] for zipped in (False, True)]
-    frames = [spark.read.text(kind, lineSep="\n") for kind in kinds if kind]
-    if not frames:
-        return spark.createDataFrame([], "value string")
-    return frames[0] if len(frames) == 1 else frames[0].unionByName(frames[1])
+def read_text(spark: SparkSession, texts: Sequence[TextFile]) -> DataFrame:
+    """The lines of the texts. Columns: file, the landed file's name; value."""
+    if not texts:
+        return spark.createDataFrame([], "file string, value string")
+    # One read for each: the embedded engine does not tell which file a line is of.
+    frames = [_lines(spark, text) for text in texts]
+    while len(frames) > 1:  # in pairs: a chain of unions would be as deep as there are files
+        odd = frames[len(frames) // 2 * 2 :]
+        frames = [one.union(other) for one, other in zip(frames[::2], frames[1::2], strict=False)] + odd
+    return frames[0]
+
+
+def _lines(spark: SparkSession, text: TextFile) -> DataFrame:
+    lines = spark.read.text(text.path, lineSep="\n")
+    if text.file is not None:
+        return lines.select(F.lit(text.file).alias("file"), "value")
+    end = F.instr("value", "\t")
+    return lines.select(
+        F.substring("value", F.lit(1), end - 1).alias("file"),
+        F.substring("value", end + 1, F.length("value")).alias("value"),
+    )
 
 
 def cut_records(lines: DataFrame) -> DataFrame:
