@@ -11,64 +11,56 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from resources.engines.embedded import EmbeddedSpark
+from resources.iceberg.catalogs import LocalLakehouse
 
-from resources.engines.engine import EmbeddedSpark, SparkEngine
+from resources.engines.engine import SparkEngine
 from resources.engines.local import LocalSpark
 from resources.files.landing_zone import LandingZone
 from resources.iceberg.lakehouse import Lakehouse
-from resources.iceberg.local import LocalLakehouse
 from resources.query import EngineQuery, Query
 from resources.settings import Settings, cache_folder
 from sample.zone import SampleZone
-from stedi_assets import curated, landing, trusted
+from stedi_assets import automation, curated, trusted
 from stedi_assets.contracts import FEEDS
 from stedi_assets.evidence import query_evidence
+from stedi_assets.landing import landing_asset, records_asset, tables_of
 from stedi_assets.pipeline.table import LakehouseTable, code_version
 from stedi_assets.rules import Consent
 
-LAKEHOUSE_TABLES: tuple[LakehouseTable, ...] = (
-    landing.customer_quarantine,
-    landing.accelerometer_quarantine,
-    landing.step_trainer_quarantine,
+TABLES_BY_RULE: tuple[LakehouseTable, ...] = (
     trusted.customer_trusted,
     trusted.accelerometer_trusted,
     curated.customers_curated,
     trusted.step_trainer_trusted,
     curated.machine_learning_curated,
 )
-JOB = "stedi_lakehouse"
+"""The tables of the trusted and curated zones, in the order in which they are made."""
 
 
 def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
     """The code location for these settings. `resources` replaces some: how tests and deployments swap a part."""
     built = {**build_resources(settings), **(resources or {})}
-    lakehouse, zone, consent = built["lakehouse"], built["landing_zone"], Consent(settings.consent)
+    lakehouse, zone = built["lakehouse"], built["landing_zone"]
+    external = {feed.name: lakehouse.identifier(feed.landing.name) if settings.on_aws else None for feed in FEEDS}
     return dg.Definitions(
         assets=[
-            *(landing.landing_asset(feed, settings, lakehouse, zone) for feed in FEEDS),
-            *(table.asset(consent, lakehouse) for table in LAKEHOUSE_TABLES),
+            *(landing_asset(feed, zone, external[feed.name]) for feed in FEEDS),
+            *(records_asset(feed, tables_of(feed, settings.quarantine_limit), lakehouse) for feed in FEEDS),
+            *(table.asset(options(settings), lakehouse) for table in TABLES_BY_RULE),
             query_evidence,
         ],
         resources=built,
-        jobs=[
-            dg.define_asset_job(
-                JOB,
-                selection=dg.AssetSelection.all(),
-                description="Bring the feeds and make every table of the lakehouse from them.",
-            )
-        ],
-        schedules=[
-            dg.ScheduleDefinition(
-                name="every_night",
-                job_name=JOB,
-                cron_schedule="0 3 * * *",
-                description="Bring what is new and make all tables anew: a withdrawn consent counts from then on. "
-                "Stopped until somebody starts it in the UI.",
-            )
-        ],
+        jobs=[automation.LAKEHOUSE_JOB],
+        schedules=[automation.EVERY_NIGHT],
         # One process and one engine session for a whole run: starting an engine takes longer than most tables.
         executor=dg.in_process_executor,
     )
+
+
+def options(settings: Settings) -> dict[str, str]:
+    """What table functions may ask for beside tables."""
+    return {"consent": Consent(settings.consent)}
 
 
 def build_resources(settings: Settings) -> dict[str, Any]:
@@ -85,7 +77,7 @@ def _engine(settings: Settings) -> SparkEngine:
     if settings.emr is not None:
         from resources.engines.emr_serverless import EmrServerlessSpark
 
-        versions = (table.code_version(Consent(settings.consent)) for table in LAKEHOUSE_TABLES)
+        versions = (table.code_version(options(settings)) for table in TABLES_BY_RULE)
         return EmrServerlessSpark(**dict(settings.emr), conf=settings.spark_conf, code_version=code_version(*versions))
     return LocalSpark(conf=settings.spark_conf) if settings.spark == "local" else EmbeddedSpark()
 
@@ -111,7 +103,7 @@ def _sample_folder(settings: Settings) -> Path:
 
 def _lakehouse(settings: Settings) -> Lakehouse:
     if settings.on_aws:
-        from resources.iceberg.glue import GlueLakehouse
+        from resources.iceberg.catalogs import GlueLakehouse
 
         return GlueLakehouse(root=settings.lakehouse, namespace=settings.database)
     return LocalLakehouse(root=settings.lakehouse, namespace=settings.database)

@@ -15,7 +15,7 @@ from typing import Any
 import dagster as dg
 
 from resources.engines.engine import SparkEngine
-from resources.files.folder import folder_at
+from resources.files.landing_zone import folder_at
 from resources.iceberg.lakehouse import Lakehouse
 from resources.query import Answer, Query
 from stedi_assets.contracts import TABLES, Pii, Zone

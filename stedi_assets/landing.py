@@ -1,68 +1,50 @@
-"""The landing zone: the three feeds as they were delivered, and the records that were not accepted.
+"""The landing zone: the three feeds as they were delivered, and their records, accepted or not.
 
-Belongs here: the landing assets and the quarantine tables. A landing asset is its raw files; beside them lies
-`<feed>_records`, an internal table of the records as typed, which downstream tables read.
-Does not belong here: how a delivery is taken (`intake.py`), a record is read (`reader.py`), or files are brought
-(`resources/files/landing_zone.py`).
+Belongs here: the assets of each feed. `<feed>_landing` is its raw files, byte for byte (on AWS with an external table
+over them), `<feed>_records` every accepted record, `<feed>_quarantine` every other one. Does not belong here: how text
+becomes records (`ingestion/`), or how files are brought (`resources/files/`).
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotation of `context` as it stands.
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from resources.engines.engine import SparkEngine
-from resources.files import ndjson as lines
+from resources.files import ndjson
 from resources.files.landing_zone import LandingZone
+from resources.files.manifest import SyncResult
 from resources.iceberg.lakehouse import Lakehouse
+from resources.lazy import LazyModule
 from resources.query import Query
-from resources.settings import Settings
-from stedi_assets.checks import consent as audits
-from stedi_assets.checks import reconciliation as accounting
+from stedi_assets.checks.ingestion import (
+    FILES_AS_EXPECTED,
+    accepted_are_sound,
+    evaluate_files,
+    nothing_quarantined,
+    quarantine_within_limit,
+    records_reconciled,
+    refused,
+)
 from stedi_assets.contracts import ACCELEROMETER, CUSTOMER, STEP_TRAINER, Feed
-from stedi_assets.ingestion import delivery
-from stedi_assets.ingestion import fast_path as usual
-from stedi_assets.ingestion import parse as reader
-from stedi_assets.ingestion.ingest import Intake
-from stedi_assets.pipeline.publish import Tables
-from stedi_assets.pipeline.schemas import dagster_schema, feed_ddl, tags
-from stedi_assets.pipeline.table import OWNER, code_version, lakehouse_table
-from stedi_assets.rules import Consent, quarantined
+from stedi_assets.ingestion import parse
+from stedi_assets.ingestion.ingest import FeedStep, feed_lock, landed_files
+from stedi_assets.pipeline import metadata
+from stedi_assets.pipeline.inputs import Inputs
+from stedi_assets.pipeline.step import RETRY
+from stedi_assets.pipeline.table import LakehouseTable, lakehouse_table, step_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+    from pyspark.sql import functions as F
+else:
+    F = LazyModule("pyspark.sql.functions")
 
-
-@lakehouse_table(
-    CUSTOMER.quarantine,
-    account=lambda customer_records: accounting.quarantine(customer_records),
-    audits=[audits.nothing_quarantined],
-)
-def customer_quarantine(customer_records: "DataFrame") -> "DataFrame":
-    """Customer records that were not accepted, with their text and the reason."""
-    return quarantined(customer_records, CUSTOMER.landing.name)
-
-
-@lakehouse_table(
-    ACCELEROMETER.quarantine,
-    account=lambda accelerometer_records: accounting.quarantine(accelerometer_records),
-    audits=[audits.nothing_quarantined],
-)
-def accelerometer_quarantine(accelerometer_records: "DataFrame") -> "DataFrame":
-    """Accelerometer readings that were not accepted, with their text and the reason."""
-    return quarantined(accelerometer_records, ACCELEROMETER.landing.name)
-
-
-@lakehouse_table(
-    STEP_TRAINER.quarantine,
-    account=lambda step_trainer_records: accounting.quarantine(step_trainer_records),
-    audits=[audits.nothing_quarantined],
-)
-def step_trainer_quarantine(step_trainer_records: "DataFrame") -> "DataFrame":
-    """Distance readings that were not accepted, with their text and the reason."""
-    return quarantined(step_trainer_records, STEP_TRAINER.landing.name)
-
+DDL = Path(__file__).parents[1] / "sql"
+LOCATION = "${location}"
+"""The parameter in `sql/*_landing.sql` that stands for the landing zone's URI."""
 
 _DESCRIPTIONS = {
     CUSTOMER.name: "What customers told the website about themselves and about whom they share data with.",
@@ -71,45 +53,126 @@ _DESCRIPTIONS = {
 }
 
 
-def landing_asset(feed: Feed, settings: Settings, lakehouse: Lakehouse, zone: LandingZone) -> dg.AssetsDefinition:
-    """The feed's landing zone as an asset. Nothing is opened: the resources only say where things will lie."""
-    version = code_version(reader, usual, lines, feed_ddl, repr(feed))
+def tables_of(feed: Feed, quarantine_limit: float) -> tuple[LakehouseTable, LakehouseTable]:
+    """The feed's records and quarantine. `parsed` is what `ingestion/parse.py` makes of the text, and the run."""
+    made_by = (parse, ndjson)
+
+    @lakehouse_table(
+        feed.records,
+        checks=[records_reconciled(feed), accepted_are_sound(feed), quarantine_within_limit(feed, quarantine_limit)],
+        made_by=made_by,
+    )
+    def records(parsed: "DataFrame") -> "DataFrame":
+        """Every accepted record as it was delivered, typed, with the landed file that it came from."""
+        return parsed.where("reason IS NULL").select(*feed.records.column_names)
+
+    @lakehouse_table(feed.quarantine, checks=[records_reconciled(feed), nothing_quarantined], made_by=made_by)
+    def quarantine(parsed: "DataFrame") -> "DataFrame":
+        """Every record that was not accepted, with its file, its text, the reason, and the run that read it."""
+        return parsed.where("reason IS NOT NULL").select(*feed.quarantine.column_names)
+
+    return records, quarantine
+
+
+def records_asset(feed: Feed, tables: tuple[LakehouseTable, ...], lakehouse: Lakehouse) -> dg.AssetsDefinition:
+    """The feed's records and quarantine as the assets of one step: its text is parsed once."""
+
+    @dg.multi_asset(**step_of(f"{feed.name}_ingest", tables, {}, lakehouse, [feed.landing.name]))
+    def step(
+        context: dg.AssetExecutionContext, spark: SparkEngine, lakehouse: Lakehouse, landing_zone: LandingZone
+    ) -> Iterator[Any]:
+        yield from FeedStep(context, Inputs(spark, lakehouse, {}), tables, feed=feed, zone=landing_zone).run()
+
+    return step
+
+
+def landing_asset(feed: Feed, zone: LandingZone, table_name: str | None) -> dg.AssetsDefinition:
+    """The feed's raw files as an asset. Nothing is opened; `table_name` is that of an external table over them."""
+    name = feed.landing.name
     spec = dg.AssetSpec(
-        feed.landing.name,
+        name,
         description=f"{_DESCRIPTIONS[feed.name]} Raw JSON files, byte for byte as they were delivered.\n\n"
         f"**One row:** {feed.landing.grain}. A file that is delivered twice counts once.",
         group_name=feed.landing.zone.value,
-        kinds={"json", "pyspark"},
-        owners=[OWNER],
-        tags=tags(feed.landing),
-        code_version=version,
+        kinds={"json"},
+        owners=[metadata.OWNER],
+        tags=metadata.tags(feed.landing),
         metadata={
-            "dagster/column_schema": dagster_schema(feed.landing),
-            "dagster/table_name": lakehouse.identifier(feed.landing.name),
+            "dagster/column_schema": metadata.schema(feed.landing),
             "dagster/uri": zone.uri(feed.name),
+            **({"dagster/table_name": table_name} if table_name else {}),
         },
     )
 
     @dg.multi_asset(
-        name=feed.landing.name,
-        specs=[spec],
-        check_specs=[check.spec(feed.landing.name) for check in delivery.CHECKS],
-        can_subset=True,
+        name=name, specs=[spec], check_specs=[FILES_AS_EXPECTED.spec(name)], can_subset=True, retry_policy=RETRY
     )
-    def step(
-        context: dg.AssetExecutionContext,
-        spark: SparkEngine,
-        lakehouse: Lakehouse,
-        landing_zone: LandingZone,
-        query: Query,
-    ) -> Iterator[Any]:
-        intake = Intake(
-            feed, settings, version, Tables(spark, lakehouse, Consent(settings.consent)), landing_zone, query
+    def step(context: dg.AssetExecutionContext, landing_zone: LandingZone, query: Query) -> Iterator[Any]:
+        with feed_lock(context, landing_zone, feed):
+            if not context.selected_asset_keys:
+                yield FILES_AS_EXPECTED.named(name, evaluate_files(landed_files(landing_zone, feed), feed))
+                return
+            synced = landing_zone.sync(feed.name)
+        _log(context, feed, synced, landing_zone.source)
+        # Let people query the raw files, also those of a delivery that will not be accepted.
+        done = query.ensure_table(name, (DDL / f"{name}.sql").read_text(), landing_zone.uri(feed.name))
+        if done:
+            context.log.info(done)
+        found = FILES_AS_EXPECTED.named(name, evaluate_files(synced, feed))
+        yield dg.MaterializeResult(
+            asset_key=name,
+            data_version=dg.DataVersion(synced.fingerprint),
+            metadata=_numbers(synced),
+            check_results=[found] if context.selected_asset_check_keys else [],
         )
-        with spark.at_work():
-            if context.selected_asset_keys:
-                yield from intake.take_delivery(context)
-            else:
-                yield from intake.audit_published(context).for_dagster(context)
 
     return step
+
+
+def _log(context: dg.AssetExecutionContext, feed: Feed, synced: SyncResult, source: str) -> None:
+    name = feed.landing.name
+    if synced.dropped:
+        context.log.warning(
+            f"{name}: the source is now {source}; {len(synced.dropped)} files of the source before were removed from "
+            "the landing zone"
+        )
+    if synced.unreadable:
+        context.log.warning(
+            f"{name}: not everything was synced: {refused(synced.unreadable)}. What was landed before stays; the next "
+            "run tries again"
+        )
+    context.log.info(
+        f"{name}: {len(synced.files)} files ({len(synced.new)} new, {len(synced.replaced)} replaced), "
+        f"{synced.size:,} bytes"
+    )
+
+
+def _numbers(synced: SyncResult) -> dict[str, int]:
+    return {
+        "files": len(synced.files),
+        "size (bytes)": synced.size,
+        "files new": len(synced.new),
+        "files unchanged": len(synced.unchanged),
+        "files replaced": len(synced.replaced),
+        "files delivered twice": len(synced.duplicates),
+    }
+
+
+def landing_ddl(feed: Feed) -> str:
+    """`CREATE EXTERNAL TABLE` for Athena and Glue over the feed's raw JSON files."""
+    columns = ",\n".join(
+        f"  `{column.name}` {column.type} COMMENT '{column.meaning}'" for column in feed.landing.columns
+    )
+    # A record that is no JSON, or a value of another type, is null and fails no query. Case-insensitive: the feeds
+    # spell a column timestamp and timeStamp, serialNumber and so on.
+    properties = {"ignore.malformed.json": "TRUE", "use.null.for.invalid.data": "TRUE", "case.insensitive": "TRUE"}
+    serde = ",\n".join(f"  '{key}' = '{value}'" for key, value in properties.items())
+    return (
+        f"-- {feed.landing.name}: {feed.landing.grain}. Generated from stedi_assets/contracts.py: make ddl\n"
+        f"CREATE EXTERNAL TABLE IF NOT EXISTS `{feed.landing.name}` (\n{columns}\n)\n"
+        f"COMMENT '{feed.landing.grain}'\n"
+        f"ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'\n"
+        f"WITH SERDEPROPERTIES (\n{serde}\n)\n"
+        f"STORED AS TEXTFILE\n"
+        f"LOCATION '{LOCATION}';\n"
+    )

@@ -1,7 +1,7 @@
 """What engines read in place of raw files: files rewritten as lines, and bundles of small files.
 
-Belongs here: which copies a feed's files need, making one, and finding the file that a line came from.
-Does not belong here: how text becomes lines (`lines.py`), or when copies are made (`landing_zone.py`).
+Belongs here: which copies a feed's files need, and making one. Does not belong here: how text becomes lines
+(`ndjson.py`), or when copies are made (`landing_zone.py`).
 
 Opening a file takes an engine milliseconds, whatever is in it: ten thousand readings in as many files took Apache
 Spark a minute and a half. A bundle's name follows from its files, so a delivery makes anew only those it adds to.
@@ -12,18 +12,30 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from tempfile import SpooledTemporaryFile
-from typing import BinaryIO, cast
+from dataclasses import dataclass
+from typing import BinaryIO
 
 from resources.files.folder import Folder
 from resources.files.manifest import LandedFile
-from resources.files.ndjson import CHUNK, FileShape, decompressed, rewrite
+from resources.files.ndjson import FileShape, decompressed, ndjson_lines
 
 SMALL = 1 << 16  # bytes: what is in a larger file takes longer than to open it
-MANY = 1000  # small files: more of them are bundled, into at most 256 bundles
+MANY = 200  # small files: more of them are bundled, into at most 256 bundles
 
 Copies = Mapping[str, Sequence[LandedFile]]
 """The names of copies, and the files that are in each."""
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """What an engine reads line by line: a landed file, or a copy.
+
+    `file` is the landed file's name. It is None for a bundle: there, each line begins with the name of the landed file
+    that it came from, and a tab.
+    """
+
+    path: str
+    file: str | None
 
 
 def copies(files: Iterable[LandedFile]) -> Copies:
@@ -36,33 +48,20 @@ def copies(files: Iterable[LandedFile]) -> Copies:
             groups[file.sha256[:2]].append(file)
         elif file.shape.needs_rewriting:
             groups[file.sha256].append(file)
-    return {_name(group): group for group in groups.values()}
+    return {_name(group): group for group in groups.values() if len(group) > 1 or group[0].shape.needs_rewriting}
 
 
 def _name(group: Sequence[LandedFile]) -> str:
-    contents = [file.sha256 for file in group]
-    digest = contents[0] if len(group) == 1 else hashlib.sha256("\n".join(contents).encode()).hexdigest()
-    return f"{digest[:32]}.json"
+    if len(group) == 1:
+        return f"{group[0].sha256[:32]}.json"
+    held = "\n".join(f"{file.sha256} {file.name}" for file in group)
+    return f"{hashlib.sha256(held.encode()).hexdigest()[:32]}.json"
 
 
-def write_copy(files: Iterable[LandedFile], folder: Folder, out: BinaryIO) -> None:
-    """Write the lines of these files of the folder."""
+def write_copy(files: Sequence[LandedFile], folder: Folder, out: BinaryIO) -> None:
+    """Write the lines of these files of the folder but for blank ones; those of several as `TextFile` says."""
     for file in files:
+        start = f"{file.name}\t" if len(files) > 1 else ""
         with folder.open(file.name) as raw:
-            rewrite(decompressed(raw, file.name), out, file.shape)
-        out.write(b"\n")
-
-
-def file_with(text: str, files: Iterable[LandedFile], folder: Folder) -> str | None:
-    """The name of the first of these files with a line that holds the text, as an engine reads it."""
-    wanted = text.encode()
-    for file in files:
-        with SpooledTemporaryFile(CHUNK) as copy, folder.open(file.name) as raw:
-            lines: Iterable[bytes] = decompressed(raw, file.name)
-            if file.shape.needs_rewriting:
-                write_copy([file], folder, cast(BinaryIO, copy))
-                copy.seek(0)
-                lines = copy
-            if any(wanted in line for line in lines):
-                return file.name
-    return None
+            lines = ndjson_lines(decompressed(raw, file.name), file.shape)
+            out.writelines(f"{start}{line}\n".encode() for line in lines if line.strip(" \t\r"))

@@ -20,7 +20,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, BinaryIO, TypeVar, cast
 
-from resources.files.locks import held
+from resources.files.locks import lock
 from resources.files.ndjson import CHUNK
 from resources.threads import elsewhere
 
@@ -108,7 +108,7 @@ class Folder(ABC):
         """Whether the other folder is this one, or inside of it."""
 
     @abstractmethod
-    def alone(self, name: str, waiting: Callable[[], None]) -> AbstractContextManager[None]:
+    def lock(self, name: str, waiting: Callable[[], None]) -> AbstractContextManager[None]:
         """Wait until no other process is in a block of this name; `waiting` is called if one is."""
 
     def take(self, file: File, name: str) -> None:
@@ -188,9 +188,9 @@ class LocalFolder(Folder):
             raise OSError(f"{name!r} names no file inside of {self.root}")
         return self.root / name
 
-    def alone(self, name: str, waiting: Callable[[], None]) -> AbstractContextManager[None]:
-        """Alone among the processes of this machine."""
-        return held(self.root / f".{name}.lock", waiting)
+    def lock(self, name: str, waiting: Callable[[], None]) -> AbstractContextManager[None]:
+        """Kept from the other processes of this machine."""
+        return lock(self.root / f".{name}.lock", waiting)
 
     def holds(self, other: Folder) -> bool:
         """Whether it does once links are followed."""
@@ -202,15 +202,6 @@ class LocalFolder(Folder):
 def _refuse(error: OSError) -> None:
     """What is in a folder that cannot be read must not be missed in silence."""
     raise error
-
-
-def folder_at(location: str, access: str = "credentials") -> Folder:
-    """The folder at a path or `s3://bucket/prefix`; `access` is how a folder in S3 is read."""
-    if location.startswith("s3://"):
-        from resources.files.s3 import S3Folder
-
-        return S3Folder.at(location, access)
-    return LocalFolder(Path(location))
 
 
 def side_by_side(do: Callable[[One], Result], each: Iterable[One]) -> list[Result]:

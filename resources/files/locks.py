@@ -29,7 +29,7 @@ def try_lock(path: Path) -> int | None:
 
 
 @contextmanager
-def held(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+def lock(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Hold the lock for a block, once it is free; `waiting` is called if it is not. Its file is never removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)

@@ -1,7 +1,7 @@
 """What a landing zone remembers of its files, so that it need not look at them again.
 
-Belongs here: one landed file as data, the manifest that lists them, and looking at the files where the manifest
-cannot be understood. Does not belong here: what is brought, or why (`landing_zone.py`).
+Belongs here: one landed file as data, what a sync did with the files, the manifest that lists them, and looking at the
+files where it cannot be understood. Does not belong here: what is synced, or why (`landing_zone.py`).
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from resources.files.fields import FieldSample
 from resources.files.folder import File, Folder
 from resources.files.ndjson import CHUNK, FileShape, decompressed, inspect
 
@@ -22,6 +22,47 @@ SUFFIXES = (".json.gz", ".json")
 UNREADABLE = (OSError, EOFError, zlib.error)
 """What reading a file that is broken or out of reach raises."""
 NAME = "manifest.json"
+FIELD_RECORDS = 10  # of each chunk of bytes, that are looked at for their fields
+FIELD_WINDOW = 1 << 14  # bytes of each chunk that are looked at
+MOST_FIELDS = 100  # of a file: more come from names that are values
+
+
+class FieldSample:
+    """Looks at a file's bytes as they pass by, and gathers the names of its records' fields.
+
+    A whole feed is never read for it: what a few records of each chunk cost is lost beside the checksum of its bytes.
+    """
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+        self._decoder = json.JSONDecoder()
+        self._first = True
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+        # Further on, only the start of a line is surely no place inside of a record.
+        start = 0 if self._first else chunk.find(b"\n{") + 1
+        if self._first or start:
+            self._look_at(chunk[start : start + FIELD_WINDOW].decode(errors="replace"))
+        self._first = self._first and not chunk
+
+    def _look_at(self, text: str) -> None:
+        position = text.find("{")
+        for _ in range(FIELD_RECORDS):
+            if position == -1:
+                return
+            try:
+                record, end = self._decoder.raw_decode(text, position)
+            except (ValueError, RecursionError):  # broken, or cut off by the window
+                position = text.find("\n{", position) + 1 or -1
+            else:
+                self._names.update(record)
+                position = text.find("{", end)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names, sorted."""
+        return tuple(sorted(self._names)[:MOST_FIELDS])
 
 
 @dataclass(frozen=True)
@@ -58,6 +99,58 @@ class LandedFile:
     def of_entry(cls, entry: Mapping[str, Any]) -> LandedFile:
         """From what a manifest lists; KeyError, ValueError or TypeError where that is something else."""
         return cls(**{**entry, "shape": FileShape(entry["shape"]), "fields": tuple(entry["fields"])})
+
+
+@dataclass
+class SyncResult:
+    """What syncing one feed did, and what its landing zone holds now.
+
+    `duplicates` maps a file to the one that has its content; `unreadable` maps a file to what went wrong; `dropped`
+    are the files of another source that the landing zone held before.
+    """
+
+    files: list[LandedFile] = field(default_factory=list)
+    new: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    duplicates: dict[str, str] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    dropped: list[str] = field(default_factory=list)
+
+    @property
+    def synced(self) -> bool:
+        """Whether there is anything: a feed that was never synced has no file, and one that was has at least one."""
+        return bool(self.files)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all landed files."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def retained(self) -> set[str]:
+        """Files that the source has no more."""
+        return {file.name for file in self.files}.difference(self.new, self.replaced, self.unchanged)
+
+    @property
+    def empty(self) -> list[str]:
+        """Files that hold nothing but blanks."""
+        return [file.name for file in self.files if file.shape is FileShape.EMPTY]
+
+    @property
+    def rewritten(self) -> list[str]:
+        """Files that no engine reads line by line, and that were therefore rewritten as lines beside."""
+        return [file.name for file in self.files if file.shape.needs_rewriting]
+
+    @property
+    def fields(self) -> Counter[str]:
+        """The fields that a sample of the records has, and in how many files each was seen."""
+        return Counter(name for file in self.files for name in file.fields)
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for equal sets of contents, whatever the files' names and dates."""
+        return hashlib.sha256("\n".join(sorted(file.sha256 for file in self.files)).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

@@ -106,19 +106,17 @@ def decompressed(raw: BinaryIO, name: str) -> BinaryIO:
     return cast(BinaryIO, gzip.open(raw, "rb")) if name.endswith(".gz") else raw
 
 
-def rewrite(raw: BinaryIO, out: BinaryIO, shape: FileShape) -> None:
-    """Rewrite a file's decompressed bytes as lines; what is no UTF-8 becomes U+FFFD. Both are left open."""
-    reader = TextIOWrapper(raw, encoding="utf-8", errors="replace", newline="")
-    writer = TextIOWrapper(out, encoding="utf-8", newline="\n")
+def ndjson_lines(raw: BinaryIO, shape: FileShape) -> Iterator[str]:
+    """The lines of a file's decompressed bytes, without their ends; what is no UTF-8 becomes U+FFFD."""
     if shape is FileShape.SPANNING:
-        writer.writelines(f"{line}\n" for line in object_lines(iter(lambda: reader.read(CHUNK), "")))
+        reader = TextIOWrapper(raw, encoding="utf-8", errors="replace", newline="")
+        yield from object_lines(iter(lambda: reader.read(CHUNK), ""))
     elif shape is FileShape.LONG_LINES:
+        reader = TextIOWrapper(raw, encoding="utf-8", errors="replace", newline="")
         while start := reader.readline(CHUNK):
-            writer.writelines(f"{line}\n" for line in object_lines(_whole_line(start, reader)))
+            yield from object_lines(_whole_line(start, reader))
     else:
-        writer.writelines(iter(lambda: reader.read(CHUNK), ""))
-    writer.detach()
-    reader.detach()
+        yield from (line.decode(errors="replace").removesuffix("\n") for line in raw)
 
 
 def _whole_line(start: str, reader: TextIOWrapper) -> Iterator[str]:

@@ -18,11 +18,13 @@ import boto3
 from botocore import UNSIGNED
 from dagster_aws.s3 import S3Resource
 
-from resources.aws import AwsError, client, explained
+from resources.aws import client
+from resources.errors import LakehouseError, translated
 from resources.files.folder import File, Folder
 
 _AT_ONCE = 1000  # objects that S3 removes with one call
 _GONE = ("NoSuchKey", "404")
+_CHANGED = ("PreconditionFailed", "412")
 
 
 class S3(S3Resource):
@@ -75,7 +77,7 @@ class S3Folder(Folder):
 
     def files(self) -> list[File]:
         """All objects but the empty ones with which some tools mark a folder."""
-        with _told(f"list {self.uri}"):
+        with _translate(f"list {self.uri}"):
             pages = self.client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.bucket, Prefix=self._key(""), **self._payer
             )
@@ -89,7 +91,7 @@ class S3Folder(Folder):
     def open(self, name: str) -> BinaryIO:
         """The object's bytes, fetched before they are read: a connection that breaks meanwhile is tried again."""
         content = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115  whoever reads it closes it
-        with _told(f"read {self.path(name)}"):
+        with _translate(f"read {self.path(name)}"):
             self.client.download_fileobj(self.bucket, self._key(name), content, ExtraArgs=self._payer)
         content.seek(0)
         return content
@@ -100,7 +102,7 @@ class S3Folder(Folder):
         with tempfile.TemporaryFile() as out:
             yield cast(BinaryIO, out)
             out.seek(0)
-            with _told(f"write {self.path(name)}"):
+            with _translate(f"write {self.path(name)}"):
                 kind = {"ContentType": guess_type(name)[0] or "application/octet-stream"}
                 self.client.upload_fileobj(out, self.bucket, self._key(name), ExtraArgs=kind)
 
@@ -108,14 +110,14 @@ class S3Folder(Folder):
         """Remove the objects, a thousand with each call."""
         keys = [{"Key": self._key(name)} for name in names]
         for start in range(0, len(keys), _AT_ONCE):
-            with _told(f"remove objects from {self.uri}"):
+            with _translate(f"remove objects from {self.uri}"):
                 answer = self.client.delete_objects(
                     Bucket=self.bucket, Delete={"Objects": keys[start : start + _AT_ONCE], "Quiet": True}
                 )
             for refused in answer.get("Errors", ()):
                 raise OSError(f"Could not remove s3://{self.bucket}/{refused['Key']}: {refused['Message']}")
 
-    def alone(self, name: str, waiting: Callable[[], None]) -> AbstractContextManager[None]:
+    def lock(self, name: str, waiting: Callable[[], None]) -> AbstractContextManager[None]:
         """S3 has no locks: two runs there are kept apart by whoever starts them."""
         return nullcontext()
 
@@ -132,7 +134,7 @@ class S3Folder(Folder):
         if not isinstance(origin, S3Folder) or origin.access == "anonymous":
             super().take(file, name)
             return
-        with _told(f"copy {origin.path(file.name)} to {self.path(name)}"):
+        with _translate(f"copy {origin.path(file.name)} to {self.path(name)}"):
             self.client.copy(
                 {"Bucket": origin.bucket, "Key": origin._key(file.name)},
                 self.bucket,
@@ -150,10 +152,24 @@ class S3Folder(Folder):
         return {"RequestPayer": "requester"} if self.access == "requester-pays" else {}
 
 
+class S3Error(LakehouseError, OSError):
+    """What S3 refused, as a sentence that is whole."""
+
+
+class S3NotFoundError(S3Error, FileNotFoundError):
+    """S3 has no such object."""
+
+
 @contextmanager
-def _told(doing: str) -> Iterator[None]:
+def _translate(doing: str) -> Iterator[None]:
     try:
-        with explained(doing):
-            yield
-    except AwsError as error:
-        raise (FileNotFoundError if error.code in _GONE else OSError)(error.description) from None
+        yield
+    except Exception as error:
+        told = translated(error, doing, tempfile.gettempdir())
+        if told is None:
+            raise
+        code = getattr(error, "response", {}).get("Error", {}).get("Code")
+        if code in _CHANGED:
+            raise S3Error(f"Could not {doing}: it was replaced meanwhile. Run it again.", retry=True) from None
+        kind = S3NotFoundError if code in _GONE else S3Error
+        raise kind(str(told.description), retry=bool(told.allow_retries)) from None

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resources.files.locks import held
+from resources.files.locks import lock
 from resources.iceberg.lakehouse import Lakehouse, file_uri
 from resources.iceberg.staging import StagingArea
 
@@ -30,7 +30,7 @@ class LocalLakehouse(Lakehouse):
         root.mkdir(parents=True, exist_ok=True)
         database = URL.create("sqlite", database=str(root / "catalog.db"))
         # Of several first runs, one makes the database. Who may only read makes nothing.
-        with held(root / ".catalog.lock") if os.access(root, os.W_OK) else nullcontext():
+        with lock(root / ".catalog.lock") if os.access(root, os.W_OK) else nullcontext():
             catalog = SqlCatalog("stedi", uri=database.render_as_string(), warehouse=file_uri(str(root)))
             catalog.create_namespace_if_not_exists(self.namespace)
         return catalog

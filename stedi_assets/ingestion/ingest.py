@@ -1,212 +1,183 @@
-"""Taking a delivery: bring the files, read their records once, judge them, publish them or not.
+"""The step that makes a feed's two tables: the records that were accepted, and those that were not.
 
-Belongs here: the order of these steps for one feed in one run. Does not belong here: each step itself
-(`resources/files/landing_zone.py`, `reader.py`, `delivery.py`, `publishing.py`).
+Belongs here: what differs from other tables. It is made of landed files in place of tables; their text is parsed once,
+for both; and files that the same code has read before are not read again. Does not belong here: parsing (`parse.py`),
+syncing (`resources/files/`), or how tables are published (`pipeline/step.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from resources.errors import LakehouseError
 from resources.files.landing_zone import LandingZone
-from resources.files.sync_result import Landing
-from resources.iceberg.preview import Glimpse
-from resources.iceberg.version import LakehouseError
-from resources.query import Query
-from resources.settings import Settings
-from stedi_assets.contracts import QUARANTINE_REASON, Feed
-from stedi_assets.ingestion import delivery
-from stedi_assets.ingestion import parse as reader
-from stedi_assets.ingestion.delivery import Delivery
-from stedi_assets.pipeline import report
-from stedi_assets.pipeline.publish import (
-    ACCEPTED,
-    CODE,
-    SOURCE,
-    Outcome,
-    Stopwatch,
-    Tables,
-    provenance,
-    publish_or_discard,
-    refuse_if_broken,
-)
-from stedi_assets.rules import Consent
+from resources.files.manifest import SyncResult
+from resources.iceberg.version import Version
+from resources.lazy import LazyModule
+from stedi_assets.checks.ingestion import told, unknown_fields
+from stedi_assets.contracts import REASON, RUN, TEXT, Feed
+from stedi_assets.ingestion.parse import cut_records, parse, read_text
+from stedi_assets.ingestion.stats import IngestStats
+from stedi_assets.pipeline.checks import Evaluation, Facts, Numbers, evaluate
+from stedi_assets.pipeline.inputs import CODE, MAKE, RUN_ID, SOURCE, Inputs
+from stedi_assets.pipeline.step import Found, Step
+from stedi_assets.pipeline.table import LakehouseTable
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import functions as F
+else:
+    F = LazyModule("pyspark.sql.functions")
 
-FILES = "stedi.files"
-DELIVERY = "stedi.delivery"
-DDL = Path(__file__).parents[2] / "sql"
+FILES, MEASURED = "stedi.files", "stedi.measured"
+"""Snapshot properties: the fingerprint of the files that were read, and what was measured of their records."""
 
 
-@dataclass
-class Intake:
-    """One feed's delivery in one step."""
+def feed_lock(context: dg.AssetExecutionContext, zone: LandingZone, feed: Feed) -> AbstractContextManager[None]:
+    """A block in which no other run syncs the feed or reads what is landed: what is said of files is what was read."""
+    name = feed.landing.name
+    return zone.lock(feed.name, lambda: context.log.info(f"{name}: waiting for another run that is at the same feed"))
+
+
+def landed_files(zone: LandingZone, feed: Feed) -> SyncResult:
+    """The feed's landed files; LakehouseError where it never was synced."""
+    landed = zone.landed(feed.name)
+    if not landed.synced:
+        name = feed.landing.name
+        raise LakehouseError(
+            f"{name} is needed, and was never materialized in {zone.root}. Make it first: {MAKE} '{name}'"
+        )
+    return landed
+
+
+def landed_records(spark: SparkSession, zone: LandingZone, feed: Feed) -> DataFrame:
+    """The accepted records of the landed files, read from their text: what an external table over them shows."""
+    text = read_text(spark, zone.readable(feed.name, landed_files(zone, feed)))
+    return parse(text, feed).where("reason IS NULL").select(*feed.landing.column_names)
+
+
+@dataclass(kw_only=True)
+class FeedStep(Step):
+    """`tables` are the feed's records and quarantine, in this order."""
 
     feed: Feed
-    settings: Settings
-    code_version: str
-    tables: Tables
     zone: LandingZone
-    query: Query
 
-    def take_delivery(self, context: dg.AssetExecutionContext) -> Iterator[Any]:
+    def run(self) -> Iterator[Found]:
+        """Under the feed's lock."""
+        with feed_lock(self.context, self.zone, self.feed):
+            yield from super().run()
+
+    def materialize(self) -> Iterator[Found]:
         """Publish what is new; files that the same code has read before are not read again."""
-        # Until the records are published: what is said of the files must be what was read of them.
-        with self._alone(context):
-            yield from self._take_delivery(context)
-
-    def _take_delivery(self, context: dg.AssetExecutionContext) -> Iterator[Any]:
-        watch = Stopwatch()
-        landing = self.zone.bring(self.feed.name)
-        if landing.left_out:
-            context.log.warning(
-                f"{self.feed.landing.name}: the source is now {self.zone.source}; {len(landing.left_out)} files of "
-                "the source before were removed from the landing zone"
-            )
-        if landing.unreadable:
-            context.log.warning(
-                f"{self.feed.landing.name}: not everything was brought: {delivery.refused(landing.unreadable)}. What "
-                "was landed before is kept; the next run tries again"
-            )
-        watch.lap("landing")
-        read_before = self._read_before(landing)
-        self._ensure_external_table(context)
+        read_before = self._read_before()
         if read_before is None:
-            delivered = yield from self._read_and_publish(context, landing, watch)
-        else:
-            delivered = read_before
-            outcome = self._judge(landing, delivered, self.tables.frame(self.feed.records.name))
-            yield from outcome.for_dagster(context)
-            refuse_if_broken(outcome, self.feed.landing.name, served=True)
-        context.log.info(
-            f"{self.feed.landing.name}: {len(landing.files)} files ({len(landing.new)} new, {len(landing.replaced)} "
-            f"replaced), {delivered.accepted:,} records accepted, {delivered.quarantined:,} quarantined"
+            yield from super().materialize()
+            return
+        self.context.log.info(f"{self.feed.records.name}: no file is new, changed or gone since it was made")
+        evaluations = {table.name: self._evaluate_again(table, read_before[table.name]) for table in self.tables}
+        yield from self.refuse_if_stopped(evaluations)
+        for table in self.selected_tables():
+            yield self.report(table, read_before[table.name], evaluations[table.name])
+
+    def frames(self, staged: ExitStack) -> dict[str, DataFrame]:
+        """Parse the text once, where no reader looks; both tables are selected from that."""
+        session, lakehouse = self.inputs.spark.spark_session, self.inputs.lakehouse
+        parsed = parse(self._text(), self.feed).withColumn(RUN.name, F.lit(self.context.run_id))
+        columns = (*self.feed.records.columns, REASON, TEXT, RUN)
+        scratch = staged.enter_context(
+            lakehouse.stage(parsed, replace(self.feed.records, columns=columns), self.context.run_id)
         )
-        # What downstream tables read depends on the files, and on how they are read.
-        data_version = f"{landing.fingerprint}-{self.code_version}"
-        shown = report.shown_before(context, self.feed.landing, data_version) if read_before else None
-        if shown is None:
-            shown = report.appearance(self.feed.landing, self._glimpse(), self.tables.frame(self.feed.landing.name))
-        watch.lap("report")
-        yield dg.MaterializeResult(
-            asset_key=self.feed.landing.name,
-            data_version=dg.DataVersion(data_version),
-            metadata={**self._numbers(landing, delivered), **shown, **watch.seconds},
-        )
+        rows = lakehouse.read_staged(session, scratch)
+        return {table.name: table.function(rows) for table in self.tables}
 
-    def audit_published(self, context: dg.AssetExecutionContext) -> Outcome:
-        """Audit the landing zone as it is, and the records that downstream tables read."""
-        with self._alone(context):
-            landing = self.zone.landed(self.feed.name)
-            records = self.tables.frame(self.feed.records.name)
-            return self._judge(landing, delivery.count(self.feed, records, self._found(landing)), records)
+    def given(self, rows: Mapping[str, DataFrame]) -> dict[str, DataFrame]:
+        """Both tables under names that are the same for all feeds, and the text that they were parsed from."""
+        records, quarantine = (rows[table.name] for table in self.tables)
+        return {"records": records, "quarantine": quarantine, "text": cut_records(self._text())}
 
-    def _alone(self, context: dg.AssetExecutionContext) -> AbstractContextManager[None]:
-        name = self.feed.landing.name
-        return self.zone.alone(
-            self.feed.name, lambda: context.log.info(f"{name}: waiting for another run that is at the same feed")
-        )
+    def facts(self, inputs: Inputs, table: LakehouseTable, rows: int) -> Facts:
+        """Nothing is known of the records before they are counted; a delivery that is refused is looked into."""
+        return Facts(rows_published=rows, hint=self._hint)
 
-    def _glimpse(self) -> Glimpse:
-        records = self.feed.records.name
-        version = self.tables.version(records)
-        return self.tables.lakehouse.glimpse(records, version.snapshot_id, f"{QUARANTINE_REASON.name} is null")
+    def upstream(self, table: LakehouseTable) -> list[str]:
+        """The raw files."""
+        return [self.feed.landing.name]
 
-    def _ensure_external_table(self, context: dg.AssetExecutionContext) -> None:
-        """Let people query the raw files, also those of a delivery that will not be accepted."""
-        name = self.feed.landing.name
-        done = self.query.ensure_table(name, (DDL / f"{name}.sql").read_text(), self.zone.uri(self.feed.name))
-        if done:
-            context.log.info(done)
+    def origin(self, table: LakehouseTable, evaluation: Evaluation) -> dict[str, str]:
+        """Where the table's new version comes from, as its commit records it."""
+        return {
+            RUN_ID: self.context.run_id,
+            **self._made_of(table),
+            MEASURED: json.dumps(evaluation.numbers),
+        }
 
-    def _read_before(self, landing: Landing) -> Delivery | None:
-        version = self.tables.lakehouse.version(self.feed.records.name)
-        if version is None:
-            return None
-        read = tuple(map(version.properties.get, (FILES, CODE, SOURCE)))
-        if read != (landing.fingerprint, self.code_version, self.zone.source):
-            return None
+    def data_version(self, table: LakehouseTable) -> dg.DataVersion:
+        """What downstream tables read depends on the files, and on how they are read."""
+        return dg.DataVersion("-".join(self._made_of(table).values()))
+
+    def numbers(self, table: LakehouseTable, evaluation: Evaluation) -> dict[str, Any]:
+        """What the delivery held."""
+        stats = IngestStats.of(evaluation.numbers["rows_reconciled"])
+        times = {"first reading": stats.first, "last reading": stats.last}
+        return {
+            "records found": stats.found,
+            "records quarantined": stats.quarantined,
+            **{name: dg.MetadataValue.timestamp(at / 1000) for name, at in times.items() if at is not None},
+        }
+
+    @cached_property
+    def landed(self) -> SyncResult:
+        """The landed files."""
+        return landed_files(self.zone, self.feed)
+
+    def _text(self) -> DataFrame:
+        return read_text(self.inputs.spark.spark_session, self.zone.readable(self.feed.name, self.landed))
+
+    def _made_of(self, table: LakehouseTable) -> dict[str, str]:
+        return {
+            FILES: self.landed.fingerprint,
+            CODE: table.code_version(self.inputs.options),
+            SOURCE: self.zone.source,
+        }
+
+    def _read_before(self) -> dict[str, Version] | None:
+        """The published versions, if they are what would be made now, and their files are there."""
+        versions = {}
+        for table in self.tables:
+            version = self.inputs.lakehouse.version(table.name)
+            if version is None or not self._made_of(table).items() <= version.properties.items():
+                return None
+            versions[table.name] = version
         try:
-            self.tables.frame(self.feed.records.name)
+            for name in versions:
+                self.inputs.frame(name)
         except LakehouseError:  # what was read is damaged: read it again
             return None
-        return Delivery.load(version.properties[DELIVERY])
+        return versions
 
-    def _read_and_publish(
-        self, context: dg.AssetExecutionContext, landing: Landing, watch: Stopwatch
-    ) -> Generator[dg.AssetCheckResult, None, Delivery]:
-        lakehouse, session = self.tables.lakehouse, self.tables.spark.spark_session
-        lines = reader.read_text(session, self.zone.readable(self.feed.name, landing))
-        records = reader.type_records(reader.cut_records(lines), self.feed, context.run_id)
-        staged = lakehouse.stage(records, self.feed.records, context.run_id)
-        try:
-            watch.lap("compute")
-            read = lakehouse.read_staged(session, staged)
-            delivered = delivery.count(self.feed, read, self._found(landing))
-            outcome = self._judge(landing, delivered, read)
-            watch.lap("audit")
-            yield from outcome.for_dagster(context)
-            origin = provenance(context.run_id, self.code_version, Consent(self.settings.consent), self.zone.source, {})
-            facts = {
-                FILES: landing.fingerprint,
-                ACCEPTED: str(delivered.accepted),
-                DELIVERY: delivered.dump(),
-            }
-            publish_or_discard(lakehouse, staged, outcome, self.feed.landing.name, {**origin, **facts})
-            watch.lap("publish")
-        finally:
-            staged.area.discard()
-        return delivered
+    def _evaluate_again(self, table: LakehouseTable, version: Version) -> Evaluation:
+        evaluation = evaluate(table.contract, [(column.name, column.type) for column in table.contract.columns])
+        numbers: dict[str, Numbers] = json.loads(version.properties[MEASURED])
+        evaluation.add_all(table.checks, table.name, numbers, self.facts(self.inputs, table, version.rows))
+        return evaluation
 
-    def _found(self, landing: Landing) -> int:
-        lines = reader.read_text(self.tables.spark.spark_session, self.zone.readable(self.feed.name, landing))
-        return reader.cut_records(lines).count()
-
-    def _judge(self, landing: Landing, delivered: Delivery, records: DataFrame) -> Outcome:
-        outcome, asset, limit = Outcome(), self.feed.landing.name, self.settings.quarantine_limit
-        outcome.add(delivery.RECORDS_BALANCE, asset, delivery.judge_balance(delivered))
-        outcome.add(delivery.ACCEPTED_ARE_SOUND, asset, delivery.judge_accepted(delivered))
-        hint = self._hint(landing, delivered, records) if delivery.share(delivered) > limit else ""
-        outcome.add(delivery.QUARANTINE_WITHIN_LIMIT, asset, delivery.judge_limit(delivered, limit, hint))
-        outcome.add(delivery.FILES_AS_EXPECTED, asset, delivery.judge_files(landing, self.feed))
-        return outcome
-
-    def _hint(self, landing: Landing, delivered: Delivery, records: DataFrame) -> str:
+    def _hint(self, numbers: Numbers) -> str:
         """Where to look for what changed in the feed. Only a delivery that is refused is searched for it."""
-        reason, text = delivery.example(delivered, records) or ("", "")
-        file = self.zone.file_with(self.feed.name, landing, text) if text else None
-        unknown = delivery.unknown_fields(landing, self.feed)
-        hint = f" In {file}, for example, {reason}." if file else ""
-        if file in landing.kept:
-            hint += f" The source has it no more: to take it back, remove it from {self.zone.uri(self.feed.name)} too."
-        hint += f" Fields that the feed has not had so far: {delivery.told(unknown)}." if unknown else ""
-        return f"{hint} Mend the files in {self.zone.source} and run again, or allow more with STEDI_QUARANTINE_LIMIT."
-
-    def _numbers(self, landing: Landing, delivered: Delivery) -> dict[str, Any]:
-        times = {"first reading": delivered.first, "last reading": delivered.last}
-        return {
-            "dagster/row_count": delivered.accepted,
-            "files": len(landing.files),
-            "size (bytes)": landing.size,
-            "files new": len(landing.new),
-            "files unchanged": len(landing.unchanged),
-            "files replaced": len(landing.replaced),
-            "files delivered twice": len(landing.duplicates),
-            "records found": delivered.found,
-            "records quarantined": delivered.quarantined,
-            **self.tables.spark.metadata,
-            **{
-                name: dg.MetadataValue.timestamp(datetime.fromtimestamp(at / 1000, UTC))
-                for name, at in times.items()
-                if at is not None
-            },
-        }
+        stats, unknown = IngestStats.of(numbers), unknown_fields(self.landed, self.feed)
+        reason, _ = stats.by_frequency[0]
+        rows = parse(self._text(), self.feed).where(F.col(REASON.name) == reason)
+        example = rows.select("file").first()
+        hint = f" In {example[0]}, for example, {reason}." if example else ""
+        hint += f" Fields that the feed has not had so far: {told(unknown)}." if unknown else ""
+        return (
+            f"{hint} Mend the files in {self.zone.source} and run again, or allow more with STEDI_QUARANTINE_LIMIT. To "
+            f"take back a file that the source has no more, remove it from {self.zone.uri(self.feed.name)} too."
+        )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
     from pyspark.sql import functions as F
 
-    from resources.files.landing_zone import TextFile
+    from resources.files.copies import TextFile
 else:
     F = LazyModule("pyspark.sql.functions")
 

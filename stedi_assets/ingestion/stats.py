@@ -63,7 +63,7 @@ class IngestStats:
 
 @cache  # one query for all checks that ask for it
 def count_delivery(feed: Feed) -> Query:
-    """The query that counts a delivery of the feed, as (measure, value) rows; `text` is counted apart from the others."""
+    """The query that counts a delivery of the feed as (measure, value) rows; `text` is counted apart from the rest."""
 
     def query(records: DataFrame, quarantine: DataFrame, text: DataFrame) -> DataFrame:
         taken = F.col(feed.landing.taken) if feed.landing.taken else F.lit(None).cast("bigint")

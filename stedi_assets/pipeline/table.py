@@ -92,7 +92,7 @@ def lakehouse_table(
     """Make a function from upstream DataFrames to a DataFrame the table of that contract.
 
     The function's parameters name the upstream tables. Every table is held to its contract and, with
-    `reconciliation`, to the last row; `checks` are its own promises. `made_by` are modules that it is made by beside the
+    `reconciliation`, to the last row; `checks` are its own promises. `made_by` are modules that make it beside the
     function: a change there is a change of the table.
     """
     common = [required_columns_filled(contract), *([rows_reconciled(reconciliation)] if reconciliation else [])]

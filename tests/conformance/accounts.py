@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from resources.files.copies import TextFile
 from resources.files.landing_zone import LandingZone
 from resources.files.ndjson import CONTINUED
 from stedi_assets.contracts import FEEDS, Feed
@@ -31,8 +32,8 @@ class Reading:
     rows: list[tuple[Any, ...]]
 
     @classmethod
-    def of(cls, engine: str, feed: Feed, files: Sequence[str]) -> Reading:
-        pieces = reader.cut_records(reader.read_text(ENGINES[engine].spark_session, files))
+    def of(cls, engine: str, feed: Feed, texts: Sequence[TextFile]) -> Reading:
+        pieces = reader.cut_records(reader.read_text(ENGINES[engine].spark_session, texts))
         rows = reader.type_records(pieces, feed, "run").collect()
         return cls(sorted(row[0] for row in pieces.collect()), sorted((tuple(row) for row in rows), key=repr))
 
@@ -51,7 +52,7 @@ def check(folder: Path, feed: Feed, files: Sequence[bytes], engines: Sequence[st
     check_verdicts(feed, first)
 
 
-def land(folder: Path, feed: Feed, files: Sequence[bytes]) -> list[str]:
+def land(folder: Path, feed: Feed, files: Sequence[bytes]) -> list[TextFile]:
     """Deliver the files, every fifth of them compressed, and bring them as a run does; what an engine is to read."""
     source = folder / "source" / feed.name
     source.mkdir(parents=True)
@@ -59,7 +60,7 @@ def land(folder: Path, feed: Feed, files: Sequence[bytes]) -> list[str]:
         name = f"{number}.json" if number % 5 else f"{number}.json.gz"
         (source / name).write_bytes(content if number % 5 else gzip.compress(content, mtime=0))
     zone = LandingZone(root=str(folder / "lakehouse"), source=str(folder / "source"))
-    return list(zone.readable(feed.name, zone.bring(feed.name)))
+    return zone.readable(feed.name, zone.sync(feed.name))
 
 
 def solid(text: str) -> Counter[str]:

@@ -42,10 +42,7 @@ waiting: dict[Feed, list[bytes]] = {feed: [] for feed in FEEDS}
 @atheris.instrument_func
 def look_at(content: bytes, feed: Feed) -> None:
     """What steers the search: the file's shape, and, of each line, whether it is JSON, and each field a value."""
-    shape, out = lines.inspect([content]), BytesIO(content)
-    if shape.needs_rewriting:
-        lines.rewrite(BytesIO(content), out := BytesIO(), shape)
-    for line in out.getvalue().decode(errors="replace").splitlines():
+    for line in lines.ndjson_lines(BytesIO(content), lines.inspect([content])):
         try:
             record = PYTHONS.decode(line)
         except (ValueError, RecursionError):

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from resources.errors import LakehouseError
 from resources.files.folder import LocalFolder
-from resources.files.landing_zone import LandingError, LandingZone
+from resources.files.landing_zone import LandingZone
 from resources.settings import Settings, SettingsError
 from tests.servers.ministack import Aws
 from tests.support import ROOT
@@ -25,7 +26,7 @@ def landed(tmp_path: Path) -> LandingZone:
     (tmp_path / "source" / "customers").mkdir(parents=True)
     (tmp_path / "source" / "customers" / "1.json").write_bytes(b'[\n  {\n    "email": "ann@x.se"\n  }\n]\n')
     zone = LandingZone(root=str(tmp_path / "lakehouse"), source=str(tmp_path / "source"))
-    zone.bring("customer")
+    zone.sync("customer")
     return zone
 
 
@@ -64,8 +65,8 @@ def test_nothing_is_written_through_a_link_that_leads_out_of_the_landing_zone(
     (tmp_path / "lakehouse" / "customer_landing" / "day").symlink_to(outside)
     (day := tmp_path / "source" / "customers" / "day").mkdir()
     (day / "1.json").write_bytes(RECORD)
-    with pytest.raises(LandingError, match="a link on the way leads out"):
-        landed.bring("customer")
+    with pytest.raises(LakehouseError, match="a link on the way leads out"):
+        landed.sync("customer")
     assert [*outside.iterdir()] == []
 
 
@@ -73,7 +74,7 @@ def test_a_landing_zone_may_itself_lie_behind_a_link(landed: LandingZone, tmp_pa
     (tmp_path / "lakehouse").rename(tmp_path / "large disk")
     (tmp_path / "lakehouse").symlink_to(tmp_path / "large disk")
     (tmp_path / "source" / "customers" / "2.json").write_bytes(RECORD)
-    assert landed.bring("customer").new == ["2.json"]
+    assert landed.sync("customer").new == ["2.json"]
 
 
 @pytest.mark.parametrize("name", LEADING_OUT[:3])
@@ -86,9 +87,9 @@ def test_a_manifest_that_names_other_files_makes_nobody_read_or_remove_them(
     manifest["files"].append({**manifest["files"][0], "name": name, "sha256": "../" * 10 + "outside"})
     path.write_text(json.dumps(manifest))
     before = everything(tmp_path, but="lakehouse/landing")
-    with pytest.raises(LandingError, match="names no file inside of"):
+    with pytest.raises(LakehouseError, match="names no file inside of"):
         landed.readable("customer", landed.landed("customer"))
-    landing = landed.bring("customer")
+    landing = landed.sync("customer")
     assert [file.name for file in landing.files] == ["1.json"]
     assert landing.unreadable == {name: "gone from the landing zone, and no more in the source"}
     assert everything(tmp_path, but="lakehouse/landing") == before
@@ -103,7 +104,7 @@ def test_an_object_in_s3_whose_key_leads_out_lands_inside(aws: Aws, tmp_path: Pa
     content = gzip.compress(RECORD) if key.endswith(".gz") else RECORD
     aws.client("s3").put_object(Bucket=bucket, Key=f"customers/{key}", Body=content)
     zone = LandingZone(root=str(tmp_path / "deep" / "er" / "lakehouse"), source=f"s3://{bucket}")
-    (landed,) = zone.bring("customer").new
+    (landed,) = zone.sync("customer").new
     assert (tmp_path / "deep" / "er" / "lakehouse" / "customer_landing" / landed).read_bytes() == content
     assert everything(tmp_path, but="deep/er/lakehouse") == {}
 

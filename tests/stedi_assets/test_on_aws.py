@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from resources.athena import AthenaQuery
-from resources.files.folder import folder_at
+from resources.files.landing_zone import folder_at
 from resources.iceberg.glue import GlueLakehouse
 from sample.feeds import write_feeds
 from stedi_assets.contracts import FEEDS, TABLES

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from resources.files import copies
-from resources.files.ndjson import FileShape
-from resources.files.sync_result import Landing
+from resources.files.manifest import SyncResult
 from tests.resources.files.test_landing_zone import PRETTY, Zone, zone
 
 __all__ = ["zone"]
@@ -32,8 +31,8 @@ def deliver_many(zone: Zone, first: int = 0, count: int = MANY) -> None:
         zone.deliver(f"{number}.json", record(number))
 
 
-def read(zone: Zone, landing: Landing) -> list[str]:
-    return [path for path in zone.zone.readable("customer", landing) if Path(path).parent == zone.beside]
+def read(zone: Zone, landing: SyncResult) -> list[str]:
+    return [text.path for text in zone.zone.readable("customer", landing) if Path(text.path).parent == zone.beside]
 
 
 def emails(zone: Zone) -> list[str]:
@@ -46,9 +45,8 @@ def test_many_small_files_are_read_from_few_bundles_that_hold_each_record_once(z
     zone.deliver("packed.json.gz", gzip.compress(record(MANY)))
     zone.deliver("torn.json", b'{"email": "\xff"}')
     zone.deliver("empty.json", b"")
-    landing = zone.bring()
-    paths = zone.zone.readable("customer", landing)
-    assert read(zone, landing) == paths
+    landing = zone.sync()
+    paths = [text.path for text in zone.zone.readable("customer", landing)]
     assert len(paths) <= 256
     assert emails(zone) == sorted(["ann@x.se", "\ufffd", *(f"{number}@x.se" for number in range(MANY + 1))])
     assert len(zone.files) == MANY + 4
@@ -57,44 +55,22 @@ def test_many_small_files_are_read_from_few_bundles_that_hold_each_record_once(z
 def test_a_large_file_is_read_as_it_is_beside_the_bundles(zone: Zone) -> None:
     deliver_many(zone)
     zone.deliver("large.json", b"\n".join(map(record, range(MANY, MANY + 100))))
-    landing = zone.bring()
-    assert str(zone.landed / "large.json") in zone.zone.readable("customer", landing)
+    landing = zone.sync()
+    assert str(zone.landed / "large.json") in [text.path for text in zone.zone.readable("customer", landing)]
     assert len(emails(zone)) == MANY + 100
 
 
 def test_few_small_files_are_read_as_they_are(zone: Zone) -> None:
     deliver_many(zone, count=MANY - 1)
-    assert read(zone, zone.bring()) == []
+    assert read(zone, zone.sync()) == []
 
 
 def test_a_delivery_makes_anew_only_the_bundles_that_it_adds_to(zone: Zone) -> None:
     deliver_many(zone)
-    before = set(read(zone, zone.bring()))
+    before = set(read(zone, zone.sync()))
     deliver_many(zone, first=MANY, count=3)
-    after = set(read(zone, zone.bring()))
+    after = set(read(zone, zone.sync()))
     assert 1 <= len(after - before) <= 3
     assert len(before & after) > 100
     assert {str(path) for path in zone.beside.glob("*.json") if path.name != "manifest.json"} == after
     assert len(emails(zone)) == MANY + 3
-
-
-def test_the_file_that_a_record_came_from_is_found_whatever_engines_read_in_its_place(zone: Zone) -> None:
-    deliver_many(zone, count=3)
-    zone.deliver("packed.json.gz", gzip.compress(record(77)))
-    zone.deliver("pretty.json", PRETTY)
-    landing = zone.bring()
-    assert {file.name: file.shape for file in landing.files}["pretty.json"] is FileShape.SPANNING
-    found = [
-        zone.zone.file_with("customer", landing, text)
-        for text in ('"2@x.se"', '"77@x.se"', '{   "email": "ann@x.se" }', "nobody")
-    ]
-    assert found[:2] == ["2.json", "packed.json.gz"]
-    assert found[2] == ("pretty.json" if '{   "email": "ann@x.se" }' in " ".join(zone.lines) else None)
-    assert found[3] is None
-
-
-def test_the_file_is_looked_for_in_what_is_new_first(zone: Zone) -> None:
-    zone.deliver("1.json", record(1) + b"\n" + record(5))
-    zone.bring()
-    zone.deliver("2.json", record(2) + b"\n" + record(5))
-    assert zone.zone.file_with("customer", zone.bring(), "5@x.se") == "2.json"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.files.fields import MOST_NAMES, FieldSample
+from resources.files.manifest import MOST_FIELDS, FieldSample
 from resources.files.ndjson import CHUNK
 
 RECORD = {"user": "ann", "x": 1}
@@ -60,7 +60,7 @@ def test_fields_inside_of_a_record_are_none_of_it_wherever_a_chunk_of_the_file_b
 
 
 def test_names_that_are_values_do_not_fill_the_memory() -> None:
-    assert len(names(json.dumps({f"person{number}": 1 for number in range(1_000)}))) == MOST_NAMES
+    assert len(names(json.dumps({f"person{number}": 1 for number in range(1_000)}))) == MOST_FIELDS
 
 
 @given(st.binary(max_size=300))

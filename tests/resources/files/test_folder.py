@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from resources.files.folder import Folder, folder_at
+from resources.files.folder import Folder
+from resources.files.landing_zone import folder_at
 from tests.servers.ministack import Aws
 
 

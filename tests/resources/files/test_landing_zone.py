@@ -21,10 +21,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resources.files.landing_zone import LandingError, LandingZone
+from resources.errors import LakehouseError
+from resources.files.landing_zone import LandingZone
+from resources.files.manifest import SyncResult
 from resources.files.ndjson import FileShape
 from resources.files.source import landing_name
-from resources.files.sync_result import Landing
 from tests.support import require
 
 ONE = b'{"email": "ann@x.se"}\n'
@@ -60,8 +61,8 @@ class Zone:
         path.unlink()
         path.symlink_to(UNREADABLE)
 
-    def bring(self) -> Landing:
-        return self.zone.bring("customer")
+    def sync(self) -> SyncResult:
+        return self.zone.sync("customer")
 
     @property
     def landed(self) -> Path:
@@ -86,10 +87,11 @@ class Zone:
     def lines(self) -> list[str]:
         """What an engine reads from the readable files, in no order."""
         texts = []
-        for name in self.zone.readable("customer", self.zone.landed("customer")):
-            content = Path(name).read_bytes()
-            texts.append((gzip.decompress(content) if name.endswith(".gz") else content).decode())
-        return sorted(line for text in texts for line in text.splitlines() if line.strip())
+        for text in self.zone.readable("customer", self.zone.landed("customer")):
+            content = Path(text.path).read_bytes()
+            lines = (gzip.decompress(content) if text.path.endswith(".gz") else content).decode().splitlines()
+            texts += [line if text.file else line.partition("\t")[2] for line in lines]
+        return sorted(line for line in texts if line.strip())
 
 
 def _mark(path: Path) -> tuple[int, int]:
@@ -156,7 +158,7 @@ def test_files_land_byte_for_byte(zone: Zone) -> None:
     zone.deliver("odd.json", odd)
     zone.deliver("packed.json.gz", packed)
     zone.deliver("pretty.json", PRETTY)
-    landing = zone.bring()
+    landing = zone.sync()
     assert zone.files == {"odd.json": odd, "packed.json.gz": packed, "pretty.json": PRETTY}
     assert landing.new == ["odd.json", "packed.json.gz", "pretty.json"]
     assert landing.size == len(odd) + len(packed) + len(PRETTY)
@@ -174,7 +176,7 @@ def test_a_source_may_be_laid_out_in_any_of_the_known_ways_nested_or_not(
     (folder / name).write_bytes(content)
     (zone.source / "accelerometer" / "landing").mkdir(parents=True)
     (zone.source / "accelerometer" / "landing" / "1.json").write_bytes(TWO)
-    zone.bring()
+    zone.sync()
     assert list(zone.files.values()) == [content]
     assert zone.lines == [ONE.decode().strip()]
 
@@ -182,38 +184,38 @@ def test_a_source_may_be_laid_out_in_any_of_the_known_ways_nested_or_not(
 def test_an_empty_folder_of_one_layout_does_not_hide_the_files_of_another(zone: Zone) -> None:
     (zone.source / "customer" / "landing").mkdir(parents=True)
     zone.deliver("1.json", ONE)
-    assert zone.bring().new == ["1.json"]
+    assert zone.sync().new == ["1.json"]
 
 
 def test_other_files_are_ignored(zone: Zone) -> None:
     zone.deliver("1.json", ONE)
     for other in ("notes.txt", "1.csv", "1.json.bak", "1.jsonl", "_SUCCESS", ".1.json", "_2.json", "json", "1.gz"):
         zone.deliver(other, TWO)
-    assert zone.bring().new == ["1.json"]
+    assert zone.sync().new == ["1.json"]
     assert list(zone.files) == ["1.json"]
 
 
 def test_a_folder_may_be_named_like_a_file(zone: Zone) -> None:
     zone.deliver("export.json/part-0.json", ONE)
     zone.deliver("export.json/part-1.json", TWO)
-    zone.bring()
+    zone.sync()
     assert sorted(zone.files.values()) == [ONE, TWO]
 
 
 def test_a_file_may_become_a_folder_of_its_name(zone: Zone) -> None:
     """Spark writes a folder where another tool wrote a file."""
     path = zone.deliver("export.json", ONE)
-    zone.bring()
+    zone.sync()
     path.unlink()
     zone.deliver("export.json/part-0.json", TWO)
-    zone.bring()
+    zone.sync()
     assert sorted(zone.files.values()) == [ONE, TWO]
 
 
 def test_a_loop_of_links_in_the_source_is_not_followed_forever(zone: Zone) -> None:
     zone.deliver("1.json", ONE)
     (zone.source / "customers" / "again").symlink_to(zone.source / "customers")
-    landing = zone.bring()
+    landing = zone.sync()
     assert landing.new == ["1.json"]
     assert landing.unreadable == {"again": "a link to a folder, which is not followed"}
 
@@ -222,22 +224,22 @@ def test_a_loop_of_links_in_the_source_is_not_followed_forever(zone: Zone) -> No
 def test_a_source_that_has_but_a_link_to_a_folder_is_told_so(zone: Zone, tmp_path: Path, folder: str) -> None:
     (zone.source / folder).mkdir(parents=True)
     (zone.source / folder / "2024").symlink_to(tmp_path)
-    with pytest.raises(LandingError, match=f"{folder}/2024 .a link to a folder, which is not followed"):
-        zone.bring()
+    with pytest.raises(LakehouseError, match=f"{folder}/2024 .a link to a folder, which is not followed"):
+        zone.sync()
 
 
 @pytest.mark.parametrize("target", ["2.json", "moved/away.json"])
 def test_a_link_that_leads_nowhere_is_reported(zone: Zone, target: str) -> None:
     zone.deliver("1.json", ONE)
     (zone.source / "customers" / "2.json").symlink_to(zone.source / "customers" / target)
-    assert list(zone.bring().unreadable) == ["2.json"]
+    assert list(zone.sync().unreadable) == ["2.json"]
     assert zone.files == {"1.json": ONE}
 
 
 def test_what_is_no_file_is_not_waited_for(zone: Zone) -> None:
     zone.deliver("1.json", ONE)
     os.mkfifo(zone.source / "customers" / "2.json")
-    assert zone.bring().new == ["1.json"]
+    assert zone.sync().new == ["1.json"]
 
 
 def test_a_folder_that_cannot_be_read_is_no_empty_one() -> None:
@@ -248,19 +250,19 @@ def test_a_folder_that_cannot_be_read_is_no_empty_one() -> None:
         zone.deliver("1.json", ONE)
         closed = zone.deliver("closed/2.json", TWO).parent
         closed.chmod(0)
-        with someone_else(), pytest.raises(LandingError, match="closed"):
-            zone.bring()
+        with someone_else(), pytest.raises(LakehouseError, match="closed"):
+            zone.sync()
         closed.chmod(0o700)
 
 
 def test_a_file_that_grows_while_it_is_brought_is_what_it_was_at_first(zone: Zone) -> None:
     path = zone.deliver("1.json", ONE * 50_000)
     with growing(path, TWO * 100):
-        landing = zone.bring()
+        landing = zone.sync()
     (file,) = landing.files
     assert hashlib.sha256(zone.files["1.json"]).hexdigest() == file.sha256
     assert len(zone.files["1.json"]) == file.size
-    assert zone.bring().replaced == ["1.json"]
+    assert zone.sync().replaced == ["1.json"]
     assert zone.files == {"1.json": path.read_bytes()}
 
 
@@ -269,18 +271,18 @@ def test_what_the_clock_of_a_source_says_decides_nothing(zone: Zone, years: int)
     path = zone.deliver("1.json", ONE)
     at = (time.time_ns() // 10**9 + years * 31_557_600) * 10**9
     os.utime(path, ns=(at, at))
-    assert zone.bring().new == ["1.json"]
-    assert zone.bring().unchanged == ["1.json"]
+    assert zone.sync().new == ["1.json"]
+    assert zone.sync().unchanged == ["1.json"]
     path.write_bytes(TWO)
     os.utime(path, ns=(at - 10**9, at - 10**9))
-    assert zone.bring().replaced == ["1.json"]
+    assert zone.sync().replaced == ["1.json"]
     assert zone.files == {"1.json": TWO}
 
 
 def test_the_fields_that_a_sample_of_the_records_has_are_known_without_the_source(zone: Zone) -> None:
     zone.deliver("1.json", ONE)
     zone.deliver("2.json", b'{"email": "bob@x.se", "shoeSize": 44}')
-    assert zone.bring().fields == zone.zone.landed("customer").fields == {"email": 2, "shoeSize": 1}
+    assert zone.sync().fields == zone.zone.landed("customer").fields == {"email": 2, "shoeSize": 1}
 
 
 def test_a_linked_file_is_brought(zone: Zone) -> None:
@@ -288,15 +290,15 @@ def test_a_linked_file_is_brought(zone: Zone) -> None:
     elsewhere.write_bytes(ONE)
     (zone.source / "customers").mkdir(parents=True)
     (zone.source / "customers" / "1.json").symlink_to(elsewhere)
-    zone.bring()
+    zone.sync()
     assert zone.files == {"1.json": ONE}
     assert not (zone.landed / "1.json").is_symlink()
 
 
 def test_a_missing_feed_gives_one_sentence_with_the_folders_that_were_looked_for(zone: Zone) -> None:
     zone.source.mkdir()
-    with pytest.raises(LandingError) as stopped:
-        zone.bring()
+    with pytest.raises(LakehouseError) as stopped:
+        zone.sync()
     sentence = str(stopped.value.description)
     assert all(
         what in sentence
@@ -320,8 +322,8 @@ def test_a_lakehouse_inside_of_the_feed_is_refused_before_anything_is_touched(tm
     source.mkdir()
     for name in ("my feed.json", "README.txt"):
         (source / name).write_bytes(ONE)
-    with pytest.raises(LandingError, match="STEDI_LAKEHOUSE"):
-        LandingZone(root=str(tmp_path / inside), source=str(tmp_path)).bring("customer")
+    with pytest.raises(LakehouseError, match="STEDI_LAKEHOUSE"):
+        LandingZone(root=str(tmp_path / inside), source=str(tmp_path)).sync("customer")
     assert sorted(path.name for path in source.iterdir()) == ["README.txt", "my feed.json"]
 
 
@@ -332,9 +334,9 @@ def test_a_second_run_copies_nothing(zone: Zone) -> None:
     zone.deliver("1.json", ONE)
     zone.deliver("two words/2.json.gz", gzip.compress(TWO))
     zone.deliver("pretty.json", PRETTY)
-    first, marks = zone.bring(), zone.marks
+    first, marks = zone.sync(), zone.marks
     rewritten = [_mark(path) for path in zone.beside.glob("*.json") if path.name != "manifest.json"]
-    second = zone.bring()
+    second = zone.sync()
     assert zone.marks == marks
     assert [_mark(path) for path in zone.beside.glob("*.json") if path.name != "manifest.json"] == rewritten
     assert sorted(second.unchanged) == sorted(first.new)
@@ -343,25 +345,25 @@ def test_a_second_run_copies_nothing(zone: Zone) -> None:
 
 def test_a_file_whose_date_alone_changed_is_not_copied_again(zone: Zone) -> None:
     path = zone.deliver("1.json", ONE)
-    zone.bring()
+    zone.sync()
     marks = zone.marks
     os.utime(path, ns=(0, 0))
-    assert zone.bring().unchanged == ["1.json"]
+    assert zone.sync().unchanged == ["1.json"]
     assert zone.marks == marks
 
 
 def test_a_file_that_did_not_change_is_not_even_read_again(zone: Zone) -> None:
     path = zone.deliver("1.json", ONE)
-    zone.bring()
+    zone.sync()
     keep_date(path, TWO)
-    assert zone.bring().unchanged == ["1.json"]
+    assert zone.sync().unchanged == ["1.json"]
 
 
 def test_a_new_file_is_brought_and_the_others_are_left_alone(zone: Zone) -> None:
     zone.deliver("1.json", ONE)
-    before, marks = zone.bring(), zone.marks
+    before, marks = zone.sync(), zone.marks
     zone.deliver("2.json", TWO)
-    landing = zone.bring()
+    landing = zone.sync()
     assert (landing.new, landing.unchanged) == (["2.json"], ["1.json"])
     assert zone.marks["1.json"] == marks["1.json"]
     assert landing.fingerprint != before.fingerprint
@@ -369,9 +371,9 @@ def test_a_new_file_is_brought_and_the_others_are_left_alone(zone: Zone) -> None
 
 def test_a_changed_file_of_the_same_size_replaces_the_landed_one(zone: Zone) -> None:
     zone.deliver("1.json", ONE)
-    before = zone.bring()
+    before = zone.sync()
     zone.deliver("1.json", TWO)
-    landing = zone.bring()
+    landing = zone.sync()
     assert (landing.replaced, landing.new, landing.unchanged) == (["1.json"], [], [])
     assert zone.files == {"1.json": TWO}
     assert landing.fingerprint != before.fingerprint
@@ -380,9 +382,9 @@ def test_a_changed_file_of_the_same_size_replaces_the_landed_one(zone: Zone) -> 
 def test_a_file_that_the_source_removed_stays(zone: Zone) -> None:
     zone.deliver("1.json", ONE)
     gone = zone.deliver("2.json", PRETTY)
-    before = zone.bring()
+    before = zone.sync()
     gone.unlink()
-    after = zone.bring()
+    after = zone.sync()
     assert zone.files == {"1.json": ONE, "2.json": PRETTY}
     assert after.fingerprint == before.fingerprint
     assert len(zone.lines) == 2
@@ -390,10 +392,10 @@ def test_a_file_that_the_source_removed_stays(zone: Zone) -> None:
 
 def test_a_feed_that_the_source_removed_altogether_stays(zone: Zone) -> None:
     path = zone.deliver("1.json", ONE)
-    zone.bring()
+    zone.sync()
     path.unlink()
     path.parent.rmdir()
-    assert [file.name for file in zone.bring().files] == ["1.json"]
+    assert [file.name for file in zone.sync().files] == ["1.json"]
     assert zone.files == {"1.json": ONE}
 
 
@@ -403,12 +405,12 @@ def test_a_feed_that_the_source_removed_altogether_stays(zone: Zone) -> None:
 def test_pointing_at_another_source_starts_the_landing_zone_anew(zone: Zone, tmp_path: Path) -> None:
     zone.deliver("sample.json", ONE)
     zone.deliver("both.json", THREE)
-    zone.bring()
+    zone.sync()
     other = Zone(tmp_path / "other")
     other.deliver("real.json", TWO)
     other.deliver("both.json", THREE)
-    landing = LandingZone(root=zone.zone.root, source=other.zone.source).bring("customer")
-    assert landing.left_out == ["both.json", "sample.json"]
+    landing = LandingZone(root=zone.zone.root, source=other.zone.source).sync("customer")
+    assert landing.dropped == ["both.json", "sample.json"]
     assert landing.new == ["both.json", "real.json"]
     assert zone.files == {"both.json": THREE, "real.json": TWO}
 
@@ -416,21 +418,21 @@ def test_pointing_at_another_source_starts_the_landing_zone_anew(zone: Zone, tmp
 def test_a_first_run_that_broke_off_leaves_nothing_to_mix_with_another_source(zone: Zone, tmp_path: Path) -> None:
     zone.deliver("sample 1.json", ONE)
     zone.deliver("sample 2.json", THREE * 5000)
-    with full_disk(after=50_000), pytest.raises(LandingError):
-        zone.bring()
+    with full_disk(after=50_000), pytest.raises(LakehouseError):
+        zone.sync()
     other = Zone(tmp_path / "other")
     other.deliver("real.json", TWO)
-    LandingZone(root=zone.zone.root, source=other.zone.source).bring("customer")
+    LandingZone(root=zone.zone.root, source=other.zone.source).sync("customer")
     assert zone.files == {"real.json": TWO}
 
 
 def test_a_source_without_the_feed_leaves_what_another_source_brought(zone: Zone, tmp_path: Path) -> None:
     zone.deliver("1.json", ONE)
-    zone.bring()
-    with pytest.raises(LandingError):
-        LandingZone(root=zone.zone.root, source=str(tmp_path / "empty")).bring("customer")
+    zone.sync()
+    with pytest.raises(LakehouseError):
+        LandingZone(root=zone.zone.root, source=str(tmp_path / "empty")).sync("customer")
     assert zone.files == {"1.json": ONE}
-    assert zone.bring().unchanged == ["1.json"]
+    assert zone.sync().unchanged == ["1.json"]
 
 
 # A file delivered twice
@@ -438,9 +440,9 @@ def test_a_source_without_the_feed_leaves_what_another_source_brought(zone: Zone
 
 def test_a_file_delivered_under_two_names_is_reported_and_counts_once(zone: Zone) -> None:
     zone.deliver("1.json", ONE)
-    before = zone.bring()
+    before = zone.sync()
     zone.deliver("copy of 1.json", ONE)
-    landing = zone.bring()
+    landing = zone.sync()
     assert list(landing.duplicates.values()) == ["1.json"]
     assert zone.files == {"1.json": ONE}
     assert landing.fingerprint == before.fingerprint
@@ -450,10 +452,10 @@ def test_a_file_delivered_under_two_names_is_reported_and_counts_once(zone: Zone
 @pytest.mark.parametrize("name", ["0.json", "2.json"])
 def test_what_is_landed_keeps_its_place_whatever_its_twin_is_called(zone: Zone, name: str) -> None:
     zone.deliver("1.json", ONE)
-    zone.bring()
+    zone.sync()
     marks = zone.marks
     zone.deliver(name, ONE)
-    landing = zone.bring()
+    landing = zone.sync()
     assert (landing.duplicates, landing.new, landing.unchanged) == ({name: "1.json"}, [], ["1.json"])
     assert zone.marks == marks
 
@@ -461,10 +463,10 @@ def test_what_is_landed_keeps_its_place_whatever_its_twin_is_called(zone: Zone, 
 def test_what_is_landed_keeps_its_place_when_another_file_gets_its_content(zone: Zone) -> None:
     zone.deliver("1.json", ONE)
     zone.deliver("2.json", TWO)
-    zone.bring()
+    zone.sync()
     marks = zone.marks
     zone.deliver("1.json", TWO)
-    landing = zone.bring()
+    landing = zone.sync()
     assert (landing.duplicates, landing.replaced, landing.unchanged) == ({"1.json": "2.json"}, [], ["2.json"])
     assert zone.marks == {"2.json": marks["2.json"]}
 
@@ -472,35 +474,35 @@ def test_what_is_landed_keeps_its_place_when_another_file_gets_its_content(zone:
 def test_a_twin_lands_once_the_original_has_other_content(zone: Zone) -> None:
     zone.deliver("1.json", ONE)
     zone.deliver("2.json", ONE)
-    zone.bring()
+    zone.sync()
     zone.deliver("1.json", TWO)
-    landing = zone.bring()
+    landing = zone.sync()
     assert (landing.replaced, landing.new, landing.duplicates) == (["1.json"], ["2.json"], {})
     assert zone.files == {"1.json": TWO, "2.json": ONE}
 
 
 def test_a_twin_of_a_file_that_the_source_removed_counts_once(zone: Zone) -> None:
     path = zone.deliver("1.json", ONE)
-    zone.bring()
+    zone.sync()
     path.rename(path.with_name("renamed.json"))
-    assert zone.bring().duplicates == {"renamed.json": "1.json"}
+    assert zone.sync().duplicates == {"renamed.json": "1.json"}
     assert zone.files == {"1.json": ONE}
 
 
 def test_two_files_that_exchange_their_contents_both_stay(zone: Zone) -> None:
     zone.deliver("1.json", ONE)
     zone.deliver("2.json", TWO)
-    before = zone.bring()
+    before = zone.sync()
     zone.deliver("1.json", TWO)
     zone.deliver("2.json", ONE)
-    assert zone.bring().fingerprint == before.fingerprint
+    assert zone.sync().fingerprint == before.fingerprint
     assert sorted(zone.files.values()) == [ONE, TWO]
 
 
 def test_empty_files_are_no_second_deliveries_of_each_other(zone: Zone) -> None:
     for name in ("1.json", "2.json"):
         zone.deliver(name, b"")
-    landing = zone.bring()
+    landing = zone.sync()
     assert (landing.empty, landing.duplicates) == (["1.json", "2.json"], {})
     assert zone.zone.readable("customer", landing) == []
 
@@ -516,13 +518,13 @@ def test_after_any_history_of_deliveries_each_content_of_the_source_is_landed_on
 ) -> None:
     zone = Zone(tmp_path_factory.mktemp("history"))
     zone.deliver("first.json", b'{"email": "first@x.se"}\n')
-    zone.bring()
+    zone.sync()
     for delivery in history:
         for path in zone.source.rglob("*.json"):
             path.unlink()
         for name, content in delivery.items():
             zone.deliver(name, content)
-        landing = zone.bring()
+        landing = zone.sync()
         landed = list(zone.files.values())
         assert set(landed) >= set(delivery.values())
         assert len(landed) == len(set(landed)) == len(landing.files)
@@ -544,7 +546,7 @@ def test_the_fingerprint_depends_on_the_contents_alone(
         for number, content in enumerate(order):
             path = zone.deliver(f"{len(fingerprints)}/file {number}.json", content)
             os.utime(path, ns=(number, number))
-        fingerprints.add(zone.bring().fingerprint)
+        fingerprints.add(zone.sync().fingerprint)
     assert len(fingerprints) == 1
 
 
@@ -552,9 +554,9 @@ def test_another_content_is_another_fingerprint(zone: Zone) -> None:
     seen = set()
     for content in (ONE, TWO, ONE + TWO):
         zone.deliver("1.json", content)
-        seen.add(zone.bring().fingerprint)
+        seen.add(zone.sync().fingerprint)
     zone.deliver("2.json", THREE)
-    seen.add(zone.bring().fingerprint)
+    seen.add(zone.sync().fingerprint)
     assert len(seen) == 4
 
 
@@ -565,68 +567,68 @@ def test_a_copy_that_breaks_off_leaves_no_half_file_and_the_next_run_completes(z
     big = ONE * 5000
     zone.deliver("1.json", ONE)
     zone.deliver("2.json", big)
-    with full_disk(after=50_000), pytest.raises(LandingError, match=r"2\.json"):
-        zone.bring()
+    with full_disk(after=50_000), pytest.raises(LakehouseError, match=r"2\.json"):
+        zone.sync()
     assert zone.files == {"1.json": ONE}
-    zone.bring()
+    zone.sync()
     assert zone.files == {"1.json": ONE, "2.json": big}
 
 
 def test_a_replacement_that_breaks_off_leaves_the_landed_version(zone: Zone) -> None:
     zone.deliver("1.json", ONE)
-    zone.bring()
+    zone.sync()
     zone.deliver("1.json", TWO * 5000)
-    with full_disk(after=50_000), pytest.raises(LandingError, match=r"1\.json"):
-        zone.bring()
+    with full_disk(after=50_000), pytest.raises(LakehouseError, match=r"1\.json"):
+        zone.sync()
     assert zone.files == {"1.json": ONE}
-    assert zone.bring().replaced == ["1.json"]
+    assert zone.sync().replaced == ["1.json"]
     assert zone.files == {"1.json": TWO * 5000}
 
 
 def test_a_reader_who_has_a_file_open_reads_it_to_its_end(zone: Zone) -> None:
     zone.deliver("1.json", ONE * 3)
-    zone.bring()
+    zone.sync()
     with (zone.landed / "1.json").open("rb", buffering=0) as reader:
         first = reader.readline()
         zone.deliver("1.json", TWO * 3)
-        zone.bring()
+        zone.sync()
         assert first + reader.read() == ONE * 3
     assert zone.files == {"1.json": TWO * 3}
 
 
 def test_what_a_crashed_run_left_in_the_landing_zone_is_removed(zone: Zone) -> None:
     zone.deliver("1.json", ONE)
-    zone.bring()
+    zone.sync()
     (zone.landed / ".2.json.part").write_bytes(TWO[:5])
     (zone.beside / "0123.json").write_bytes(TWO)
-    zone.bring()
+    zone.sync()
     assert zone.files == {"1.json": ONE}
     assert [path.name for path in zone.beside.iterdir()] == ["manifest.json"]
 
 
 def test_a_landed_file_that_was_deleted_is_brought_again(zone: Zone) -> None:
     zone.deliver("1.json", ONE)
-    zone.bring()
+    zone.sync()
     (zone.landed / "1.json").unlink()
-    zone.bring()
+    zone.sync()
     assert zone.files == {"1.json": ONE}
 
 
 def test_a_landed_file_that_was_truncated_is_brought_again(zone: Zone) -> None:
     zone.deliver("1.json", ONE * 2)
-    zone.bring()
+    zone.sync()
     (zone.landed / "1.json").write_bytes(ONE)
-    zone.bring()
+    zone.sync()
     assert zone.files == {"1.json": ONE * 2}
 
 
 def test_a_landed_file_that_is_gone_and_cannot_be_brought_again_is_reported(zone: Zone) -> None:
     zone.deliver("1.json", ONE)
     path = zone.deliver("2.json", TWO)
-    zone.bring()
+    zone.sync()
     path.unlink()
     (zone.landed / "2.json").unlink()
-    landing = zone.bring()
+    landing = zone.sync()
     assert list(landing.unreadable) == ["2.json"]
     assert [file.name for file in landing.files] == ["1.json"]
     assert zone.lines == [ONE.decode().strip()]
@@ -634,13 +636,13 @@ def test_a_landed_file_that_is_gone_and_cannot_be_brought_again_is_reported(zone
 
 def test_a_rewritten_copy_that_was_deleted_is_made_again(zone: Zone) -> None:
     path = zone.deliver("pretty.json", PRETTY)
-    zone.bring()
+    zone.sync()
     for source_has_it in (True, False):
         if not source_has_it:
             path.unlink()
         for copy in zone.beside.glob("[0-9a-f]*.json"):
             copy.unlink()
-        zone.bring()
+        zone.sync()
         assert [json.loads(line) for line in zone.lines] == [{"email": "ann@x.se"}]
 
 
@@ -662,14 +664,14 @@ def test_a_rewritten_copy_that_was_deleted_is_made_again(zone: Zone) -> None:
 def test_a_broken_manifest_loses_no_file_and_costs_no_copy(zone: Zone, manifest: bytes | None) -> None:
     zone.deliver("1.json", ONE)
     gone = [zone.deliver("2.json", TWO), zone.deliver("pretty.json", PRETTY)]
-    before, marks = zone.bring(), zone.marks
+    before, marks = zone.sync(), zone.marks
     for path in gone:
         path.unlink()
     if manifest is None:
         (zone.beside / "manifest.json").unlink()
     else:
         (zone.beside / "manifest.json").write_bytes(manifest)
-    landing = zone.bring()
+    landing = zone.sync()
     assert zone.marks == marks
     assert zone.files == {"1.json": ONE, "2.json": TWO, "pretty.json": PRETTY}
     assert (landing.unchanged, landing.fingerprint) == (["1.json"], before.fingerprint)
@@ -690,7 +692,7 @@ def test_an_unreadable_file_is_reported_and_does_not_stop_the_others(zone: Zone,
     zone.deliver("1.json", ONE)
     zone.deliver("2.json.gz", broken)
     zone.deliver("3.json", THREE)
-    landing = zone.bring()
+    landing = zone.sync()
     assert list(landing.unreadable) == ["2.json.gz"]
     assert landing.unreadable["2.json.gz"]
     assert zone.files == {"1.json": ONE, "3.json": THREE}
@@ -699,7 +701,7 @@ def test_an_unreadable_file_is_reported_and_does_not_stop_the_others(zone: Zone,
 def test_a_file_that_the_operating_system_refuses_to_read_is_reported_with_its_reason(zone: Zone) -> None:
     zone.deliver("1.json", ONE)
     zone.deliver_what_cannot_be_read("2.json")
-    landing = zone.bring()
+    landing = zone.sync()
     assert landing.unreadable == {"2.json": "OSError: Input/output error"}
     assert zone.files == {"1.json": ONE}
 
@@ -707,10 +709,10 @@ def test_a_file_that_the_operating_system_refuses_to_read_is_reported_with_its_r
 def test_an_unreadable_file_that_was_landed_before_keeps_its_landed_version(zone: Zone) -> None:
     zone.deliver("1.json", ONE)
     zone.deliver("2.json.gz", gzip.compress(TWO))
-    before, marks = zone.bring(), zone.marks
+    before, marks = zone.sync(), zone.marks
     zone.deliver_what_cannot_be_read("1.json")
     zone.deliver("2.json.gz", BROKEN_GZIP["wrong inside"])
-    landing = zone.bring()
+    landing = zone.sync()
     assert sorted(landing.unreadable) == ["1.json", "2.json.gz"]
     assert zone.marks == marks
     assert landing.fingerprint == before.fingerprint
@@ -719,8 +721,8 @@ def test_an_unreadable_file_that_was_landed_before_keeps_its_landed_version(zone
 
 def test_a_feed_of_which_no_file_can_be_read_gives_one_sentence_with_the_reason(zone: Zone) -> None:
     zone.deliver("1.json.gz", BROKEN_GZIP["no gzip"])
-    with pytest.raises(LandingError) as stopped:
-        zone.bring()
+    with pytest.raises(LakehouseError) as stopped:
+        zone.sync()
     assert "1.json.gz" in str(stopped.value.description)
     assert "Not a gzipped file" in str(stopped.value.description)
     assert "\n" not in str(stopped.value.description)
@@ -730,7 +732,7 @@ def test_what_no_engine_reads_line_by_line_is_read_from_a_rewritten_copy(zone: Z
     zone.deliver("1.json", ONE)
     zone.deliver("pretty.json.gz", gzip.compress(PRETTY.replace(b"ann", b"eve")))
     zone.deliver("torn.json", b'{"email": "\xff"}\n')
-    landing = zone.bring()
+    landing = zone.sync()
     assert landing.rewritten == ["pretty.json.gz", "torn.json"]
     assert {json.loads(line)["email"] for line in zone.lines} == {"ann@x.se", "eve@x.se", "\ufffd"}
 
@@ -738,7 +740,7 @@ def test_what_no_engine_reads_line_by_line_is_read_from_a_rewritten_copy(zone: Z
 def test_the_landing_zone_alone_says_what_is_landed(zone: Zone) -> None:
     zone.deliver("1.json", ONE)
     zone.deliver("pretty.json", PRETTY)
-    landing = zone.bring()
+    landing = zone.sync()
     for path in zone.source.rglob("*.json"):
         path.unlink()
     assert zone.zone.landed("customer").files == landing.files
@@ -770,19 +772,19 @@ ODD_NAMES = [
 def test_a_file_of_any_name_lands_under_one_that_engines_take_literally(zone: Zone, name: str) -> None:
     content = gzip.compress(ONE) if name.endswith(".gz") else ONE
     zone.deliver(name, content)
-    zone.bring()
+    zone.sync()
     (landed,) = zone.files
     assert zone.files[landed] == content
     assert re.fullmatch(r"([A-Za-z0-9-][A-Za-z0-9._-]*/)*[A-Za-z0-9-][A-Za-z0-9._-]*", landed)
     marks = zone.marks
-    assert zone.bring().unchanged == [landed]
+    assert zone.sync().unchanged == [landed]
     assert zone.marks == marks
 
 
 def test_a_name_that_is_no_text_lands(zone: Zone) -> None:
     (zone.source / "customers").mkdir(parents=True)
     (zone.source / "customers" / os.fsdecode(b"caf\xe9.json")).write_bytes(ONE)
-    zone.bring()
+    zone.sync()
     assert list(zone.files.values()) == [ONE]
     json.loads((zone.beside / "manifest.json").read_text())
 
@@ -790,7 +792,7 @@ def test_a_name_that_is_no_text_lands(zone: Zone) -> None:
 def test_names_that_would_become_the_same_name_both_land(zone: Zone) -> None:
     for number, name in enumerate(["a b.json", "a_b.json", "a=b.json", "_a/b.json", "a/b.json"]):
         zone.deliver(name, ONE.replace(b"ann", str(number).encode()))
-    zone.bring()
+    zone.sync()
     assert len(zone.files) == 5
 
 
@@ -819,7 +821,7 @@ def test_a_second_folder_of_the_feed_is_not_read_and_that_is_said(zone: Zone) ->
     second = zone.source / "customer_landing"
     second.mkdir()
     (second / "2.json").write_bytes(TWO)
-    landing = zone.bring()
+    landing = zone.sync()
     assert landing.new == ["1.json"]
     assert landing.unreadable == {
         "customer_landing/2.json": f"the feed is read from {(zone.source / 'customers').as_uri()}/ alone"

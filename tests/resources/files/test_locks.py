@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from resources.files.locks import held, try_lock
+from resources.files.locks import lock, try_lock
 from tests.support import ROOT
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from resources.files.locks import held
-with held(Path(sys.argv[1])):
+from resources.files.locks import lock
+with lock(Path(sys.argv[1])):
     print("in", flush=True)
     sys.stdin.read()
 """
@@ -47,7 +47,7 @@ def test_who_comes_second_says_so_and_waits_until_the_first_one_leaves(tmp_path:
             left.set()
             holder.stdin.close() if leaves == "by itself" else os.kill(holder.pid, signal.SIGKILL)
 
-        with held(path, threading.Timer(0.3, leave).start):
+        with lock(path, threading.Timer(0.3, leave).start):
             assert left.is_set()
         assert holder.wait() == (0 if leaves == "by itself" else -signal.SIGKILL)
 
@@ -57,11 +57,11 @@ def test_who_comes_alone_waits_for_nobody(tmp_path: Path) -> None:
         pytest.fail("nobody is there")
 
     for _ in range(2):
-        with held(tmp_path / "lock", waiting):
+        with lock(tmp_path / "lock", waiting):
             assert try_lock(tmp_path / "lock") is None
 
 
 def test_a_block_that_fails_is_left(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), held(tmp_path / "lock"):
+    with pytest.raises(KeyError), lock(tmp_path / "lock"):
         raise KeyError
     assert try_lock(tmp_path / "lock") is not None

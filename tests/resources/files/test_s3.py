@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from s3transfer.exceptions import RetriesExceededError
 
-from resources.files.folder import folder_at
-from resources.files.landing_zone import LandingError, LandingZone
-from resources.files.sync_result import Landing
+from resources.errors import LakehouseError
+from resources.files.landing_zone import LandingZone, folder_at
+from resources.files.manifest import SyncResult
 from tests.servers.ministack import Aws
 
 ANN, BOB, EVE = (f'{{"email": "{name}@x.se"}}\n'.encode() for name in ("ann", "bob", "eve"))
@@ -41,8 +41,8 @@ class Cloud:
     def withdraw(self, name: str) -> None:
         self.aws.client("s3").delete_object(Bucket=self.source, Key=f"customers/{name}")
 
-    def bring(self) -> Landing:
-        return self.zone.bring("customer")
+    def sync(self) -> SyncResult:
+        return self.zone.sync("customer")
 
     @property
     def landed(self) -> dict[str, bytes]:
@@ -73,10 +73,10 @@ def test_every_object_of_the_source_lands_byte_for_byte(cloud: Cloud) -> None:
     cloud.deliver("1.json", ANN)
     cloud.deliver("2022/may/2.json.gz", zipped)
     cloud.deliver("notes.txt", BOB)
-    landing = cloud.bring()
+    landing = cloud.sync()
     assert landing.new == ["1.json", "2022/may/2.json.gz"]
     assert cloud.landed == {"1.json": ANN, "2022/may/2.json.gz": zipped}
-    assert cloud.zone.readable("customer", landing) == [
+    assert [text.path for text in cloud.zone.readable("customer", landing)] == [
         f"s3://{cloud.lake}/prod/customer_landing/1.json",
         f"s3://{cloud.lake}/prod/customer_landing/2022/may/2.json.gz",
     ]
@@ -91,7 +91,7 @@ def test_from_bucket_to_bucket_s3_copies_itself(cloud: Cloud, size: int, operati
     cloud.deliver("1.json", content)
     zone = cloud.zone
     seen = calls(zone, zone.root)
-    zone.bring("customer")
+    zone.sync("customer")
     assert operation in seen
     assert cloud.landed == {"1.json": content}
     sent = contents(cloud.aws, cloud.lake, "prod/landing/customer/")
@@ -102,19 +102,19 @@ def test_from_bucket_to_bucket_s3_copies_itself(cloud: Cloud, size: int, operati
 
 def test_what_was_brought_is_neither_read_nor_copied_again(cloud: Cloud) -> None:
     cloud.deliver("1.json", ANN)
-    cloud.bring()
+    cloud.sync()
     zone = cloud.zone
     here, there = calls(zone, zone.root), calls(zone, zone.source)
-    assert zone.bring("customer").unchanged == ["1.json"]
+    assert zone.sync("customer").unchanged == ["1.json"]
     assert set(there) == {"ListObjectsV2"}
     assert "CopyObject" not in here
 
 
 def test_an_object_of_the_same_size_and_another_content_is_brought_anew(cloud: Cloud) -> None:
     cloud.deliver("1.json", ANN)
-    cloud.bring()
+    cloud.sync()
     cloud.deliver("1.json", EVE)
-    assert cloud.bring().replaced == ["1.json"]
+    assert cloud.sync().replaced == ["1.json"]
     assert cloud.landed == {"1.json": EVE}
 
 
@@ -122,27 +122,28 @@ def test_an_object_that_changes_after_it_was_looked_at_is_not_taken_for_what_was
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cloud.deliver("1.json", ANN)
-    settle = LandingZone._settle
+    take = LandingZone._take
 
-    def meanwhile(*arguments: Any) -> bool:
+    def meanwhile(*arguments: Any) -> None:
         cloud.deliver("1.json", EVE)
-        return settle(*arguments)
+        take(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(LandingZone, "_settle", meanwhile)
-        with pytest.raises(LandingError, match=r"1\.json of the feed 'customer'"):
-            cloud.bring()
-    assert cloud.bring().new == ["1.json"]
+        patch.setattr(LandingZone, "_take", meanwhile)
+        with pytest.raises(LakehouseError, match=r"customers/1\.json to .* it was replaced meanwhile") as refused:
+            cloud.sync()
+    assert refused.value.allow_retries
+    assert cloud.sync().new == ["1.json"]
     assert cloud.landed == {"1.json": EVE}
 
 
 def test_what_no_engine_reads_line_by_line_is_rewritten_beside(cloud: Cloud) -> None:
     cloud.deliver("1.json", PRETTY)
-    landing = cloud.bring()
-    [path] = cloud.zone.readable("customer", landing)
+    landing = cloud.sync()
+    [text] = cloud.zone.readable("customer", landing)
     assert landing.rewritten == ["1.json"]
     assert cloud.landed == {"1.json": PRETTY}
-    name = path.removeprefix(f"s3://{cloud.lake}/")
+    name = text.path.removeprefix(f"s3://{cloud.lake}/")
     [lines] = contents(cloud.aws, cloud.lake, name).values()
     assert [json.loads(line) for line in lines.splitlines() if line] == [{"email": "ann@x.se"}]
 
@@ -150,7 +151,7 @@ def test_what_no_engine_reads_line_by_line_is_rewritten_beside(cloud: Cloud) -> 
 def test_an_object_that_cannot_be_read_is_named_and_stops_no_other(cloud: Cloud) -> None:
     cloud.deliver("1.json", ANN)
     cloud.deliver("2.json.gz", b"no gzip")
-    landing = cloud.bring()
+    landing = cloud.sync()
     assert list(landing.unreadable) == ["2.json.gz"]
     assert cloud.landed == {"1.json": ANN}
 
@@ -170,7 +171,7 @@ def test_a_connection_that_breaks_off_for_good_is_told_as_one_that_stops_no_othe
 
     fetch = source.client.download_fileobj
     monkeypatch.setattr(source.client, "download_fileobj", broken)
-    landing = zone.bring("customer")
+    landing = zone.sync("customer")
     assert landing.new == ["1.json"]
     assert "cannot be reached" in landing.unreadable["2.json"]
 
@@ -180,17 +181,17 @@ def test_a_folder_is_uploaded(cloud: Cloud, tmp_path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(ANN)
     zone = LandingZone(root=f"s3://{cloud.lake}/prod", source=str(tmp_path))
-    [name] = zone.bring("customer").new
+    [name] = zone.sync("customer").new
     assert cloud.landed == {name: ANN}
-    assert zone.bring("customer").unchanged == [name]
+    assert zone.sync("customer").unchanged == [name]
 
 
 def test_objects_come_to_a_lakehouse_on_this_machine_too(cloud: Cloud, tmp_path: Path) -> None:
     cloud.deliver("1.json", ANN)
     zone = LandingZone(root=str(tmp_path), source=f"s3://{cloud.source}")
-    assert zone.bring("customer").new == ["1.json"]
+    assert zone.sync("customer").new == ["1.json"]
     assert (tmp_path / "customer_landing" / "1.json").read_bytes() == ANN
-    assert zone.bring("customer").unchanged == ["1.json"]
+    assert zone.sync("customer").unchanged == ["1.json"]
 
 
 def headers(zone: LandingZone, location: str, name: str) -> set[str | None]:
@@ -208,7 +209,7 @@ def test_a_public_bucket_is_read_without_credentials(cloud: Cloud) -> None:
     cloud.access = "anonymous"
     zone = cloud.zone
     reading, writing = headers(zone, zone.source, "Authorization"), headers(zone, zone.root, "Authorization")
-    assert zone.bring("customer").new == ["1.json"]
+    assert zone.sync("customer").new == ["1.json"]
     assert cloud.landed == {"1.json": ANN}
     assert reading == {None}
     assert None not in writing
@@ -228,7 +229,7 @@ def test_what_everybody_may_read_is_brought_by_whoever_may_write_to_the_lakehous
     ]
     for name, value in cloud.aws.new_user(json.dumps({"Version": "2012-10-17", "Statement": statements})).items():
         monkeypatch.setenv(name, value)
-    assert cloud.bring().new == ["1.json"]
+    assert cloud.sync().new == ["1.json"]
     assert cloud.landed == {"1.json": ANN}
 
 
@@ -239,7 +240,7 @@ def test_whoever_reads_pays_only_where_the_setting_says_so(cloud: Cloud, access:
     zone = cloud.zone
     seen = headers(zone, zone.source, "x-amz-request-payer")
     copying = headers(zone, zone.root, "x-amz-request-payer")
-    assert zone.bring("customer").new == ["1.json"]
+    assert zone.sync("customer").new == ["1.json"]
     assert seen == {payer}
     assert copying == {None, payer}
 
@@ -262,22 +263,22 @@ def test_access_denied_names_the_missing_action(
     statement = {"Effect": "Allow", "Action": ["sqs:ListQueues", *allowed], "Resource": "*"}
     for name, value in cloud.aws.new_user(json.dumps({"Version": "2012-10-17", "Statement": [statement]})).items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(LandingError) as refused:
-        cloud.bring()
+    with pytest.raises(LakehouseError) as refused:
+        cloud.sync()
     assert missing in str(refused.value.description)
 
 
 def test_a_source_without_the_feed_says_where_it_looked(cloud: Cloud) -> None:
     with pytest.raises(
-        LandingError, match=rf"in s3://{cloud.source}: looked for a folder customer/landing or customers"
+        LakehouseError, match=rf"in s3://{cloud.source}: looked for a folder customer/landing or customers"
     ):
-        cloud.bring()
+        cloud.sync()
 
 
 def test_a_lakehouse_is_no_source_of_itself(cloud: Cloud) -> None:
     zone = LandingZone(root=f"s3://{cloud.lake}", source=f"s3://{cloud.lake}")
-    with pytest.raises(LandingError, match="into a part of itself"):
-        zone.bring("customer")
+    with pytest.raises(LakehouseError, match="into a part of itself"):
+        zone.sync("customer")
 
 
 Step = tuple[str, str, bytes]
@@ -310,7 +311,7 @@ def test_in_s3_and_on_this_machine_the_same_deliveries_land_alike(
             else:
                 path.unlink(missing_ok=True)
                 cloud.withdraw(name)
-        assert summary(cloud.bring()) == summary(local.bring("customer"))
+        assert summary(cloud.sync()) == summary(local.sync("customer"))
     for part in ("customer_landing", "landing/customer"):
         here = folder_at(str(folder / "lake")).below(part)
         there = contents(aws, cloud.lake, f"prod/{part}/")
@@ -321,6 +322,6 @@ def test_in_s3_and_on_this_machine_the_same_deliveries_land_alike(
         }
 
 
-def summary(landing: Landing) -> tuple[object, ...]:
+def summary(landing: SyncResult) -> tuple[object, ...]:
     files = [(file.name, file.sha256, file.size, file.shape) for file in landing.files]
     return files, landing.new, landing.replaced, landing.unchanged, landing.duplicates, landing.rewritten

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from resources.files.landing_zone import LandingZone
-from resources.files.sync_result import Landing
+from resources.files.manifest import SyncResult
 from sample.feeds import write_feeds
 from stedi_assets.contracts import TABLES
 from tests.resources.files.test_locks import another_holds
@@ -171,17 +171,17 @@ def test_a_file_that_another_run_takes_away_meanwhile_is_missed_and_nothing_is_p
     """Two machines may bring one feed to one bucket; engines take a missing file for an empty one."""
     stedi.deliver("accelerometer", [READING])
     stedi.deliver("accelerometer", [{**READING, "x": 7.0}], "2.json")
-    bring = LandingZone.bring
+    sync = LandingZone.sync
 
-    def disturbed(zone: LandingZone, feed: str) -> Landing:
-        landing = bring(zone, feed)
+    def disturbed(zone: LandingZone, feed: str) -> SyncResult:
+        landing = sync(zone, feed)
         (Path(zone.root) / LANDING / "2.json").unlink()
         return landing
 
     with monkeypatch.context() as during:
-        during.setattr(LandingZone, "bring", disturbed)
+        during.setattr(LandingZone, "sync", disturbed)
         outcome = stedi.materialize(LANDING)
-    assert "2.json among them: another run is bringing the same feed" in outcome.failure
+    assert "2.json among them: another run is syncing the same feed" in outcome.failure
     assert outcome.materialized == set()
     assert stedi.materialize(LANDING).metadata(LANDING)["dagster/row_count"] == 2
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from resources.files.copies import TextFile
 from resources.files.ndjson import CONTINUED
 from stedi_assets.contracts import ACCELEROMETER, CUSTOMER, STEP_TRAINER, Feed
 from stedi_assets.ingestion import parse as reader
@@ -92,12 +93,17 @@ def test_a_text_that_is_a_fields_older_name_stays_as_it_is(spark: SparkSession, 
 
 
 @pytest.mark.parametrize("suffix", [".json", ".json.gz"])
-def test_plain_and_compressed_files_are_read_together(spark: SparkSession, tmp_path: Path, suffix: str) -> None:
+def test_files_and_bundles_are_read_together_and_each_line_knows_its_file(
+    spark: SparkSession, tmp_path: Path, suffix: str
+) -> None:
     plain, other = tmp_path / "1.json", tmp_path / f"2{suffix}"
     plain.write_text(LINE + "\n")
     other.write_bytes(gzip.compress(LINE.encode()) if suffix.endswith(".gz") else LINE.encode())
-    lines = reader.read_text(spark, [str(plain), str(other)])
-    assert [row[0] for row in lines.collect()] == [LINE, LINE]
+    bundle = tmp_path / "bundle.json"
+    bundle.write_text(f"3.json\t{LINE}\n4.json\t{LINE}\t\n")
+    texts = [TextFile(str(plain), "1.json"), TextFile(str(other), f"2{suffix}"), TextFile(str(bundle), None)]
+    lines = sorted(map(tuple, reader.read_text(spark, texts).collect()))
+    assert lines == [("1.json", LINE), (f"2{suffix}", LINE), ("3.json", LINE), ("4.json", f"{LINE}\t")]
 
 
 def _without(key: str) -> str:
