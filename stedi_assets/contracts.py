@@ -51,6 +51,11 @@ class Column:
     minimum: float | None = None
     maximum: float | None = None
 
+    @property
+    def personal(self) -> bool:
+        """Whether its values tell of a person: storage then keeps them out of its own statistics."""
+        return self.pii is not Pii.NONE
+
 
 @dataclass(frozen=True)
 class Table:

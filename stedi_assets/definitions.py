@@ -15,8 +15,8 @@ import dagster as dg
 from resources.engines.engine import EmbeddedSpark, SparkEngine
 from resources.engines.local import LocalSpark
 from resources.files.landing_zone import LandingZone
+from resources.iceberg.catalogs import GlueLakehouse, LocalLakehouse
 from resources.iceberg.lakehouse import Lakehouse
-from resources.iceberg.local import LocalLakehouse
 from resources.query import EngineQuery, Query
 from resources.settings import Settings, cache_folder
 from sample.zone import SampleZone
@@ -111,7 +111,5 @@ def _sample_folder(settings: Settings) -> Path:
 
 def _lakehouse(settings: Settings) -> Lakehouse:
     if settings.on_aws:
-        from resources.iceberg.glue import GlueLakehouse
-
         return GlueLakehouse(root=settings.lakehouse, namespace=settings.database)
     return LocalLakehouse(root=settings.lakehouse, namespace=settings.database)

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from resources.errors import LakehouseError
 from resources.files.landing_zone import LandingZone
 from resources.files.manifest import SyncResult
-from resources.iceberg.preview import Glimpse
-from resources.iceberg.version import LakehouseError
 from resources.lazy import LazyModule
 from resources.query import Query
 from resources.settings import Settings
@@ -99,7 +98,7 @@ class Intake:
         data_version = f"{landing.fingerprint}-{self.code_version}"
         shown = report.shown_before(context, self.feed.landing, data_version) if read_before else None
         if shown is None:
-            shown = report.appearance(self.feed.landing, self._glimpse(), self.tables.frame(self.feed.landing.name))
+            shown = {"preview": report.preview(self.feed.landing, self._accepted())}
         watch.lap("report")
         yield dg.MaterializeResult(
             asset_key=self.feed.landing.name,
@@ -120,10 +119,10 @@ class Intake:
             self.feed.name, lambda: context.log.info(f"{name}: waiting for another run that is at the same feed")
         )
 
-    def _glimpse(self) -> Glimpse:
-        records = self.feed.records.name
-        version = self.tables.version(records)
-        return self.tables.lakehouse.glimpse(records, version.snapshot_id, f"{QUARANTINE_REASON.name} is null")
+    def _accepted(self) -> list[dict[str, Any]]:
+        name, columns = self.feed.records.name, self.feed.records.column_names
+        rows = self.tables.lakehouse.preview(name, self.tables.version(name).snapshot_id, columns, 1000)
+        return [row for row in rows if row[QUARANTINE_REASON.name] is None][: report.PREVIEW_ROWS]
 
     def _ensure_external_table(self, context: dg.AssetExecutionContext) -> None:
         """Let people query the raw files, also those of a delivery that will not be accepted."""
@@ -151,8 +150,7 @@ class Intake:
         lakehouse, session = self.tables.lakehouse, self.tables.spark.spark_session
         lines = reader.read_text(session, self.zone.readable(self.feed.name, landing))
         records = reader.type_records(reader.cut_records(lines), self.feed, context.run_id)
-        staged = lakehouse.stage(records, self.feed.records, context.run_id)
-        try:
+        with lakehouse.stage(records, self.feed.records, context.run_id) as staged:
             watch.lap("compute")
             read = lakehouse.read_staged(session, staged)
             delivered = delivery.count(self.feed, read, self._found(landing))
@@ -167,8 +165,6 @@ class Intake:
             }
             publish_or_discard(lakehouse, staged, outcome, self.feed.landing.name, {**origin, **facts})
             watch.lap("publish")
-        finally:
-            staged.area.discard()
         return delivered
 
     def _found(self, landing: SyncResult) -> int:

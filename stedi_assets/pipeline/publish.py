@@ -17,7 +17,7 @@ import dagster as dg
 
 from resources.engines.engine import SparkEngine
 from resources.iceberg.lakehouse import Lakehouse
-from resources.iceberg.version import NotPublishedError, Staged, Version
+from resources.iceberg.version import Staged, Version
 from stedi_assets.contracts import FEEDS, TABLES, Table
 from stedi_assets.pipeline.checks import Audit, Check, Facts, Numbers, Verdict, measure_all
 from stedi_assets.rules import Consent
@@ -98,23 +98,26 @@ class Tables:
 
     def _get(self, name: str) -> tuple[DataFrame, Version]:
         if name not in self._read:
-            try:
-                self._read[name] = self._load(name)
-            except NotPublishedError as error:
+            found = self._load(name)
+            if found is None:
                 asset = _LANDING_OF.get(name, name)
                 raise dg.Failure(
                     f"{asset} is needed, and was never materialized in {self.lakehouse.root}. Make it first: "
                     f"dagster asset materialize -m stedi_assets --select '+{asset}'",
                     allow_retries=False,
-                ) from error
+                )
+            self._read[name] = found
         return self._read[name]
 
-    def _load(self, name: str) -> tuple[DataFrame, Version]:
+    def _load(self, name: str) -> tuple[DataFrame, Version] | None:
         session = self.spark.spark_session
         if name not in _FEED_OF:
             return self.lakehouse.read(session, _RECORDS.get(name) or TABLES[name], self.pins.get(name))
         feed = _FEED_OF[name]
-        records, version = self.lakehouse.read(session, feed.records, self.pins.get(name))
+        found = self.lakehouse.read(session, feed.records, self.pins.get(name))
+        if found is None:
+            return None
+        records, version = found
         return records.where("quarantine_reason is null").select(*feed.landing.column_names), version
 
 
@@ -193,7 +196,6 @@ def publish_or_discard(
 ) -> Version:
     """Publish the staged version, or, where a promise is broken, remove it and raise dg.Failure."""
     if outcome.broken:
-        staged.area.discard()
         refuse_if_broken(outcome, asset, served=lakehouse.version(staged.table.name) is not None)
     return lakehouse.publish(staged, properties)
 

@@ -18,7 +18,6 @@ import dagster as dg
 
 from resources.engines.engine import SparkEngine
 from resources.iceberg.lakehouse import Lakehouse
-from resources.iceberg.preview import Glimpse
 from resources.iceberg.version import Version
 from stedi_assets import rules
 from stedi_assets.checks.consent import required_columns_filled
@@ -98,8 +97,7 @@ class LakehouseTable:
         frame = tables.bind(self.function)
         tables.refuse_another_rule(self.inputs)
         source = tables.source(self.inputs)
-        staged = tables.lakehouse.stage(frame, self.contract, context.run_id)
-        try:
+        with tables.lakehouse.stage(frame, self.contract, context.run_id) as staged:
             watch.lap("compute")
             rows = tables.lakehouse.read_staged(tables.spark.spark_session, staged)
             facts = self._facts(tables, staged.rows)
@@ -118,10 +116,8 @@ class LakehouseTable:
             origin = provenance(context.run_id, version_of_code, tables.consent, source, tables.snapshots)
             version = publish_or_discard(tables.lakehouse, staged, outcome, self.name, origin)
             watch.lap("publish")
-        finally:
-            staged.area.discard()
         context.log.info(f"{self.name}: {version.rows:,} rows published as snapshot {version.snapshot_id}")
-        shown = self._appearance(tables.lakehouse.glimpse(self.name, version.snapshot_id), rows)
+        shown = self._appearance(tables.lakehouse, version)
         watch.lap("report")
         yield dg.MaterializeResult(
             asset_key=self.name,
@@ -158,10 +154,11 @@ class LakehouseTable:
             **{f"left out: {rule}": rows for rule, rows in left_out.items()},
         }
 
-    def _appearance(self, glimpse: Glimpse, rows: "DataFrame") -> dict[str, Any]:
+    def _appearance(self, lakehouse: Lakehouse, version: Version) -> dict[str, Any]:
         upstream = [TABLES[name] for name in self.inputs if name in TABLES]
         lineage = column_lineage(self.contract, upstream)
-        return {**report.appearance(self.contract, glimpse, rows), "dagster/column_lineage": lineage}
+        rows = lakehouse.preview(self.name, version.snapshot_id, self.contract.column_names, report.PREVIEW_ROWS)
+        return {"preview": report.preview(self.contract, rows), "dagster/column_lineage": lineage}
 
 
 def lakehouse_table(
