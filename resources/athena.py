@@ -20,7 +20,7 @@ from pydantic import PrivateAttr
 
 from resources.aws import AwsError, client, explained, without_caller
 from resources.external_table import ExternalTable, is_raw_json, statement_of
-from resources.query import Answer, Query
+from resources.query import Query, QueryResult
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -69,12 +69,12 @@ class AthenaQuery(AthenaClientResource, Query):
             self._client = self.get_client().client
         return self._client
 
-    def run(self, sql: str, views: Mapping[str, Callable[[], DataFrame]]) -> Answer:
+    def run(self, sql: str, views: Mapping[str, Callable[[], DataFrame]]) -> QueryResult:
         """Run the statement over the database's tables; AwsError where it fails. `views` are the catalog's already."""
         began = time.perf_counter()
         execution = self._execute(sql)
         columns, rows = self._results(execution)
-        return Answer(columns, rows, time.perf_counter() - began, _statistics(execution))
+        return QueryResult(columns, rows, time.perf_counter() - began, _statistics(execution))
 
     def ensure_table(self, name: str, ddl: str, location: str) -> str | None:
         """Have the external table that the DDL describes. Says what was done; None where all was so already.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Answer:
+class QueryResult:
     """A query's result: column names, rows, how long it took, and what else the service tells of it, by name."""
 
     columns: list[str]
@@ -32,7 +32,7 @@ class Query(dg.ConfigurableResource[Any], ABC):
     """Answers SQL over the lakehouse's tables."""
 
     @abstractmethod
-    def run(self, sql: str, views: Mapping[str, Callable[[], DataFrame]]) -> Answer:
+    def run(self, sql: str, views: Mapping[str, Callable[[], DataFrame]]) -> QueryResult:
         """Run the statement. `views` says how to read each table that it names, where no catalog knows them."""
 
     def ensure_table(self, name: str, ddl: str, location: str) -> str | None:
@@ -43,13 +43,13 @@ class Query(dg.ConfigurableResource[Any], ABC):
 class EngineQuery(Query):
     """SQL through the run's own engine, over views of the published tables."""
 
-    def run(self, sql: str, views: Mapping[str, Callable[[], DataFrame]]) -> Answer:
+    def run(self, sql: str, views: Mapping[str, Callable[[], DataFrame]]) -> QueryResult:
         """Define the views in the session that their frames belong to, and run the statement there."""
         frames = {name: read() for name, read in views.items()}
         for name, frame in frames.items():
             frame.createOrReplaceTempView(name)
         session = next(iter(frames.values())).sparkSession
         started = time.perf_counter()
-        answer = session.sql(sql)
-        rows = [tuple(row) for row in answer.collect()]
-        return Answer(answer.columns, rows, time.perf_counter() - started)
+        result = session.sql(sql)
+        rows = [tuple(row) for row in result.collect()]
+        return QueryResult(result.columns, rows, time.perf_counter() - started)

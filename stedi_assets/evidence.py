@@ -15,9 +15,10 @@ from typing import Any
 import dagster as dg
 
 from resources.engines.engine import SparkEngine
+from resources.errors import translate_errors
 from resources.files.landing_zone import folder_at
 from resources.iceberg.lakehouse import Lakehouse
-from resources.query import Answer, Query
+from resources.query import Query, QueryResult
 from stedi_assets.contracts import TABLES, Pii, Zone
 from stedi_assets.pictures import table_picture
 from stedi_assets.pipeline import report
@@ -64,7 +65,7 @@ def query_evidence(
         metadata |= {f"{statistic}: {name}": value for statistic, value in answer.statistics.items()}
         if name in PICTURED:
             picture = picture_of(name, sql, answer, published_rows(lakehouse, name) or 0)
-            with lakehouse.explained(f"save the picture of {name}"), folder.create(f"{name}.png") as out:
+            with translate_errors(f"save the picture of {name}", lakehouse.root), folder.create(f"{name}.png") as out:
                 out.write(picture)
             metadata[f"{name}.png"] = report.embedded(name, picture)
         else:
@@ -75,7 +76,7 @@ def query_evidence(
     yield dg.MaterializeResult(metadata=metadata)
 
 
-def picture_of(table: str, sql: str, answer: Answer, rows: int) -> bytes:
+def picture_of(table: str, sql: str, answer: QueryResult, rows: int) -> bytes:
     """The answer as a PNG: the query, the result, how many rows the table has, and how long the query took."""
     statement = "\n".join(line for line in sql.strip().splitlines() if not line.startswith("--"))
     footer = (
@@ -85,17 +86,17 @@ def picture_of(table: str, sql: str, answer: Answer, rows: int) -> bytes:
     return table_picture(statement, answer.columns, _shown(table, answer), footer)
 
 
-def _shown(table: str, answer: Answer) -> list[list[str]]:
+def _shown(table: str, answer: QueryResult) -> list[list[str]]:
     rows = answer.rows if TABLES[table].zone is Zone.LANDING else _masked(answer)
     return [["" if value is None else str(value) for value in row] for row in rows]
 
 
-def _markdown(answer: Answer) -> str:
+def _markdown(answer: QueryResult) -> str:
     head = [answer.columns, ["---"] * len(answer.columns)]
     return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in (*head, *_masked(answer)))
 
 
-def _masked(answer: Answer) -> list[list[Any]]:
+def _masked(answer: QueryResult) -> list[list[Any]]:
     """The answer's rows, with what the contracts call personal masked, whichever table it comes from."""
     kinds = {column.name: column.pii for table in TABLES.values() for column in table.columns}
     pii = [kinds.get(name, Pii.NONE) for name in answer.columns]

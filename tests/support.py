@@ -19,7 +19,7 @@ import pytest
 from resources.engines.engine import EmbeddedSpark, EngineError, SparkEngine
 from resources.engines.java import require_java
 from resources.engines.local import LocalSpark
-from resources.iceberg.local import LocalLakehouse
+from resources.iceberg.catalogs import LocalLakehouse
 from resources.settings import Settings
 from stedi_assets.contracts import TABLES, Table
 from stedi_assets.definitions import build_definitions
@@ -122,6 +122,10 @@ class Stedi:
     @property
     def lakehouse(self) -> LocalLakehouse:
         return LocalLakehouse(root=str(self.folder / "lakehouse"), namespace="stedi")
+
+    def location(self, table: str) -> Path:
+        """The folder that holds the table's data and metadata."""
+        return self.folder / "lakehouse" / "stedi" / table
 
     @property
     def settings(self) -> Settings:

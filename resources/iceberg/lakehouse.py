@@ -3,14 +3,14 @@
 Belongs here: everything that knows the catalog and where a table's files lie. A table's new version is staged as
 Parquet files that no reader can see, and published by one atomic commit, or discarded.
 Does not belong here: which tables exist and what is in them, as callers bring the columns; which catalog there is, and
-where (`local_lakehouse.py`, `glue_lakehouse.py`).
+where (`catalogs.py`).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
@@ -18,13 +18,13 @@ import dagster as dg
 from pydantic import PrivateAttr
 
 from resources.engine_errors import analysed
-from resources.iceberg.preview import Glimpse
-from resources.iceberg.staging import Area
-from resources.iceberg.version import LakehouseError, NotPublishedError, Staged, TableSpec, Version
-from resources.storage_errors import explained
+from resources.errors import LakehouseError, translate_errors
+from resources.iceberg.staging import StagingDir
+from resources.iceberg.version import Staged, TableSpec, Version
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
+    from pyiceberg.io.pyarrow import PyArrowFileIO
     from pyiceberg.table import Table as IcebergTable
     from pyiceberg.table import Transaction
     from pyiceberg.table.snapshots import Snapshot
@@ -50,10 +50,6 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
     def uri(self, table: str) -> str:
         """The location of the table's data and metadata, without a slash at its end."""
 
-    @abstractmethod
-    def staging_area(self, table: str) -> Area:
-        """Where a new version of the table is written before it is published."""
-
     @property
     def catalog(self) -> Catalog:
         """The Iceberg catalog; opened on first use."""
@@ -70,7 +66,7 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
         """The Iceberg table, or None where it was never published."""
         from pyiceberg.exceptions import NoSuchTableError
 
-        with self.explained(f"look up {table}"):
+        with translate_errors(f"look up {table}", self.root):
             try:
                 return self.catalog.load_table(self.identifier(table))
             except NoSuchTableError:
@@ -87,24 +83,43 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
         loaded = self.load(table)
         return [_version(snapshot) for snapshot in loaded.metadata.snapshots] if loaded else []
 
-    def glimpse(self, table: str, snapshot_id: int, where: str | None = None) -> Glimpse:
-        """That version of the table, to look at without an engine; with `where`, only those of its rows."""
+    def preview(self, table: str, snapshot_id: int, columns: Sequence[str], rows: int) -> list[dict[str, Any]]:
+        """So many rows of that version, whichever come first, without an engine: on a cluster it takes longer."""
         loaded = self.load(table)
         if loaded is None:
-            raise NotPublishedError(f"{table} has never been published in {self.root}.")
-        return Glimpse(loaded, snapshot_id, where)
+            return []
+        with translate_errors(f"read {table}", self.root):
+            found = loaded.scan(selected_fields=tuple(columns), snapshot_id=snapshot_id, limit=rows).to_arrow()
+        preview: list[dict[str, Any]] = found.select(list(columns)).to_pylist()
+        return preview
 
-    def read(self, spark: SparkSession, table: TableSpec, snapshot_id: int | None = None) -> tuple[DataFrame, Version]:
-        """The published rows (of that snapshot, or the newest), and the version they belong to."""
+    def read(
+        self, spark: SparkSession, table: TableSpec, snapshot_id: int | None = None
+    ) -> tuple[DataFrame, Version] | None:
+        """The published rows (of that snapshot, or the newest), and their version; None where there never was one.
+
+        LakehouseError where the version is gone, or its files are, or its columns are not the table's.
+        """
         loaded = self.load(table.name)
         if loaded is None or not loaded.metadata.snapshots:
-            raise NotPublishedError(f"{table.name} has never been published in {self.root}.")
+            return None
         snapshot = loaded.snapshot_by_id(snapshot_id) if snapshot_id else loaded.current_snapshot()
         if snapshot is None:
             raise LakehouseError(f"{table.name} in {self.root} has no version {snapshot_id} any more.")
-        with self.explained(f"read {table.name}"):
+        self._refuse_other_columns(loaded, snapshot, table)
+        with translate_errors(f"read {table.name}", self.root):
             uris = self._planned(loaded, snapshot.snapshot_id, table.name)
         return read_files(spark, table, map(_path, uris)), _version(snapshot)
+
+    def _refuse_other_columns(self, loaded: IcebergTable, snapshot: Snapshot, table: TableSpec) -> None:
+        from resources.iceberg.schema import has_columns
+
+        schema = loaded.schema() if snapshot.schema_id is None else loaded.schemas()[snapshot.schema_id]
+        if not has_columns(schema, table.columns):
+            raise LakehouseError(
+                f"{table.name} in {self.root} has other columns than this version of the project makes, it is from an "
+                "earlier one. Materialize everything once."
+            )
 
     def _planned(self, loaded: IcebergTable, snapshot_id: int, name: str) -> list[str]:
         uris = []
@@ -125,42 +140,50 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
 
     def stage(self, frame: DataFrame, table: TableSpec, run_id: str) -> Staged:
         """Compute the frame and write it where no reader looks. First remove what crashed runs left behind."""
-        area = self.staging_area(table.name)
-        with self.explained(f"stage {table.name}"):
-            area.remove_leftovers(lambda: self._folders_in_use(table.name))
+        with translate_errors(f"stage {table.name}", self.root):
+            directory = self.staging_dir(table.name)
+            directory.remove_leftovers(lambda: self._folders_in_use(table.name))
             base = self.load(table.name)
-            folder = area.open(run_id)
+            path = directory.open(run_id)
             try:
-                analysed(frame).write.parquet(folder)
-                return self._staged(table, area, base)
+                analysed(frame).write.parquet(path)
+                return self._staged(table, directory, base)
             except BaseException:
-                area.discard()
+                directory.discard()
                 raise
 
+    def staging_dir(self, table: str) -> StagingDir:
+        """A folder of the caller's own, to be opened, beside the published files of the table."""
+        scheme, host, path = self._io.parse_location(self.uri(table))
+        return StagingDir(self._io.fs_by_scheme(scheme, host), path, scheme)
+
+    @property
+    def _io(self) -> PyArrowFileIO:
+        from pyiceberg.io.pyarrow import PyArrowFileIO
+
+        return PyArrowFileIO(self.catalog.properties)
+
     def _folders_in_use(self, table: str) -> set[str]:
-        """The data folders of all versions. Another engine's version may still be made of files of ours."""
+        """The folders that any version was staged in, or has files in: it may keep those of another one."""
         loaded = self.load(table)
-        folders: set[str] = set()
-        for snapshot in loaded.metadata.snapshots if loaded is not None else ():
-            if ours := _version(snapshot).properties.get(STAGED_IN):
-                folders.add(ours)
-            elif loaded is not None:
-                files = loaded.scan(snapshot_id=snapshot.snapshot_id).plan_files()
-                folders |= {task.file.file_path.split("/")[-2] for task in files}
-        return folders
+        if loaded is None:
+            return set()
+        lists = (snapshot.manifests(loaded.io) for snapshot in loaded.metadata.snapshots)
+        manifests = {one.manifest_path: one for manifests in lists for one in manifests}
+        entries = (entry for one in manifests.values() for entry in one.fetch_manifest_entry(loaded.io))
+        staged_in = {_version(one).properties.get(STAGED_IN, "") for one in loaded.metadata.snapshots}
+        return staged_in | {entry.data_file.file_path.split("/")[-2] for entry in entries}
 
-    def _staged(self, table: TableSpec, area: Area, base: IcebergTable | None) -> Staged:
+    def _staged(self, table: TableSpec, directory: StagingDir, base: IcebergTable | None) -> Staged:
         import pyarrow.parquet as pq
-        from pyiceberg.io import load_file_io
 
-        io = load_file_io(self.catalog.properties, self.uri(table.name))
-        footers: dict[str, pq.FileMetaData] = {}
-        for path in area.data_files():
+        io, footers = self._io, dict[str, pq.FileMetaData]()
+        for path in directory.data_files:
             with io.new_input(file_uri(path)).open() as file:
                 footers[path] = pq.read_metadata(file)
         full = tuple(path for path, footer in footers.items() if footer.num_rows)
         schema = next((footer.schema.to_arrow_schema() for footer in footers.values()), None)
-        return Staged(table, area, base, full, sum(footer.num_rows for footer in footers.values()), schema)
+        return Staged(table, directory, base, full, sum(footer.num_rows for footer in footers.values()), schema)
 
     def read_staged(self, spark: SparkSession, staged: Staged) -> DataFrame:
         """The staged rows, for the audits."""
@@ -173,36 +196,37 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
         """
         from pyiceberg.exceptions import CommitFailedException, TableAlreadyExistsError, ValidationException
 
-        name = staged.table.name
+        name, directory = staged.table.name, staged.directory
         try:
-            with self.explained(f"publish {name}"):
+            with translate_errors(f"publish {name}", self.root):
                 transaction = self._transaction(staged.base, staged.table)
-                self._replace_files(transaction, staged, {**properties, STAGED_IN: staged.area.name})
+                self._replace_files(transaction, staged, {**properties, STAGED_IN: directory.name})
                 snapshot = transaction.commit_transaction().current_snapshot()
-            staged.area.close()
+            directory.close()
             assert snapshot is not None
             return _version(snapshot)
         except (CommitFailedException, TableAlreadyExistsError, ValidationException) as error:
-            staged.area.discard()
+            directory.discard()
             raise LakehouseError(
                 f"Another run published {name} at the same time; this run's version was discarded. "
-                f"Materialize {name} again."
+                f"Materialize {name} again.",
+                retry=True,
             ) from error
-        except dg.Failure:
-            with suppress(dg.Failure):
+        except LakehouseError:
+            with suppress(LakehouseError):
                 if arrived := self._published_from(staged):  # only its answer was lost
-                    staged.area.close()
+                    directory.close()
                     return arrived
             raise
         finally:
-            staged.area.abandon()
+            directory.release()
 
     def _published_from(self, staged: Staged) -> Version | None:
         history = self.history(staged.table.name)
-        return next((one for one in history if one.properties.get(STAGED_IN) == staged.area.name), None)
+        return next((one for one in history if one.properties.get(STAGED_IN) == staged.directory.name), None)
 
     def _transaction(self, base: IcebergTable | None, table: TableSpec) -> Transaction:
-        from resources.iceberg.schema import NAME_MAPPING, evolve, iceberg_schema, name_mapping
+        from resources.iceberg.schema import NAME_MAPPING, evolve, iceberg_schema, metrics_properties, name_mapping
 
         if base is not None:
             transaction = base.transaction()
@@ -214,27 +238,24 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
             schema,
             location=self.uri(table.name),
             # A refused commit is not tried again: it would replace a version that it was not made from.
-            properties={"format-version": "2", "commit.retry.num-retries": "0", NAME_MAPPING: name_mapping(schema)},
+            properties={
+                "format-version": "2",
+                "commit.retry.num-retries": "0",
+                NAME_MAPPING: name_mapping(schema),
+                **metrics_properties(table.columns),
+            },
         )
 
     def _replace_files(self, transaction: Transaction, staged: Staged, properties: dict[str, str]) -> None:
         from pyiceberg.io.pyarrow import parquet_files_to_data_files
 
-        new = parquet_files_to_data_files(
-            transaction._table.io, transaction.table_metadata, map(file_uri, staged.files)
-        )
+        new = parquet_files_to_data_files(self._io, transaction.table_metadata, map(file_uri, staged.files))
         update = transaction.update_snapshot(snapshot_properties=properties)
-        with update.overwrite(commit_uuid=staged.area.commit) as overwrite:
+        with update.overwrite(commit_uuid=staged.directory.commit) as overwrite:
             for task in staged.base.scan().plan_files() if staged.base is not None else ():
                 overwrite.delete_data_file(task.file)
             for file in new:
                 overwrite.append_data_file(file)
-
-    @contextmanager
-    def explained(self, doing: str) -> Iterator[None]:
-        """Tell what the storage or the catalog refused as dg.Failure; `doing` says what was tried."""
-        with explained(doing, self.root, LakehouseError):
-            yield
 
 
 def read_files(spark: SparkSession, table: TableSpec, paths: Iterable[str]) -> DataFrame:

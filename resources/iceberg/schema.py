@@ -1,7 +1,7 @@
 """Columns as an Iceberg schema, and bringing a published table's schema up to date.
 
-Every Iceberg field is optional, because engines write optional Parquet columns; that required columns hold no null
-is audited before a version is published.
+Every Iceberg field is optional, because engines write optional Parquet columns, and PyIceberg adds no such file to a
+table where they are required; that required columns hold no null is audited before a version is published.
 """
 
 from __future__ import annotations
@@ -39,8 +39,23 @@ def name_mapping(schema: Schema) -> str:
     return schema.name_mapping.model_dump_json()
 
 
+def metrics_properties(columns: Sequence[ColumnSpec]) -> dict[str, str]:
+    """Table properties that keep a personal column's least and greatest value out of the manifests."""
+    return {f"write.metadata.metrics.column.{column.name}": "none" for column in columns if column.personal}
+
+
+def has_columns(schema: Schema, columns: Sequence[ColumnSpec]) -> bool:
+    """Whether the schema has these columns, of these types, and no other."""
+    return {field.name: field.field_type for field in schema.fields} == {
+        column.name: _TYPES[column.type] for column in columns
+    }
+
+
 def evolve(transaction: Transaction, published: Schema, columns: Sequence[ColumnSpec]) -> None:
     """Give the table the columns of the contract, in the transaction that publishes rows of that shape."""
+    metrics = metrics_properties(columns)
+    if not metrics.items() <= transaction.table_metadata.properties.items():
+        transaction.set_properties(metrics)
     types = {column.name: _TYPES[column.type] for column in columns}
     if [(field.name, field.field_type, field.doc) for field in published.fields] == [
         (column.name, types[column.name], column.meaning) for column in columns

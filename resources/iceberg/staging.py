@@ -1,8 +1,9 @@
-"""Folders for files that are written and not yet published.
+"""Folders for files that are written and not yet published, on this machine and in S3 alike.
 
 Belongs here: making a run's folder, knowing whether its writer still lives, and removing what nobody will publish.
-On this machine, a lock that the operating system releases when a process dies tells a crashed writer from a slow one.
-Does not belong here: S3, which has no locks (`s3_staging.py`).
+A note beside the folder says that it is not published; it goes when the folder is. So a folder without one is never
+touched: it may be another engine's, or belong to a catalog that was lost and may come back. On this machine the note
+is locked, and the operating system tells a crashed writer from a slow one; in S3, which has no locks, its age does.
 """
 
 from __future__ import annotations
@@ -10,150 +11,168 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import uuid
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from resources.files.locks import try_lock
 
+if TYPE_CHECKING:
+    from pyarrow.fs import FileInfo, FileSystem
+
+ABANDONED = timedelta(days=3)
+"""A folder in S3 that nobody has written to for so long is that of a crashed run: no run takes as long to publish."""
+
 _UUID = 36  # characters of a UUID
-_OURS = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NOTE = re.compile(r"\.(.+-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.staging")
 
 
-class Area(ABC):
-    """One table's data folder; `open` gives the run's own folder inside of it, named `name`."""
+class StagingDir:
+    """A run's own folder, named `name`, among a table's data; `table` is the table's folder, or its bucket and key."""
 
-    name: str = ""
+    def __init__(self, files: FileSystem, table: str, scheme: str, name: str = "") -> None:
+        self.name = name
+        self._files = files
+        self._table = table
+        self._scheme = scheme
+        self._lock: int | None = None
+        self._open = False
 
     @property
     def commit(self) -> uuid.UUID:
         """The id of the commit that publishes the folder: the catalog's own files of it are named by it."""
         return uuid.UUID(self.name[-_UUID:])
 
-    @abstractmethod
-    def open(self, run_id: str) -> str:
-        """The path of a folder of the run's own, as an engine writes to it."""
-
-    @abstractmethod
+    @property
     def data_files(self) -> list[str]:
-        """The Parquet files that the engine wrote."""
+        """The Parquet files that the engine wrote, as engines name them; its own notes are none."""
+        names = (entry.base_name for entry in self._list(self._folder))
+        return sorted(
+            f"{self._prefix}{self._folder}/{name}"
+            for name in names
+            if name.endswith(".parquet") and not name.startswith((".", "_"))
+        )
 
-    @abstractmethod
+    def open(self, run_id: str) -> str:
+        """The path of a new folder, for an engine to make and fill; no other run, and no retry of this one, has it."""
+        while not self._open:  # whoever clears up may have caught the note before it was locked
+            self.name = f"{run_id[:8]}-{uuid.uuid4()}"
+            if self._is_local:
+                Path(self._note).parent.mkdir(parents=True, exist_ok=True)
+            else:
+                self._files.open_output_stream(self._note).close()
+            self._open = self._take()
+        return f"{self._prefix}{self._folder}"
+
     def close(self) -> None:
         """The files are published: leave them to the table."""
+        if self._open:
+            self._delete(self._note)
+            self.release()
 
-    @abstractmethod
-    def abandon(self) -> None:
+    def release(self) -> None:
         """The files may be published: let go of them. A later run removes them if no version has them."""
-
-    @abstractmethod
-    def discard(self) -> None:
-        """The files will not be published: remove them. Does nothing once the area is closed."""
-
-    @abstractmethod
-    def remove_leftovers(self, published: Callable[[], Collection[str]]) -> None:
-        """Remove folders that no version is made of and whose writer has died. `published` names the versions'.
-
-        Folders that no writer of ours left are not touched: a catalog that was lost may come back.
-        """
-
-
-def folder_name(run_id: str) -> str:
-    """A name that no other run, and no retry of this one, takes. It ends with the id of its commit."""
-    return f"{run_id[:8]}-{uuid.uuid4()}"
-
-
-def is_folder_name(name: str) -> bool:
-    """Whether it could be one that `folder_name` gave."""
-    return _OURS.fullmatch(name[-_UUID:]) is not None
-
-
-def is_data(name: str) -> bool:
-    """Whether the file is one of the table's, and not an engine's note."""
-    return name.endswith(".parquet") and not name.startswith((".", "_"))
-
-
-class StagingArea(Area):
-    """A table's data folder on this machine; the catalog's own files lie in `metadata` beside it."""
-
-    def __init__(self, data: Path) -> None:
-        self._data = data
-        self._metadata = data.with_name("metadata")
-        self._lock: int | None = None
-
-    def open(self, run_id: str) -> str:
-        """Make the run's folder, and hold its lock until it is closed or discarded."""
-        self._data.mkdir(parents=True, exist_ok=True)
-        while self._lock is None:  # a cleaner may have caught the lock file before it was locked
-            self.name = folder_name(run_id)
-            self._lock = try_lock(self._lock_file(self.name))
-        return str(self._data / self.name)
-
-    def data_files(self) -> list[str]:
-        """The Parquet files that the engine wrote."""
-        return sorted(str(path) for path in (self._data / self.name).glob("*") if is_data(path.name))
-
-    def close(self) -> None:
-        """Release the lock, and remove it."""
-        if self._lock is not None:
-            self._lock_file(self.name).unlink(missing_ok=True)
-            self.abandon()
-
-    def abandon(self) -> None:
-        """Release the lock, but leave its file: it says that there is something to clear up."""
+        self._open = False
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def discard(self) -> None:
-        """Remove the folder, what its commit had come to, and its lock."""
-        if self._lock is not None:
-            self._remove(self.name)
-            self.close()
+        """Remove the files, and what their commit had come to, unless the folder is closed or released."""
+        if not self._open:
+            return
+        if self._list(self._folder):
+            self._files.delete_dir(self._folder)
+        began = self._files.get_file_info(self._note).mtime
+        for entry in self._list(self._metadata):
+            # Some are named by the catalog, but tell what they publish. Older ones cannot tell of this folder.
+            newer = _is_json(entry) and (began is None or entry.mtime >= began)
+            if str(self.commit) in entry.base_name or (newer and f'"{self.name}"'.encode() in self._read(entry)):
+                self._delete(entry.path)
+        self.close()
 
     def remove_leftovers(self, published: Callable[[], Collection[str]]) -> None:
-        """Remove each folder whose lock was left behind, and is free, and that no version is made of."""
-        # Found before the locks are looked at: whoever begins after that writes none of these.
-        notes = list(self._metadata.glob("*.metadata.json"))
-        locks = {path: try_lock(path) for path in sorted(self._data.glob(".*.lock"))}
-        for path, lock in locks.items():
-            if lock is None:
-                continue  # its writer is at work
-            # Asked under the lock: whoever lost it publishes nothing any more.
-            name = path.name.removeprefix(".").removesuffix(".lock")
-            if name not in published():
-                self._remove(name)
-            path.unlink(missing_ok=True)
-            os.close(lock)
-        if locks and None not in locks.values():
-            for path in filter(_is_half, notes):  # it does not tell any more whose it is
-                path.unlink(missing_ok=True)
+        """Remove each folder that has a note, whose writer has died, and that `published`, the versions', lacks."""
+        # Found before the notes are taken: whoever begins after that writes none of these.
+        metadata = list(filter(_is_json, self._list(self._metadata)))
+        found = [match[1] for entry in self._list(self._data) if (match := _NOTE.fullmatch(entry.base_name))]
+        alive = False
+        for name in sorted(found):
+            left = StagingDir(self._files, self._table, self._scheme, name)
+            left._open = left._is_abandoned() and left._take()
+            alive = alive or not left._open
+            # Asked while it is locked: whoever lost the lock publishes nothing any more.
+            if left._open and name in published():
+                left.close()
+            left.discard()
+        if found and not alive:
+            for entry in metadata:  # what a writer left by half does not tell any more whose it is
+                if _is_half(self._read(entry)):
+                    self._delete(entry.path)
 
-    def _remove(self, name: str) -> None:
-        shutil.rmtree(self._data / name, ignore_errors=True)
-        commit = name[-_UUID:]
-        if not _OURS.fullmatch(commit):
-            return  # not a name of ours: it says nothing about other files
-        for path in self._metadata.glob(f"*{commit}*"):
-            path.unlink(missing_ok=True)
-        for path in self._metadata.glob("*.metadata.json"):  # named by the catalog, but they tell what they publish
-            if f'"{name}"'.encode() in path.read_bytes():
-                path.unlink(missing_ok=True)
+    @property
+    def _is_local(self) -> bool:
+        return self._scheme == "file"
 
-    def _lock_file(self, name: str) -> Path:
-        return self._data / f".{name}.lock"
+    @property
+    def _prefix(self) -> str:
+        return "" if self._is_local else f"{self._scheme}://"
+
+    @property
+    def _data(self) -> str:
+        return f"{self._table}/data"
+
+    @property
+    def _metadata(self) -> str:
+        return f"{self._table}/metadata"
+
+    @property
+    def _folder(self) -> str:
+        return f"{self._data}/{self.name}"
+
+    @property
+    def _note(self) -> str:
+        return f"{self._data}/.{self.name}.staging"
+
+    def _take(self) -> bool:
+        if self._is_local:
+            self._lock = try_lock(Path(self._note))
+        return not self._is_local or self._lock is not None
+
+    def _is_abandoned(self) -> bool:
+        if self._is_local:
+            return True  # if its lock is free
+        written = [entry.mtime for entry in (self._files.get_file_info(self._note), *self._list(self._folder))]
+        return max(filter(None, written), default=datetime.now(UTC)) < datetime.now(UTC) - ABANDONED
+
+    def _list(self, folder: str) -> list[FileInfo]:
+        from pyarrow.fs import FileSelector
+
+        listing: list[FileInfo] = self._files.get_file_info(FileSelector(folder, allow_not_found=True))
+        return listing
+
+    def _read(self, entry: FileInfo) -> bytes:
+        content: bytes = self._files.open_input_stream(entry.path).readall()
+        return content
+
+    def _delete(self, path: str) -> None:
+        with suppress(FileNotFoundError):
+            self._files.delete_file(path)
 
 
-def _is_half(path: Path) -> bool:
+def _is_json(entry: FileInfo) -> bool:
+    return bool(entry.base_name.endswith(".metadata.json"))
+
+
+def _is_half(content: bytes) -> bool:
     """Whether a writer died, or ran out of room, in the middle of this JSON."""
-    with suppress(FileNotFoundError):
-        content = path.read_bytes()
-        if content.startswith(b"{") or not content:  # other engines compress theirs
-            try:
-                json.loads(content)
-            except ValueError:
-                return True
+    if content and not content.startswith(b"{"):
+        return False  # other engines compress theirs
+    try:
+        json.loads(content)
+    except ValueError:
+        return True
     return False

@@ -1,25 +1,23 @@
 """A table's versions as data: what callers say of a table, what is staged, and what is published.
 
-Belongs here: the shapes that the lakehouse takes and gives, and its errors. Does not belong here: storage.
+Belongs here: the shapes that the lakehouse takes and gives. Does not belong here: storage, or a catalog.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
-
-import dagster as dg
+from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyiceberg.table import Table as IcebergTable
 
-    from resources.iceberg.staging import Area
+    from resources.iceberg.staging import StagingDir
 
 
 class ColumnSpec(Protocol):
-    """What the lakehouse needs to know of a column."""
+    """What the lakehouse needs to know of a column. `personal`: its values must be in no manifest."""
 
     @property
     def name(self) -> str: ...  # noqa: D102
@@ -29,6 +27,9 @@ class ColumnSpec(Protocol):
 
     @property
     def meaning(self) -> str: ...  # noqa: D102
+
+    @property
+    def personal(self) -> bool: ...  # noqa: D102
 
 
 class TableSpec(Protocol):
@@ -41,30 +42,28 @@ class TableSpec(Protocol):
     def columns(self) -> Sequence[ColumnSpec]: ...  # noqa: D102
 
 
-class LakehouseError(dg.Failure):
-    """A table cannot be read or published. Retrying does not help; the sentence says what does."""
-
-    def __init__(self, sentence: str) -> None:
-        super().__init__(description=sentence, allow_retries=False)
-
-
-class NotPublishedError(LakehouseError):
-    """The table was never published."""
-
-
 @dataclass(frozen=True)
 class Staged:
     """A version of a table that is written and not published: its folder, data files and their footers' facts.
 
+    As a context manager it removes its files at the end of the block, unless they are, or may be, published.
     `base` is the published table that it will replace: if somebody publishes meanwhile, the commit is refused.
     """
 
     table: TableSpec
-    area: Area
+    directory: StagingDir
     base: IcebergTable | None
     files: tuple[str, ...]
     rows: int
     schema: pa.Schema | None
+
+    def __enter__(self) -> Self:
+        """The staged version, to audit and publish."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Remove what is not published."""
+        self.directory.discard()
 
     @property
     def columns(self) -> list[tuple[str, str]]:

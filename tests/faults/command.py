@@ -146,21 +146,21 @@ def _after(owner: Any, name: str, *, static: bool = False) -> Callable[[Happen],
 
 
 def _when_the_first_file_is_there(happen: Happen) -> None:
-    from resources.iceberg.staging import StagingArea
+    from resources.iceberg.staging import StagingDir
 
-    original = StagingArea.open
+    original = StagingDir.open
 
     def watch(folder: Path) -> None:
         while not any(folder.glob("*")):
             time.sleep(0)
         happen()
 
-    def opened(self: StagingArea, run_id: str) -> str:
+    def opened(self: StagingDir, run_id: str) -> str:
         folder = original(self, run_id)
         threading.Thread(target=watch, args=(Path(folder),), daemon=True).start()
         return folder
 
-    StagingArea.open = opened  # type: ignore[method-assign]
+    StagingDir.open = opened  # type: ignore[method-assign]
 
 
 def _soon_after_the_audit_began(happen: Happen) -> None:

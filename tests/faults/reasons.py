@@ -46,7 +46,7 @@ ERROR = re.compile(
 BENEATH = {
     "pyiceberg.exceptions.CommitFailedException",
     "pyiceberg.exceptions.TableAlreadyExistsError",
-    "resources.iceberg.version.NotPublishedError",
+    "resources.errors.LakehouseError",
     "sqlalchemy.exc.IntegrityError",
     "sqlite3.IntegrityError",
 }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from resources.iceberg.version import LakehouseError
+from resources.errors import LakehouseError
 from resources.storage_errors import explained
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any
 
+from resources.errors import LakehouseError
 from resources.iceberg.lakehouse import Lakehouse
-from resources.iceberg.version import LakehouseError, Staged
+from resources.iceberg.version import Staged
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Column:
     name: str
     type: str
     meaning: str = ""
+    personal: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,14 +71,14 @@ def _publish(
     lakehouse, told = kind(root=root, namespace=namespace), []
     _publish.barrier.wait(60)  # type: ignore[attr-defined]
     for number in range(times):
-        area = lakehouse.staging_area("walks")
+        directory = lakehouse.staging_dir("walks")
         base = lakehouse.load("walks")
-        folder = area.open(f"writer-{writer}")
+        folder = directory.open(f"writer-{writer}")
         rows = pa.table({"user": [f"{writer}-{number}"], "steps": [number]})
         io = load_file_io(lakehouse.catalog.properties, folder)
         with io.new_output(f"{folder}/part-0.parquet").create() as out:
             pq.write_table(rows, out)
-        staged = Staged(Walks(), area, base, tuple(area.data_files()), 1, rows.schema)
+        staged = Staged(Walks(), directory, base, tuple(directory.data_files), 1, rows.schema)
         try:
             told.append(f"published {lakehouse.publish(staged, {'stedi.run-id': f'writer-{writer}'}).snapshot_id}")
         except LakehouseError as refused:

@@ -85,12 +85,12 @@ def a_feed_that_cannot_be_read_at_all(stedi: Stedi) -> Outcome:
 
 
 def a_data_file_that_is_gone(stedi: Stedi) -> Outcome:
-    next(stedi.lakehouse.location("customer_trusted").rglob("*.parquet")).unlink()
+    next(stedi.location("customer_trusted").rglob("*.parquet")).unlink()
     return stedi.materialize("customers_curated")
 
 
 def a_data_file_that_is_damaged(stedi: Stedi) -> Outcome:
-    for path in stedi.lakehouse.location("customer_records").rglob("*.parquet"):
+    for path in stedi.location("customer_records").rglob("*.parquet"):
         path.write_text(str(someone(1)))
     return stedi.materialize("customer_trusted")
 

@@ -56,4 +56,4 @@ def failed(outcome: Outcome) -> set[str]:
 
 def data_folders(stedi: Stedi, table: str) -> list[str]:
     """The folders (and locks) among the table's data files: one for each version, where nothing is left behind."""
-    return sorted(path.name for path in Path(stedi.lakehouse.location(table), "data").iterdir())
+    return sorted(path.name for path in Path(stedi.location(table), "data").iterdir())

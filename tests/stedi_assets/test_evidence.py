@@ -51,10 +51,10 @@ def test_the_pictures_are_saved_and_shown_and_the_counts_are_right(sampled: Sted
 
 
 def test_only_the_landing_pictures_show_personal_data() -> None:
-    from resources.query import Answer
+    from resources.query import QueryResult
     from stedi_assets import evidence
 
-    answer = Answer(["email", "serialnumber"], [("ada@example.com", "1234-5678-abcd")], 0.1)
+    answer = QueryResult(["email", "serialnumber"], [("ada@example.com", "1234-5678-abcd")], 0.1)
     assert "ada@example.com" in evidence._shown("customer_landing", answer)[0]
     masked = " ".join(evidence._shown("customer_trusted", answer)[0])
     assert "ada" not in masked

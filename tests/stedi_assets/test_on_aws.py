@@ -9,7 +9,7 @@ import pytest
 
 from resources.athena import AthenaQuery
 from resources.files.landing_zone import folder_at
-from resources.iceberg.glue import GlueLakehouse
+from resources.iceberg.catalogs import GlueLakehouse
 from sample.feeds import write_feeds
 from stedi_assets.contracts import FEEDS, TABLES
 from stedi_assets.definitions import build_resources

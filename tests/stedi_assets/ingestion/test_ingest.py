@@ -113,7 +113,7 @@ def test_an_unchanged_delivery_is_held_to_a_limit_that_has_changed(stedi: Stedi)
 def test_records_that_something_removed_are_read_again(stedi: Stedi) -> None:
     stedi.deliver("accelerometer", [READING] * 3)
     stedi.materialize(LANDING)
-    for path in stedi.lakehouse.location("accelerometer_records").rglob("*.parquet"):
+    for path in stedi.location("accelerometer_records").rglob("*.parquet"):
         path.unlink()
     assert stedi.materialize(LANDING).success
     assert len(stedi.rows(LANDING)) == 3

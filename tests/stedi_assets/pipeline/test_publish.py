@@ -168,7 +168,7 @@ def test_each_table_says_what_it_holds_and_what_was_left_out(published: tuple[St
         preview = metadata["preview"]
         assert [column.name for column in preview.schema.columns] == list(table.contract.column_names)
         assert len(preview.records) == min(rows[name], 5)
-        files = stedi.lakehouse.location(name).rglob("*.parquet")
+        files = stedi.location(name).rglob("*.parquet")
         assert metadata["size (bytes)"] == sum(path.stat().st_size for path in files)
 
 

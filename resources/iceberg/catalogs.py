@@ -1,29 +1,50 @@
-"""The lakehouse on AWS: files in S3, the catalog in Glue.
+"""The two lakehouses: on this machine with a catalog in SQLite, on AWS with one in Glue.
 
-Belongs here: what differs from a lakehouse on this machine. Staging, auditing and publishing are the same
-(`lakehouse.py`).
+Belongs here: how each catalog is opened, and where its tables lie. Staging, auditing and publishing are the same
+(`lakehouse.py`). A lakehouse on this machine never imports boto3.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError, NoCredentialsError
 from pydantic import PrivateAttr
 
-from resources.aws import explained, region
-from resources.iceberg.lakehouse import Lakehouse
-from resources.iceberg.s3_staging import S3StagingArea
+from resources.aws import region
+from resources.errors import translate_errors
+from resources.files.locks import lock
+from resources.iceberg.lakehouse import Lakehouse, file_uri
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
 
 COMMITS = ("CreateTable", "UpdateTable")
 """The calls of Glue that publish a version."""
+
+
+class LocalLakehouse(Lakehouse):
+    """Tables in a folder of this machine; the catalog, named `stedi`, is the SQLite database `catalog.db` there."""
+
+    def open_catalog(self) -> Catalog:
+        """Open the database, or make it."""
+        from pyiceberg.catalog.sql import SqlCatalog
+        from sqlalchemy import URL
+
+        root = Path(self.root)
+        root.mkdir(parents=True, exist_ok=True)
+        database = URL.create("sqlite", database=str(root / "catalog.db"))
+        # Of several first runs, one makes the database. Who may only read makes nothing.
+        with lock(root / ".catalog.lock") if os.access(root, os.W_OK) else nullcontext():
+            catalog = SqlCatalog("stedi", uri=database.render_as_string(), warehouse=file_uri(str(root)))
+            catalog.create_namespace_if_not_exists(self.namespace)
+        return catalog
+
+    def uri(self, table: str) -> str:
+        """The table's folder, as `file://`."""
+        return file_uri(f"{self.root}/{self.namespace}/{table}")
 
 
 class GlueLakehouse(Lakehouse):
@@ -54,19 +75,12 @@ class GlueLakehouse(Lakehouse):
         """The table's location in S3."""
         return f"{self.root}/{self.namespace}/{table}"
 
-    def staging_area(self, table: str) -> S3StagingArea:
-        """A folder beside the published files."""
-        from pyiceberg.io.pyarrow import PyArrowFileIO
-
-        io = PyArrowFileIO(self._properties())
-        _, bucket, path = io.parse_location(f"{self.uri(table)}/data")
-        return S3StagingArea(io.fs_by_scheme("s3", bucket), path)
-
     def _properties(self) -> dict[str, str]:
         """What PyIceberg must be told: Arrow's client for S3 finds neither all credentials nor an endpoint itself."""
         import boto3
+        from botocore.exceptions import NoCredentialsError
 
-        with explained("find AWS credentials"):
+        with translate_errors("find AWS credentials"):
             self._session = self._session or boto3.Session()
             found = self._session.get_credentials()
             if found is None:
@@ -83,25 +97,6 @@ class GlueLakehouse(Lakehouse):
             **({"s3.endpoint": endpoint} if endpoint else {}),
         }
 
-    @contextmanager
-    def explained(self, doing: str) -> Iterator[None]:
-        """Tell what S3 or Glue refused as dg.Failure; `doing` says what was tried."""
-        with super().explained(doing), explained(doing):
-            try:
-                yield
-            except OSError as error:
-                raise _refused_by_s3(error) or error from None
-
-
-def _refused_by_s3(error: OSError) -> ClientError | None:
-    """What Arrow's client for S3 was refused, as boto3 would tell it; None for any other error."""
-    said = re.search(r"AWS Error (\w+) during (\w+) operation: (.*)", str(error), re.DOTALL)
-    if not said:
-        return None
-    code, operation, message = said.groups()
-    name = "".join(map(str.title, code.split("_")))
-    return ClientError({"Error": {"Code": name, "Message": message}}, operation)
-
 
 def _send_once(
     operation: Any, response: tuple[Any, dict[str, Any]] | None, caught_exception: Exception | None, **_: Any
@@ -110,6 +105,8 @@ def _send_once(
 
     Sent twice, a commit that had arrived is refused because of itself, and PyIceberg then removes what it is made of.
     """
+    from botocore.exceptions import ClientError
+
     if caught_exception is not None:
         raise caught_exception
     if response is not None and response[0].status_code >= 500:
