@@ -210,7 +210,7 @@ class _FeedFiles:
 
     def __init__(self, folder: Path, feed: Feed) -> None:
         self.feed = feed
-        self.counts = Counter({feed.landing.name: 0, feed.quarantine.name: 0})
+        self.counts = Counter({feed.records.name: 0, feed.quarantine.name: 0})
         self._folder = folder / feed.name / "landing"
         self._folder.mkdir(parents=True)
         self._names = (f"{feed.name}-{FIRST_FILE + 51 * index}.json" for index in range(10**9))
@@ -227,7 +227,7 @@ class _FeedFiles:
         for _ in damaged:
             delivered.append(_damaged(self.feed, self._good_line, self.counts[self.feed.quarantine.name]))
             self.counts[self.feed.quarantine.name] += 1
-        self.counts[self.feed.landing.name] += len(lines)
+        self.counts[self.feed.records.name] += len(lines)
         if delivered:
             self._deliver(delivered, len(lines) + len(damaged))
 
@@ -286,7 +286,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"cannot write {asked.folder}: {error.strerror}" if error.strerror else str(error))
     print(f"{asked.folder}: {asked.customers:,} customers, seed {asked.seed}")
     for feed in FEEDS:
-        accepted, damaged = (expected.customer[table.name] for table in (feed.landing, feed.quarantine))
+        accepted, damaged = (expected.customer[table.name] for table in (feed.records, feed.quarantine))
         print(f"  {feed.name:<13} {accepted:>13,} records, {damaged:>7,} malformed ones")
     if asked.expected:
         print(f"\n{'expected rows':<24} {'customer':>13} {'as-of-date':>13}")

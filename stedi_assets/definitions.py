@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from resources.engines.embedded import EmbeddedSpark
-from resources.iceberg.catalogs import LocalLakehouse
 
-from resources.engines.engine import SparkEngine
+from resources.engines.engine import EmbeddedSpark, SparkEngine
 from resources.engines.local import LocalSpark
 from resources.files.landing_zone import LandingZone
+from resources.iceberg.catalogs import LocalLakehouse
 from resources.iceberg.lakehouse import Lakehouse
 from resources.query import EngineQuery, Query
 from resources.settings import Settings, cache_folder

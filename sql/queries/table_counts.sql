@@ -1,11 +1,11 @@
 -- How many rows each table has, in the order in which they are made.
 SELECT table_name, row_count
 FROM (
-  SELECT 1 AS made, 'customer_landing' AS table_name, count(*) AS row_count FROM customer_landing
+  SELECT 1 AS made, 'customer_records' AS table_name, count(*) AS row_count FROM customer_records
   UNION ALL
-  SELECT 2 AS made, 'accelerometer_landing' AS table_name, count(*) AS row_count FROM accelerometer_landing
+  SELECT 2 AS made, 'accelerometer_records' AS table_name, count(*) AS row_count FROM accelerometer_records
   UNION ALL
-  SELECT 3 AS made, 'step_trainer_landing' AS table_name, count(*) AS row_count FROM step_trainer_landing
+  SELECT 3 AS made, 'step_trainer_records' AS table_name, count(*) AS row_count FROM step_trainer_records
   UNION ALL
   SELECT 4 AS made, 'customer_trusted' AS table_name, count(*) AS row_count FROM customer_trusted
   UNION ALL

@@ -191,7 +191,8 @@ def _read_closely(feed: Feed) -> Column:
         text = F.regexp_replace(text, rf'"{older}"({_SPACE}*:)', f'"{newest}"$1')
     # Casting text to a number is exact, an engine's JSON parser is not.
     exact = F.regexp_replace(text, _NUMBER_VALUE, '$1"$2"$3')
-    opened = F.substring(exact, F.lit(1), F.length(exact) - 1)
+    # Also of an empty text, which is no record: engines may look at one before they drop it.
+    opened = F.substring(exact, F.lit(1), F.greatest(F.length(exact) - 1, F.lit(0)))
     comma = F.when(text.rlike(r"^\{[ \t\r\n]*\}\z"), "").otherwise(",")
     record = F.from_json(
         F.concat(opened, comma, F.lit(f'"{_END}":"{_END}"}}')),

@@ -1,0 +1,151 @@
+"""What people run in a shell: `python -m stedi_assets.cli --help`.
+
+Belongs here: a summary of the lakehouse, SQL over it, and the DDL made from the contracts. Does not belong here: making
+tables, which is Dagster's own command.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+import dagster as dg
+from dagster._core.errors import DagsterHomeNotSetError
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+
+from resources.engine_errors import analysed
+from resources.engines.engine import SparkEngine
+from resources.errors import LakehouseError, query_error
+from resources.files.landing_zone import LandingZone
+from resources.iceberg.lakehouse import Lakehouse
+from resources.settings import Settings
+from stedi_assets.contracts import ASSETS, FEEDS, TABLES
+from stedi_assets.definitions import build_definitions, build_resources, options
+from stedi_assets.evidence import views
+from stedi_assets.landing import DDL, landing_ddl
+from stedi_assets.pipeline.inputs import Inputs
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+    from rich.table import Table
+
+FOUND = ("passed", "warned", "failed", "not run")
+ENDED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """The STEDI lakehouse in a shell, for the settings in the environment."""
+
+
+@main.command("summary")
+def show_summary() -> None:
+    """What the lakehouse holds, and what its checks found last."""
+    from rich.console import Console
+
+    settings = Settings.from_environment()
+    # Wide enough for the paths, whatever the terminal: they are there to be copied.
+    console = Console(width=max(Console().width, 80 + len(settings.lakehouse) + 40), highlight=False)
+    try:
+        instance = dg.DagsterInstance.get()
+    except DagsterHomeNotSetError as error:
+        raise click.ClickException("DAGSTER_HOME is not set: export DAGSTER_HOME=$PWD/.dagster") from error
+    with instance, _sentence_alone():
+        console.print(summary(instance, settings))
+
+
+@main.command("sql", context_settings={"ignore_unknown_options": True})  # a statement may start with a comment
+@click.argument("statement")
+def run_sql(statement: str) -> None:
+    """Run one SQL statement over the lakehouse's tables, and print its rows."""
+    from pyspark.errors import PySparkException
+
+    with _sentence_alone(), lakehouse() as spark:
+        try:
+            click.echo(analysed(spark.sql(statement)).toArrow().to_pandas().to_string(index=False))
+        except LakehouseError as error:
+            raise click.ClickException(f"The statement cannot be run: {error.description}") from None
+        except PySparkException as error:
+            raise click.ClickException(f"The statement cannot be run: {query_error(error).description}") from None
+
+
+@main.command("ddl")
+def write_ddl() -> None:
+    """Write `sql/*_landing.sql` from the contracts."""
+    for feed in FEEDS:
+        path = DDL / f"{feed.landing.name}.sql"
+        path.write_text(landing_ddl(feed))
+        click.echo(path)
+
+
+@contextmanager
+def lakehouse(settings: Settings | None = None) -> Iterator[SparkSession]:
+    """A session of the engine that the settings (default: the environment's) name, with the tables as views."""
+    settings = settings or Settings.from_environment()
+    resources = build_resources(settings)
+    spark: SparkEngine = resources["spark"]
+    store: Lakehouse = resources["lakehouse"]
+    zone: LandingZone = resources["landing_zone"]
+    try:
+        landed = {feed.landing.name for feed in FEEDS if zone.landed(feed.name).synced}
+        for name, read in views(Inputs(spark, store, options(settings)), zone).items():
+            if name in landed or (name in TABLES and store.version(name) is not None):
+                read().createOrReplaceTempView(name)
+        yield spark.spark_session
+    finally:
+        spark.close()
+
+
+@contextmanager
+def _sentence_alone() -> Iterator[None]:
+    """End the command with the sentence of what failed, and no traceback."""
+    try:
+        yield
+    except dg.Failure as error:
+        raise click.ClickException(error.description or "") from None
+
+
+def summary(instance: dg.DagsterInstance, settings: Settings) -> Table:
+    """Each asset: its rows or files, its checks, and where it lies."""
+    from rich.table import Table
+
+    graph = build_definitions(settings).resolve_asset_graph()
+    resources = build_resources(settings)
+    files = {feed.landing.name: resources["landing_zone"].landed(feed.name) for feed in FEEDS}
+    table = Table("asset", "holds", "checks", "where", title="The STEDI lakehouse", title_justify="left")
+    table.columns[1].justify = "right"
+    for name in ASSETS:
+        key = dg.AssetKey(name)
+        if name in files:
+            number = len(files[name].files)
+            holds = f"{number:,} file{'' if number == 1 else 's'}" if files[name].synced else None
+        else:
+            version = resources["lakehouse"].version(name)
+            holds = f"{version.rows:,} rows" if version else None
+        checks = _checks(instance, graph.get_check_keys_for_assets({key})) if holds else ""
+        table.add_row(name, holds or "not made yet", checks, str(graph.get(key).metadata["dagster/uri"]))
+    return table
+
+
+def _checks(instance: dg.DagsterInstance, keys: Set[dg.AssetCheckKey]) -> str:
+    found = Counter(_found(instance, key) for key in keys)
+    return ", ".join(f"{found[kind]} {kind}" for kind in FOUND if found[kind])
+
+
+def _found(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> str:
+    """What the check found when it last came to an end: a run that broke off before it changed nothing."""
+    newest = instance.event_log_storage.get_asset_check_execution_history(key, limit=1, status=ENDED)
+    event = newest[0].event.dagster_event if newest and newest[0].event else None
+    if event is None:
+        return "not run"
+    evaluation = event.asset_check_evaluation_data
+    if evaluation.passed:
+        return "passed"
+    return "warned" if evaluation.severity is dg.AssetCheckSeverity.WARN else "failed"
+
+
+if __name__ == "__main__":
+    main()
