@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import click
 import dagster as dg
 
-from resources.engine_errors import QueryError, analysed, query_error
-from resources.engines.engine import SparkEngine
+from resources.engines.engine import SparkEngine, analysed
+from resources.errors import LakehouseError, query_error
 from resources.iceberg.lakehouse import Lakehouse
 from resources.settings import Settings
 from stedi_assets.contracts import FEEDS, TABLES
@@ -61,7 +61,7 @@ def main(statement: str) -> None:
     with told_alone(), lakehouse() as spark:
         try:
             click.echo(analysed(spark.sql(statement)).toArrow().to_pandas().to_string(index=False))
-        except QueryError as error:
+        except LakehouseError as error:
             raise click.ClickException(f"The statement cannot be run: {error.description}") from None
         except PySparkException as error:
             raise click.ClickException(f"The statement cannot be run: {query_error(error).description}") from None

@@ -20,7 +20,7 @@ def with_pyiceberg(root: Path) -> Callable[[str], list[tuple[Any, ...]]]:
 
 
 def with_the_lakehouse(root: Path) -> Callable[[str], list[tuple[Any, ...]]]:
-    from resources.engines.engine import EmbeddedSpark
+    from resources.engines.embedded import EmbeddedSpark
     from resources.iceberg.catalogs import LocalLakehouse
     from stedi_assets.pipeline.publish import Tables
     from stedi_assets.rules import Consent
