@@ -27,12 +27,12 @@ def versions() -> str:
 
 def java_version() -> str | None:
     """Return the version of the Java that Apache Spark would run on, or None where there is none that it runs on."""
-    from resources.engines.engine import EngineError
-    from resources.engines.java import require_java
+    from resources.engines.local import require_java
+    from resources.errors import LakehouseError
 
     try:
         return require_java()
-    except EngineError:
+    except LakehouseError:
         return None
 
 

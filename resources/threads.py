@@ -12,25 +12,25 @@ from queue import SimpleQueue
 from typing import Any
 
 
-def elsewhere(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """What the function gives or raises, called in a thread of its own where the main thread asks for it.
+def run_in_worker_thread(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """What the function returns or raises, called in a thread of its own where the main thread asks for it.
 
-    An interrupt is raised here at once; the function goes on, and what it gives then is dropped.
+    An interrupt is raised here at once; the function goes on, and what it returns then is dropped.
     """
     if threading.get_ident() != threading.main_thread().ident:
         return function(*arguments, **options)
     # No future: it has a lock of the same kind.
-    answers: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
+    results: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
 
     def call() -> None:
         try:
-            answers.put((function(*arguments, **options), None))
+            results.put((function(*arguments, **options), None))
         except BaseException as error:
-            answers.put((None, error))
+            results.put((None, error))
 
     # No Thread: starting one holds locks, too, and waits for it to have begun.
     _thread.start_new_thread(call, ())
-    answer, error = answers.get()
+    result, error = results.get()
     if error is not None:
         raise error
-    return answer
+    return result

@@ -16,8 +16,7 @@ import dagster as dg
 from dagster._core.errors import DagsterHomeNotSetError
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
-from resources.engine_errors import analysed
-from resources.engines.engine import SparkEngine
+from resources.engines.engine import SparkEngine, analysed
 from resources.errors import LakehouseError, query_error
 from resources.files.landing_zone import LandingZone
 from resources.iceberg.lakehouse import Lakehouse

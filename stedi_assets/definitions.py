@@ -12,7 +12,8 @@ from typing import Any
 
 import dagster as dg
 
-from resources.engines.engine import EmbeddedSpark, SparkEngine
+from resources.engines.embedded import EmbeddedSpark
+from resources.engines.engine import SparkEngine
 from resources.engines.local import LocalSpark
 from resources.files.landing_zone import LandingZone
 from resources.iceberg.catalogs import LocalLakehouse

@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pytest
+from stedi_assets.pipeline.publish import Tables
 
-from resources.engines.engine import EmbeddedSpark, EngineError, SparkEngine
-from resources.engines.java import require_java
-from resources.engines.local import LocalSpark
+from resources.engines.embedded import EmbeddedSpark
+from resources.engines.engine import SparkEngine
+from resources.engines.local import LocalSpark, require_java
+from resources.errors import LakehouseError
 from resources.iceberg.catalogs import LocalLakehouse
 from resources.settings import Settings
 from stedi_assets.contracts import TABLES, Table
 from stedi_assets.definitions import build_definitions
-from stedi_assets.pipeline.publish import Tables
 from stedi_assets.rules import Consent
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ def require_apache_spark() -> None:
     """Skip the test where Apache Spark cannot run; in CI that is a failure."""
     try:
         require_java()
-    except EngineError as error:
+    except LakehouseError as error:
         require(False, error.description or "")
 
 

@@ -1,30 +1,39 @@
 """Apache Spark on EMR Serverless: one session for a run, on an application that exists, billed by use.
 
-Belongs here: when a run needs a session, what the session is started with, and what the run says of it.
-Does not belong here: the session's life (`emr_session.py`), the connection to it (`emr_channel.py`), which releases
-suit (`emr_releases.py`), the bill (`emr_bill.py`).
+Belongs here: which releases suit, when a run needs a session, what the session is started with, what the run says of
+it, and the bill. Does not belong here: the session's life (`emr_session.py`), the connection to it (`channel.py`).
 """
 
 from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-from resources.aws import AwsError, client, explained
-from resources.engines.emr_bill import Bill
-from resources.engines.emr_releases import SPARK_OF, require_suitable
+from resources.aws import client
 from resources.engines.emr_session import EmrSession
-from resources.engines.engine import COMMON_CONF, EngineUnavailableError, SparkEngine, connect
+from resources.engines.engine import COMMON_CONF, SparkEngine, connect
+from resources.errors import LakehouseError, translate_errors
+from resources.settings import PRICES
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession as PySparkSession
 
-    from resources.engines.emr_channel import EmrChannel
+    from resources.engines.channel import EmrChannel
 
+SPARK_OF = {
+    "emr-spark-8.2.0": "4.1.3",
+    "emr-spark-8.1.0": "4.1.1",
+    "emr-spark-8.0.0": "4.0.2",
+    "emr-7.13.0": "3.5.6",
+}
+"""Releases with interactive sessions, and the Spark that each runs. A Spark Connect client must equal its server."""
+BILLED = {"vCPUHour": "vCPU-hours", "memoryGBHour": "GB-hours", "storageGBHour": "storage GB-hours"}
+"""What AWS bills a session for, by its names and by ours, in the order of PRICES. Storage: beyond what is free."""
 IDLE_LOOK = 60.0  # AWS ends idle sessions, so one that was not used for so many seconds is looked at first
 RETRY_LOOK = 0.5
 
@@ -84,8 +93,8 @@ class EmrServerlessSpark(SparkEngine):
             self._tell_bill(context)
 
     def start(self) -> PySparkSession:
-        """Start a session and connect to it. EngineError where it cannot work, EngineUnavailableError where it did
-        not, AwsError where AWS refuses; no session is left then.
+        """Start a session and connect to it. LakehouseError where it cannot work, did not come up (worth a retry), or
+        AWS refuses it; no session is left then.
         """
         self.stop()  # what an interrupted start may have left
         self._quiet()
@@ -93,7 +102,7 @@ class EmrServerlessSpark(SparkEngine):
             self._client = client("emr-serverless")
         from pyspark import __version__ as pyspark
 
-        with explained(f"look at EMR Serverless application {self.application_id}"):
+        with translate_errors(f"look at EMR Serverless application {self.application_id}"):
             application = self._client.get_application(applicationId=self.application_id)["application"]
         self._release = require_suitable(application, pyspark)
         try:
@@ -102,11 +111,13 @@ class EmrServerlessSpark(SparkEngine):
             sentence = self.why_lost(error)
             self.stop()
             if sentence:
-                raise EngineUnavailableError(sentence) from None
+                raise LakehouseError(sentence, retry=True) from None
             raise
 
     def stop(self) -> None:
-        """Terminate the session, and end what still speaks to it."""
+        """Terminate the session, which takes AWS a moment, and end what still speaks to it."""
+        if self._channel is not None:
+            self._channel.refuse_calls()
         if self._current is not None:
             self._current.terminate()
             self._current = None
@@ -165,7 +176,7 @@ class EmrServerlessSpark(SparkEngine):
         }
 
     def _connect(self, session: EmrSession) -> PySparkSession:
-        from resources.engines.emr_channel import AuthToken, EmrChannel, WhileItLives
+        from resources.engines.channel import AuthToken, EmrChannel, WhileItLives
 
         self._channel = EmrChannel(AuthToken(session.endpoint))
         spark = connect(self._channel, WhileItLives(lambda: session.is_alive(RETRY_LOOK)))
@@ -174,23 +185,51 @@ class EmrServerlessSpark(SparkEngine):
 
     def _tell_bill(self, context: dg.InitResourceContext) -> None:
         try:
-            bills = [session.bill() for session in self._started]
-        except AwsError as error:
+            bills = [bill for session in self._started if (bill := session.billed()) is not None]
+        except LakehouseError as error:
             self._log.warning(f"What the run costs is not known. {error.description}")
             return
-        known = [bill for bill in bills if bill is not None]
-        if len(known) < len(bills):
+        if len(bills) < len(self._started):
             self._log.warning("AWS does not say yet what it bills for the run's session; see GetSession later.")
             return
-        bill = sum(known, Bill())
-        self._log.info(bill.sentence(self.prices))
+        hours = {unit: sum(float(bill.get(name, 0)) for bill in bills) for name, unit in BILLED.items()}
+        told = {f"billed {unit} of the run": round(amount, 4) for unit, amount in hours.items()}
+        sentence = f"EMR Serverless bills {', '.join(f'{amount:.4f} {unit}' for unit, amount in hours.items())}"
+        if self.prices:
+            cost = sum(self.prices[price] * amount for price, amount in zip(PRICES, hours.values(), strict=True))
+            told["estimated cost of the run"] = round(cost, 4)
+            sentence += f", which is {cost:.4f} by the prices in STEDI_EMR_PRICES"
+        self._log.info(f"{sentence}, for this run")
         if context.instance is not None and context.dagster_run is not None:
-            _observe(context.instance, self._run_id, bill.metadata(self.prices))
+            _observe(context.instance, self._run_id, told)
 
     def _quiet(self) -> None:
         logging.getLogger("pyspark").setLevel(logging.ERROR)
         # At level DEBUG it writes AWS's answers as they come, and one of them holds the token.
         logging.getLogger("botocore.parsers").setLevel(logging.INFO)
+
+
+def require_suitable(application: Mapping[str, Any], pyspark: str) -> str:
+    """The application's release. LakehouseError where a client with this version of pyspark cannot use it."""
+    label, name = application["releaseLabel"], f"EMR Serverless application {application['applicationId']}"
+    spark = SPARK_OF.get(label)
+    suitable = next((label for label, version in SPARK_OF.items() if version == pyspark), None)
+    advice = [f"choose release {suitable} for the application"] if suitable else []
+    if spark is None:
+        advice = advice or [f"choose one of {', '.join(SPARK_OF)}, and the pyspark of its version"]
+        raise LakehouseError(f"{name} has release {label}, whose Spark is not known here: {advice[0]}.")
+    if spark != pyspark:
+        advice.append(f"install pyspark=={spark} here")
+        raise LakehouseError(
+            f"{name} has release {label}, which runs Spark {spark}, but pyspark {pyspark} is installed here, and the "
+            f"two must be equal: {', or '.join(advice)}."
+        )
+    if not application.get("interactiveConfiguration", {}).get("sessionEnabled"):
+        raise LakehouseError(
+            f"{name} has no interactive sessions enabled: stop it, and run aws emr-serverless update-application "
+            f"--application-id {application['applicationId']} --interactive-configuration sessionEnabled=true"
+        )
+    return str(label)
 
 
 def _observe(instance: dg.DagsterInstance, run_id: str, metadata: dict[str, float]) -> None:

@@ -1,7 +1,7 @@
 """The life of one session on EMR Serverless: asked for once, waited for, and terminated whatever happens.
 
 Belongs here: the calls of AWS's API that start, watch and end a session. Does not belong here: speaking Spark Connect
-to it (`emr_channel.py`), or when a run needs one (`emr_serverless.py`).
+to it (`channel.py`), or when a run needs one (`emr_serverless.py`).
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from resources.aws import AwsError, explained
-from resources.engines.emr_bill import Bill
-from resources.engines.engine import EngineUnavailableError
+from resources.errors import LakehouseError, translate_errors
 
 READY = ("STARTED", "IDLE", "BUSY")
 OVER = ("TERMINATING", "TERMINATED")
@@ -48,18 +46,19 @@ class EmrSession:
         return self.look()["state"] not in OVER
 
     def wait(self, minutes: float) -> None:
-        """Return when the session can be used. EngineUnavailableError where it fails, or takes longer than that."""
+        """Return when the session can be used. LakehouseError where it fails, or takes longer than that."""
         began = reported = time.monotonic()
         pause, before = SHORTEST_PAUSE, ""
         while (state := self.look()["state"]) not in READY:
             now = time.monotonic()
             if state == "FAILED" or state in OVER:
-                raise EngineUnavailableError(f"{self} did not start, it is {self._described()}.")
+                raise LakehouseError(f"{self} did not start, it is {self._described()}.", retry=True)
             if now - began > minutes * 60:
-                raise EngineUnavailableError(
+                raise LakehouseError(
                     f"{self} did not start within {minutes:g} minutes, it is still {self._described()}. It is being "
                     "terminated. Look at the application's maximum capacity and at what else uses it, or set "
-                    "STEDI_EMR_START_MINUTES to more."
+                    "STEDI_EMR_START_MINUTES to more.",
+                    retry=True,
                 )
             if state != before or now - reported >= REPORT_EVERY:
                 self._log.info(f"{self} is {state} after {now - began:.0f} s")
@@ -69,7 +68,7 @@ class EmrSession:
 
     def look(self) -> dict[str, Any]:
         """What AWS says of the session now."""
-        with explained(f"look at {self}"):
+        with translate_errors(f"look at {self}"):
             self._known = self._client.get_session(**self._name)["session"]
         self._looked = time.monotonic()
         return self._known
@@ -79,7 +78,7 @@ class EmrSession:
         if time.monotonic() - self._looked > seconds:
             try:
                 self.look()
-            except AwsError as error:
+            except LakehouseError as error:
                 self._log.warning(error.description)
         return self._known.get("state") != "FAILED" and self._known.get("state") not in OVER
 
@@ -89,7 +88,7 @@ class EmrSession:
 
     def endpoint(self) -> dict[str, Any]:
         """The address to connect to, a token, and when that expires. Not to be logged."""
-        with explained(f"get the endpoint of {self}"):
+        with translate_errors(f"get the endpoint of {self}"):
             answer: dict[str, Any] = self._client.get_session_endpoint(**self._name)
         return answer
 
@@ -99,28 +98,30 @@ class EmrSession:
             if not self.id and self._may_exist:
                 self._submit()
             if self.id and self.is_alive(0):
-                with explained(f"terminate {self}"):
+                with translate_errors(f"terminate {self}"):
                     self._client.terminate_session(**self._name)
                 self._log.info(f"{self} is being terminated")
-        except AwsError as error:
+        except LakehouseError as error:
             self._log.error(
                 f"{error.description} The session may still run, until it has been idle for "
                 f"{self._request['idleTimeoutMinutes']} minutes; look at the application's sessions in the AWS console."
             )
 
-    def bill(self) -> Bill | None:
-        """What AWS bills for the ended session; None where it does not say so within SECONDS_TO_BILL."""
+    def billed(self) -> dict[str, float] | None:
+        """What AWS bills for the ended session, in hours of each resource by AWS's names; None where it does not say
+        so within SECONDS_TO_BILL.
+        """
         until = time.monotonic() + SECONDS_TO_BILL
         pause = SHORTEST_PAUSE
         while self.id:
             session = self.look()
-            if session["state"] in ("TERMINATED", "FAILED") and (bill := Bill.of(session)):
-                return bill
+            if session["state"] in ("TERMINATED", "FAILED") and (hours := session.get("billedResourceUtilization")):
+                return dict(hours)
             if time.monotonic() > until:
                 return None
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
-        return Bill()
+        return {}
 
     @property
     def _name(self) -> dict[str, str]:
@@ -133,7 +134,7 @@ class EmrSession:
     def _submit(self) -> None:
         from botocore.exceptions import ClientError
 
-        with explained(f"start a session of EMR Serverless application {self._request['applicationId']}"):
+        with translate_errors(f"start a session of EMR Serverless application {self._request['applicationId']}"):
             self._may_exist = True
             try:
                 self.id = self._client.start_session(**self._request)["sessionId"]

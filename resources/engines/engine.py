@@ -1,8 +1,8 @@
 """The engines that compute tables, each as a resource with the property `spark_session`.
 
-Belongs here: what all engines have in common, and the embedded one. One session serves a whole run: it starts with
-the first table that asks for it and ends with the run.
-Does not belong here: what is computed, or how another engine starts (`local_spark.py`, `emr_serverless.py`).
+Belongs here: what all engines have in common: one session that serves a whole run, from the first table that asks for
+it until the run ends; what a step is told when a query or the engine fails; how far a long query is.
+Does not belong here: what is computed, or how one engine starts (`embedded.py`, `local.py`, `emr_serverless.py`).
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ import logging
 import os
 import sys
 import time
+import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeGuard
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 import dagster as dg
 from pydantic import PrivateAttr
 
-from resources.engine_errors import keep_rows_out_of_the_log, query_error
-from resources.engines.progress import ProgressLog
+from resources.errors import LakehouseError, query_error, refused_query, remedy_for, translated
 
 if TYPE_CHECKING:
     from pyspark.errors import PySparkException
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.connect.client.retries import RetryPolicy
 
     from resources.engines.channel import ConnectChannel
@@ -37,20 +37,8 @@ COMMON_CONF = {
     "spark.python.sql.dataFrameDebugging.enabled": "false",
 }
 """Settings of Spark's that all engines have in common."""
-
-
-class EngineError(dg.Failure):
-    """An engine cannot start. Retrying does not help; the sentence says what does."""
-
-    def __init__(self, sentence: str) -> None:
-        super().__init__(description=sentence, allow_retries=False)
-
-
-class EngineUnavailableError(dg.Failure):
-    """An engine did not come up, or was lost while it worked. A retry starts a fresh one."""
-
-    def __init__(self, sentence: str) -> None:
-        super().__init__(description=sentence, allow_retries=True)
+OUR_PACKAGES = ("stedi_assets", "resources", "sample", "tests", "__main__")
+PROGRESS_SECONDS = 10.0
 
 
 class SparkEngine(dg.ConfigurableResource[Any], ABC):
@@ -86,7 +74,7 @@ class SparkEngine(dg.ConfigurableResource[Any], ABC):
             began = time.perf_counter()
             self._session = self.start()
             keep_rows_out_of_the_log()
-            self._session.registerProgressHandler(ProgressLog(self._log))
+            tell_progress(self._session, self._log)
             self._log.info(f"{self.engine} started in {time.perf_counter() - began:.2f} s")
         session: SparkSession = self._session
         return session
@@ -106,18 +94,26 @@ class SparkEngine(dg.ConfigurableResource[Any], ABC):
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """The time in which a table is made. EngineUnavailableError where the engine is lost meanwhile, QueryError
-        where a query fails: no row that the engine quotes is in it, nor in what Dagster keeps of its causes.
+        """The time of a step. Every error leaves it as dg.Failure that says whether a retry may help.
+
+        It may where the engine was lost: the next step starts a fresh one. No row that an engine or a library quotes is
+        in the error, nor in what Dagster keeps of its causes.
         """
         try:
             yield
         except Exception as error:
             if sentence := self.why_lost(error):
                 self.close()
-                raise EngineUnavailableError(sentence) from None
+                raise LakehouseError(sentence, retry=True) from None
+            if isinstance(error, dg.Failure):
+                raise
             if _is_of_a_query(error):
                 raise query_error(error) from None
-            raise
+            if told := translated(error, "finish the step", "its folder"):
+                raise told from None
+            if (module := _raised_in(error)).partition(".")[0] in OUR_PACKAGES:
+                raise LakehouseError(f"{type(error).__name__}: {error}") from error
+            raise _without_its_words(error, module) from None
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Nothing is started yet; but what is loaded by now stays for the whole run."""
@@ -138,12 +134,6 @@ class SparkEngine(dg.ConfigurableResource[Any], ABC):
                 session.stop()
         finally:
             self.stop()
-
-
-def _is_of_a_query(error: Exception) -> TypeGuard[PySparkException]:
-    # Not imported for this: where nobody has started an engine, no query has failed.
-    module = sys.modules.get("pyspark.errors")
-    return module is not None and isinstance(error, module.PySparkException)
 
 
 def connect(channel: ConnectChannel, policy: RetryPolicy) -> SparkSession:
@@ -170,35 +160,93 @@ def connect_here(address: str) -> SparkSession:
     return connected
 
 
-class EmbeddedSpark(SparkEngine):
-    """Sail: a Spark-compatible engine inside this process. Needs no Java."""
+# What fails ---------------------------------------------------------------------------------------------------------
 
-    _server: Any = PrivateAttr(default=None)
 
-    @property
-    def engine(self) -> str:
-        """Sail's version and the Spark API that it serves."""
-        from importlib.metadata import version
+def analysed(frame: DataFrame) -> DataFrame:
+    """The frame, if the engine knows all that it names; LakehouseError in the engine's own words if not. Reads no row.
 
-        return f"Sail {version('pysail')} (Spark {version('pyspark')} API)"
+    What storage refuses, and a lost engine, stay the engine's error: callers and `at_work` say what became of them.
+    """
+    from pyspark.errors import AnalysisException
 
-    def start(self) -> SparkSession:
-        """Start Sail on a free local port and connect to it."""
-        # The server reads these once, when it starts. Its notes on every session are no news to a run's reader.
-        os.environ.setdefault("RUST_LOG", "error")
-        from pysail.spark import SparkConnectServer
+    try:
+        _ = frame.schema
+    except AnalysisException as error:
+        if remedy_for(error, ""):
+            raise
+        raise refused_query(error) from None
+    return frame
 
-        logging.getLogger("pyspark").setLevel(logging.ERROR)
-        self._server = SparkConnectServer("127.0.0.1", 0)
-        self._server.start(background=True)
-        _, port = self._server.listening_address
-        session = connect_here(f"sc://127.0.0.1:{port}")
-        for name, value in COMMON_CONF.items():
-            session.conf.set(name, value)
-        return session
 
-    def stop(self) -> None:
-        """Stop the server."""
-        server, self._server = self._server, None
-        if server is not None:
-            server.stop()
+def keep_rows_out_of_the_log() -> None:
+    """Silence pyspark's own logs of errors, which have the engine's words and go to stderr."""
+    from pyspark.logger import PySparkLogger
+
+    for name in ("DataFrameQueryContextLogger", "SQLQueryContextLogger", "pyspark.sql.connect.logging"):
+        # By its level: whoever configures Python's logging, as Dagster does, enables again what was disabled.
+        PySparkLogger.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
+def _is_of_a_query(error: Exception) -> TypeGuard[PySparkException]:
+    # Not imported for this: where nobody has started an engine, no query has failed.
+    module = sys.modules.get("pyspark.errors")
+    return module is not None and isinstance(error, module.PySparkException)
+
+
+def _raised_in(error: Exception) -> str:
+    """The module whose code raised the error."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__", frame.f_code.co_filename))
+
+
+def _without_its_words(error: Exception, module: str) -> LakehouseError:
+    """A library's error, to be raised `from None`: with the place in the code, without what it says."""
+    told = LakehouseError(
+        f"{type(error).__name__} was raised in {module}. What it says may quote rows, so it is not kept."
+    )
+    told.__traceback__ = error.__traceback__
+    return told
+
+
+# How far a long query is --------------------------------------------------------------------------------------------
+
+
+class Stage(Protocol):
+    """What an engine says of one stage of a query."""
+
+    stage_id: int
+    num_tasks: int
+    num_completed_tasks: int
+    done: bool
+
+
+def tell_progress(session: SparkSession, log: logging.Logger) -> None:
+    """Have the session's long queries told in the run's log."""
+    from pyspark.errors import PySparkRuntimeError
+
+    with suppress(PySparkRuntimeError):  # a session that is none of Spark Connect's has no reports to give
+        session.registerProgressHandler(ProgressLog(log))
+
+
+class ProgressLog:
+    """Reports a query's open stages every ten seconds; one that ends sooner is not worth a line."""
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self._query: str | None = None
+        self._next = 0.0
+
+    def __call__(
+        self, stages: Iterable[Stage] | None, inflight_tasks: int, operation_id: str | None, done: bool, **_: Any
+    ) -> None:
+        """What pyspark calls for each report that the engine sends."""
+        now = time.monotonic()
+        if operation_id != self._query:
+            self._query, self._next = operation_id, now + PROGRESS_SECONDS
+        if done or now < self._next:
+            return
+        self._next = now + PROGRESS_SECONDS
+        for stage in stages or ():
+            if not stage.done:
+                self._log.info(f"stage {stage.stage_id}: {stage.num_completed_tasks} of {stage.num_tasks} tasks done")

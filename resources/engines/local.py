@@ -1,14 +1,17 @@
 """Apache Spark on this machine: one JVM for a run, which ends with it.
 
-Belongs here: the settings that suit one machine, starting the JVM with its Spark Connect server, and ending it.
-Does not belong here: which Java it runs on (`java.py`), what makes it start fast (`class_archive.py`).
+Belongs here: the Java that it runs on, the settings that suit one machine, starting the JVM with its Spark Connect
+server, ending it, and what makes the next one start fast.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
+import re
 import secrets
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -18,13 +21,18 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, PrivateAttr
 
-from resources.engines.class_archive import ClassArchive
-from resources.engines.engine import COMMON_CONF, EngineError, SparkEngine, connect_here
-from resources.engines.java import require_java
+from resources.engines.engine import COMMON_CONF, SparkEngine, connect_here
+from resources.errors import LakehouseError
+from resources.settings import cache_folder
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+OLDEST_JAVA = 17
+"""The oldest Java that Spark 4 runs on."""
+INSTEAD = (
+    f"Install Java {OLDEST_JAVA} or newer (on Debian: apt-get install openjdk-17-jre-headless), or set JAVA_HOME to it"
+)
 SECONDS_TO_END = 60  # the first run also stores Spark's classes then
 JAVA_OPTIONS = "spark.driver.defaultJavaOptions"  # those in spark.driver.extraJavaOptions are added to them
 QUIET = Path(__file__).with_name("log4j2.properties")
@@ -53,7 +61,7 @@ class LocalSpark(SparkEngine):
         return f"Apache Spark {version('pyspark')} (local)"
 
     def start(self) -> SparkSession:
-        """Start the JVM and connect to it. EngineError where there is no Java, or Spark refuses its settings."""
+        """Start the JVM and connect to it. LakehouseError where there is no Java, or Spark refuses its settings."""
         self._classes = ClassArchive(require_java(), _spark_home())
         for chatty in ("pyspark", "py4j"):
             logging.getLogger(chatty).setLevel(logging.ERROR)
@@ -72,7 +80,7 @@ class LocalSpark(SparkEngine):
                 # This session only carries the server; tables are computed through Spark Connect, as on every engine.
                 jvm = LazyPySparkResource(spark_config=conf).spark_session._jvm
             except (Py4JError, PySparkException) as error:
-                raise EngineError(_why(error)) from error
+                raise LakehouseError(_why(error)) from error
             finally:
                 self._jvm = SparkContext._gateway
         service = getattr(jvm, "org.apache.spark.sql.connect.service.SparkConnectService$")
@@ -176,3 +184,71 @@ def _why(error: Exception) -> str:
         f"Apache Spark could not start: {said}. What it printed is above, or in the run's stderr in the UI. Look at "
         "the settings in STEDI_SPARK_CONF, if there are any. STEDI_SPARK=embedded needs no Java."
     )
+
+
+# Java ---------------------------------------------------------------------------------------------------------------
+
+
+def require_java() -> str:
+    """Java's version, such as `17.0.15`. LakehouseError where there is none that Spark runs on.
+
+    It is looked for as Spark's own scripts do.
+    """
+    home = os.environ.get("JAVA_HOME")
+    java = str(Path(home, "bin", "java")) if home else shutil.which("java")
+    where = f"JAVA_HOME={home}" if home else "the PATH"
+    if java is None or not os.access(java, os.X_OK):
+        raise _no_java(f"no Java was found in {where}")
+    try:
+        said = subprocess.run([java, "-version"], capture_output=True, text=True, check=True, timeout=60).stderr
+    except (OSError, subprocess.SubprocessError):
+        raise _no_java(f"{java} does not run") from None
+    # Java 8 calls itself 1.8.0_392.
+    version = re.search(r'version "((?:1\.)?(\d+)[^"]*)"', said)
+    if version is None:
+        raise _no_java(f"{java} does not tell its version")
+    if int(version[2]) < OLDEST_JAVA:
+        raise _no_java(f"Java {version[1]} was found in {where}")
+    return version[1]
+
+
+def _no_java(found: str) -> LakehouseError:
+    return LakehouseError(
+        f"STEDI_SPARK=local needs Java {OLDEST_JAVA} or newer, and {found}. {INSTEAD}. STEDI_SPARK=embedded needs no "
+        "Java."
+    )
+
+
+class ClassArchive:
+    """Spark's classes as this Java wants them, kept from one run to the next: half of a short run is loading them.
+
+    It takes about 200 MB, and can be removed any time. The JVM itself looks whether an archive fits it, and starts
+    without one that does not.
+    """
+
+    def __init__(self, java: str, spark: Path, folder: Path | None = None) -> None:
+        installation = hashlib.sha256(f"{java} {spark} {spark.stat().st_mtime_ns}".encode()).hexdigest()[:16]
+        self.file = (folder or cache_folder()) / f"spark-classes-{installation}.jsa"
+        # The JVM writes it when it ends; another that starts meanwhile must not find a half of it.
+        self._written = self.file.with_suffix(f".{os.getpid()}")
+
+    @property
+    def java_options(self) -> str:
+        """Options for a JVM that starts now. Without the last one it lists each class that cannot be archived."""
+        if self.file.is_file():
+            return f"-XX:SharedArchiveFile={self.file} -Xlog:disable"
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return ""  # no place to keep it: every run loads its classes itself
+        return f"-XX:ArchiveClassesAtExit={self._written} -Xlog:disable"
+
+    def keep(self) -> None:
+        """The JVM has ended: if it wrote an archive to its end, the next run finds it."""
+        with suppress(OSError):
+            os.replace(self._written, self.file)
+
+    def discard(self) -> None:
+        """The JVM was killed: what it may have written is not whole."""
+        with suppress(OSError):
+            self._written.unlink()

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 
 from resources.files.locks import lock
 from resources.files.ndjson import CHUNK
-from resources.threads import elsewhere
+from resources.threads import run_in_worker_thread
 
 AT_ONCE = 8
 """Files that are read or copied at the same time."""
@@ -227,7 +227,7 @@ def side_by_side(do: Callable[[One], Result], each: Iterable[One]) -> list[Resul
             ended.put(None)
 
     try:
-        done: list[Result] = elsewhere(every)
+        done: list[Result] = run_in_worker_thread(every)
     except BaseException:
         over = True
         if begun:  # what begins after this finds that it is over

@@ -17,7 +17,7 @@ from urllib.parse import urlparse
 import dagster as dg
 from pydantic import PrivateAttr
 
-from resources.engine_errors import analysed
+from resources.engines.engine import analysed
 from resources.errors import LakehouseError, translate_errors
 from resources.iceberg.staging import StagingDir
 from resources.iceberg.version import Staged, TableSpec, Version

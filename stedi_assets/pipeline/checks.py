@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from resources.engine_errors import analysed
+from resources.engines.engine import analysed
 from resources.lazy import LazyModule
 from stedi_assets.contracts import Table
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 
+from stedi_assets.pipeline.publish import MATCHES_CONTRACT
+
 from stedi_assets.definitions import LAKEHOUSE_TABLES
 from stedi_assets.ingestion import delivery
-from stedi_assets.pipeline.publish import MATCHES_CONTRACT
 
 OVERTAKEN = "another run published the table first"
 TOO_EARLY = "a table that is needed is not there yet"

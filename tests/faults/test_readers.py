@@ -20,9 +20,10 @@ def with_pyiceberg(root: Path) -> Callable[[str], list[tuple[Any, ...]]]:
 
 
 def with_the_lakehouse(root: Path) -> Callable[[str], list[tuple[Any, ...]]]:
-    from resources.engines.engine import EmbeddedSpark
-    from resources.iceberg.catalogs import LocalLakehouse
     from stedi_assets.pipeline.publish import Tables
+
+    from resources.engines.embedded import EmbeddedSpark
+    from resources.iceberg.catalogs import LocalLakehouse
     from stedi_assets.rules import Consent
 
     engine, lakehouse = EmbeddedSpark(), LocalLakehouse(root=str(root), namespace="stedi")

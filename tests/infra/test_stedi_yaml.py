@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from cfnlint.api import ManualArgs, lint_file
 
-from resources.engines.emr_releases import SPARK_OF
+from resources.engines.emr_serverless import SPARK_OF
 from resources.settings import Settings, SettingsError
 from tests.infra.stack import TEMPLATE, template
 from tests.support import ROOT

@@ -13,7 +13,7 @@ from tests.support import ROOT
 PROGRAM = """
 import _thread, random, signal, threading, time
 from resources.files.folder import side_by_side
-from resources.engines.engine import EmbeddedSpark
+from resources.engines.embedded import EmbeddedSpark
 
 class Interrupted(BaseException):
     pass

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from resources.engines.emr_channel import AuthToken, EmrChannel
+from resources.engines.channel import AuthToken, EmrChannel
 from tests.resources.emr_runs import engine, run
 from tests.servers.emr_serverless import BROKEN, EmrServerless, denied
 

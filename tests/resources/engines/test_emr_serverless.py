@@ -13,7 +13,7 @@ import dagster as dg
 import grpc
 import pytest
 
-from resources.engines import emr_channel, emr_serverless, emr_session
+from resources.engines import channel, emr_serverless, emr_session
 from resources.engines.emr_serverless import EmrServerlessSpark
 from resources.engines.engine import COMMON_CONF
 from resources.settings import Settings
@@ -89,7 +89,7 @@ def test_after_the_run_every_asset_says_what_aws_bills(emr: EmrServerless, capfd
             "run": done.result.run_id,
         }
     said = capfd.readouterr().err
-    assert "bills 0.5000 vCPU-hours, 2.0000 GB-hours and 0.2500 storage GB-hours for this run\n" in said
+    assert "bills 0.5000 vCPU-hours, 2.0000 GB-hours, 0.2500 storage GB-hours, for this run\n" in said
 
 
 def test_money_is_estimated_only_where_prices_are_configured(
@@ -150,7 +150,7 @@ def test_a_session_that_idled_away_between_two_tables_is_replaced_without_a_fail
 def test_a_connection_that_does_not_come_back_fails_the_table_and_ends_the_session(
     emr: EmrServerless, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(emr_channel, "RETRIES", 1)
+    monkeypatch.setattr(channel, "RETRIES", 1)
     failure = run(lambda spark: emr.endpoint.hang_up()).failure
     assert f"The connection to EMR Serverless session {next(iter(emr.sessions))} is lost (UNAVAILABLE)" in failure
     assert not emr.alive
@@ -159,7 +159,7 @@ def test_a_connection_that_does_not_come_back_fails_the_table_and_ends_the_sessi
 def test_after_a_connection_that_did_not_come_back_a_retry_starts_a_fresh_session(
     emr: EmrServerless, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(emr_channel, "RETRIES", 1)
+    monkeypatch.setattr(channel, "RETRIES", 1)
 
     def repair() -> None:
         while "TerminateSession" not in emr.calls and not emr.stopping.wait(0.01):
@@ -205,7 +205,7 @@ def test_no_token_is_in_any_log_event_or_error(
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(emr_channel, "RETRIES", 1)
+    monkeypatch.setattr(channel, "RETRIES", 1)
     caplog.set_level(logging.DEBUG)
     used: list[EmrServerlessSpark] = []
 

@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 
 from resources import aws
-from resources.aws import AwsError
 from resources.engines import emr_session
-from resources.engines.engine import EngineError, EngineUnavailableError
+from resources.errors import LakehouseError
 from tests.resources.emr_runs import engine
 from tests.servers.emr_serverless import BROKEN, THROTTLED, EmrServerless, Fault, denied
 
 
-def refusal(emr: EmrServerless, kind: type[Exception] = EngineUnavailableError, **fields: Any) -> Any:
+def refusal(emr: EmrServerless, kind: type[Exception] = LakehouseError, **fields: Any) -> Any:
     """What the first table that needs the engine is told. No session is left by then."""
     spark = engine(**fields)
     try:
@@ -49,14 +48,14 @@ def test_a_session_whose_start_was_never_answered_is_found_and_terminated(
 ) -> None:
     monkeypatch.setitem(aws.PATIENCE, "retries", {"total_max_attempts": 1})
     emr.fail("StartSession", Fault(BROKEN, after=True))
-    assert refusal(emr, AwsError).allow_retries
+    assert refusal(emr, LakehouseError).allow_retries
     (session,) = emr.sessions.values()
     assert not session.alive
 
 
 def test_a_start_that_is_refused_is_not_tried_again(emr: EmrServerless) -> None:
     emr.fail("StartSession", denied("StartSession"))
-    refusal(emr, AwsError)
+    refusal(emr, LakehouseError)
     assert emr.calls.count("StartSession") == 1
     assert emr.sessions == {}
 
@@ -64,7 +63,7 @@ def test_a_start_that_is_refused_is_not_tried_again(emr: EmrServerless) -> None:
 @pytest.mark.parametrize("action", ["GetApplication", "StartSession", "GetSession", "GetSessionEndpoint"])
 def test_denied_access_names_the_action_that_is_missing_and_nobody(emr: EmrServerless, action: str) -> None:
     emr.fail(action, denied(action))
-    error = refusal(emr, AwsError)
+    error = refusal(emr, LakehouseError)
     assert f"emr-serverless:{action} is not allowed" in error.description
     assert "example.com" not in error.description
     assert error.allow_retries is False
@@ -136,7 +135,7 @@ def test_a_start_that_lasts_is_reported_again_and_again(
 
 def test_a_client_of_another_spark_is_told_which_release_or_pyspark_to_choose(emr: EmrServerless) -> None:
     emr.application["releaseLabel"] = "emr-7.13.0"
-    error = refusal(emr, EngineError)
+    error = refusal(emr, LakehouseError)
     assert error.description.endswith(
         "has release emr-7.13.0, which runs Spark 3.5.6, but pyspark 4.1.3 is installed here, and the two must be "
         "equal: choose release emr-spark-8.2.0 for the application, or install pyspark==3.5.6 here."
@@ -147,7 +146,7 @@ def test_a_client_of_another_spark_is_told_which_release_or_pyspark_to_choose(em
 
 def test_an_application_without_sessions_is_told_how_to_enable_them(emr: EmrServerless) -> None:
     emr.application["interactiveConfiguration"] = {"sessionEnabled": False}
-    sentence = refusal(emr, EngineError).description
+    sentence = refusal(emr, LakehouseError).description
     assert "has no interactive sessions enabled" in sentence
     assert "--interactive-configuration sessionEnabled=true" in sentence
     assert emr.sessions == {}
@@ -156,5 +155,5 @@ def test_an_application_without_sessions_is_told_how_to_enable_them(emr: EmrServ
 def test_an_application_that_is_not_there_is_told_so(emr: EmrServerless) -> None:
     emr.application["applicationId"] = "elsewhere"
     spark = engine().model_copy(update={"application_id": "00notthere"})
-    with pytest.raises(AwsError, match="Application 00notthere does not exist"):
+    with pytest.raises(LakehouseError, match="Application 00notthere does not exist"):
         _ = spark.spark_session

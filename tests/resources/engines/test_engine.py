@@ -13,8 +13,9 @@ import dagster as dg
 import pytest
 from pydantic import PrivateAttr
 
-from resources.engine_errors import QueryError, analysed
-from resources.engines.engine import EmbeddedSpark
+from resources.engines.embedded import EmbeddedSpark
+from resources.engines.engine import analysed
+from resources.errors import LakehouseError
 from resources.lazy import LazyModule
 from tests.support import ROOT, SharedSpark
 
@@ -133,7 +134,7 @@ def test_the_session_ends_with_the_run_that_started_it(fails: bool) -> None:
 
 RUN = """
 import sys
-from resources.engines.engine import EmbeddedSpark
+from resources.engines.embedded import EmbeddedSpark
 engine = EmbeddedSpark()
 engine.engine
 assert not {"pysail", "pyspark"} & set(sys.modules), "the engine was imported before it was needed"
@@ -177,7 +178,7 @@ def test_what_an_engine_says_of_a_row_is_in_no_error_and_no_log(
     engine = SharedSpark(lender=lender)
     rows = engine.spark_session.createDataFrame([("ann@example.org",)], "email string")
     for query, names in STUMBLES.items():
-        with pytest.raises(QueryError) as failed, engine.at_work():
+        with pytest.raises(LakehouseError) as failed, engine.at_work():
             rows.select(F.expr(query)).collect()
         assert str(failed.value.description).startswith(f"A query failed in the engine: {names[lender]}.")
         told = "".join(traceback.format_exception(failed.value))
@@ -187,11 +188,11 @@ def test_what_an_engine_says_of_a_row_is_in_no_error_and_no_log(
 
 
 def test_an_error_that_is_none_of_the_engine_s_is_told_as_it_is() -> None:
-    with pytest.raises(ValueError, match="mine"), SharedSpark().at_work():
+    with pytest.raises(LakehouseError, match="ValueError: mine"), SharedSpark().at_work():
         raise ValueError("mine")
 
 
 def test_a_query_that_names_what_is_not_there_is_told_in_the_engine_s_own_words(spark: SparkSession) -> None:
-    with pytest.raises(QueryError, match=r"refuses the query before it reads a row: .*shoe_size"):
+    with pytest.raises(LakehouseError, match=r"refuses the query before it reads a row: .*shoe_size"):
         analysed(spark.range(1).select("shoe_size"))
     assert analysed(spark.range(1)).count() == 1

@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from resources.engines.class_archive import ClassArchive
-from resources.engines.engine import EngineError
-from resources.engines.java import require_java
-from resources.engines.local import LocalSpark, driver_memory_gb, laptop_defaults
+from resources.engines.local import ClassArchive, LocalSpark, driver_memory_gb, laptop_defaults, require_java
+from resources.errors import LakehouseError
 from tests.support import ROOT, require_apache_spark
 
 if TYPE_CHECKING:
@@ -171,7 +169,7 @@ def test_another_java_is_refused_with_what_was_found_and_what_to_do(
 ) -> None:
     java_that(tmp_path, script)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
-    with pytest.raises(EngineError) as refused:
+    with pytest.raises(LakehouseError) as refused:
         LocalSpark().start()
     sentence = str(refused.value.description)
     assert found in sentence
@@ -182,10 +180,10 @@ def test_another_java_is_refused_with_what_was_found_and_what_to_do(
 def test_a_machine_without_java_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(EngineError, match="no Java was found in the PATH"):
+    with pytest.raises(LakehouseError, match="no Java was found in the PATH"):
         LocalSpark().start()
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "jdk"))
-    with pytest.raises(EngineError, match="no Java was found in JAVA_HOME="):
+    with pytest.raises(LakehouseError, match="no Java was found in JAVA_HOME="):
         LocalSpark().start()
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from resources.engines import progress
-from resources.engines.progress import ProgressLog
+from resources.engines import engine as progress
+from resources.engines.engine import ProgressLog
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -54,7 +54,7 @@ def test_apache_spark_sends_its_progress(
     apache_spark: SparkSession, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(progress, "EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "PROGRESS_SECONDS", 0.0)
     handler = ProgressLog(logging.getLogger("run"))
     apache_spark.registerProgressHandler(handler)
     try:
