@@ -28,7 +28,7 @@ from stedi_assets.landing import landing_asset, records_asset, tables_of
 from stedi_assets.pipeline.table import LakehouseTable, code_version
 from stedi_assets.rules import Consent
 
-TABLES_BY_RULE: tuple[LakehouseTable, ...] = (
+TRUSTED_AND_CURATED: tuple[LakehouseTable, ...] = (
     trusted.customer_trusted,
     trusted.accelerometer_trusted,
     curated.customers_curated,
@@ -47,7 +47,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
         assets=[
             *(landing_asset(feed, zone, external[feed.name]) for feed in FEEDS),
             *(records_asset(feed, tables_of(feed, settings.quarantine_limit), lakehouse) for feed in FEEDS),
-            *(table.asset(options(settings), lakehouse) for table in TABLES_BY_RULE),
+            *(table.asset(options(settings), lakehouse) for table in TRUSTED_AND_CURATED),
             query_evidence,
         ],
         resources=built,
@@ -77,7 +77,7 @@ def _engine(settings: Settings) -> SparkEngine:
     if settings.emr is not None:
         from resources.engines.emr_serverless import EmrServerlessSpark
 
-        versions = (table.code_version(options(settings)) for table in TABLES_BY_RULE)
+        versions = (table.code_version(options(settings)) for table in TRUSTED_AND_CURATED)
         return EmrServerlessSpark(**dict(settings.emr), conf=settings.spark_conf, code_version=code_version(*versions))
     return LocalSpark(conf=settings.spark_conf) if settings.spark == "local" else EmbeddedSpark()
 

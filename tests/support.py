@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pytest
-from stedi_assets.pipeline.publish import Tables
 
 from resources.engines.embedded import EmbeddedSpark
 from resources.engines.engine import SparkEngine
@@ -23,9 +22,9 @@ from resources.engines.local import LocalSpark, require_java
 from resources.errors import LakehouseError
 from resources.iceberg.catalogs import LocalLakehouse
 from resources.settings import Settings
-from stedi_assets.contracts import TABLES, Table
-from stedi_assets.definitions import build_definitions
-from stedi_assets.rules import Consent
+from stedi_assets.contracts import ASSETS, TABLES, Table
+from stedi_assets.definitions import build_definitions, options
+from stedi_assets.pipeline.inputs import Inputs
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -146,9 +145,9 @@ class Stedi:
     def materialize(
         self, *assets: str, checks: Sequence[dg.AssetCheckKey] = (), resources: Mapping[str, Any] | None = None
     ) -> Outcome:
-        """Materialize these assets (all tables, without the evidence, if none is named), as one Dagster run."""
+        """Materialize these assets (all but the evidence, if none is named), as one Dagster run."""
         definitions = build_definitions(self.settings, {"spark": SharedSpark(lender=self.engine), **(resources or {})})
-        selection = dg.AssetSelection.assets(*(assets or TABLES))
+        selection = dg.AssetSelection.assets(*(assets or ASSETS))
         if checks:
             selection = dg.AssetSelection.checks(*checks)
         job = definitions.resolve_implicit_global_asset_job_def()
@@ -163,15 +162,19 @@ class Stedi:
         }
         return Outcome(result, evaluations)
 
+    @property
+    def inputs(self) -> Inputs:
+        """The published tables, as a step would see them now."""
+        return Inputs(ENGINES[self.engine], self.lakehouse, options(self.settings))
+
     def rows(self, table: str) -> list[tuple[Any, ...]]:
         """The published rows of a table, sorted."""
-        tables = Tables(ENGINES[self.engine], self.lakehouse, Consent(self.settings.consent))
-        return sorted((tuple(row) for row in tables.frame(table).collect()), key=repr)
+        return sorted((tuple(row) for row in self.inputs.frame(table).collect()), key=repr)
 
     def counts(self) -> dict[str, int]:
         """The number of rows of every table."""
-        tables = Tables(ENGINES[self.engine], self.lakehouse, Consent(self.settings.consent))
-        return {name: tables.rows(name) for name in TABLES}
+        versions = {name: self.lakehouse.version(name) for name in TABLES}
+        return {name: version.rows for name, version in versions.items() if version is not None}
 
 
 def readme(language: str, section: str = "") -> list[str]:
