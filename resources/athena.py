@@ -1,7 +1,9 @@
-"""SQL for people on AWS: Athena runs it over the tables of the Glue Data Catalog.
+"""SQL for people on AWS: Athena runs it over the tables of the Glue Data Catalog, external tables over raw files too.
 
-Belongs here: running one statement to its end, or stopping it. This module is imported on AWS only.
-Does not belong here: what is asked, or how an external table is compared (`external_table.py`).
+Belongs here: running one statement to its end, or stopping it, and holding an external table to its DDL. This module
+is imported on AWS only. Does not belong here: what is asked.
+Not PyAthena (4.2): it has no time limit, looks at a query at one interval, stops it at no interrupt but
+KeyboardInterrupt, and its errors quote rows, so only the 20 lines that type a result would go.
 """
 
 from __future__ import annotations
@@ -9,7 +11,9 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
+from string import Template
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -18,8 +22,8 @@ from dagster_aws.athena import AthenaClientResource
 from dagster_aws.athena.resources import AthenaClient
 from pydantic import PrivateAttr
 
-from resources.aws import AwsError, client, explained, without_caller
-from resources.external_table import ExternalTable, is_raw_json, statement_of
+from resources.aws import client
+from resources.errors import LakehouseError, translate_errors, without_caller
 from resources.query import Query, QueryResult
 
 if TYPE_CHECKING:
@@ -42,7 +46,7 @@ TYPED: dict[str, Callable[[str], Any]] = {
 
 
 class AthenaQuery(AthenaClientResource, Query):
-    """dagster-aws's Athena resource, with a database, soon answers, typed values, and queries that are stopped.
+    """dagster-aws's Athena resource, with a database, early polling, typed values, and queries that are stopped.
 
     It waits `polling_interval` x `max_polls` seconds at most (600 unless they are set), as dagster-aws's does. The
     workgroup says where results go.
@@ -70,7 +74,7 @@ class AthenaQuery(AthenaClientResource, Query):
         return self._client
 
     def run(self, sql: str, views: Mapping[str, Callable[[], DataFrame]]) -> QueryResult:
-        """Run the statement over the database's tables; AwsError where it fails. `views` are the catalog's already."""
+        """Run the statement; LakehouseError where it fails. `views` are not needed: the catalog has the tables."""
         began = time.perf_counter()
         execution = self._execute(sql)
         columns, rows = self._results(execution)
@@ -79,13 +83,13 @@ class AthenaQuery(AthenaClientResource, Query):
     def ensure_table(self, name: str, ddl: str, location: str) -> str | None:
         """Have the external table that the DDL describes. Says what was done; None where all was so already.
 
-        AwsError where a table of that name is none over raw JSON files: such a one is never dropped.
+        LakehouseError where a table of that name is none over raw JSON files: such a one is never dropped.
         """
         statement = statement_of(ddl, location)
         found = self._table(name)
         if found is not None:
             if not is_raw_json(found):
-                raise AwsError(
+                raise LakehouseError(
                     f"{self.database}.{name} in Glue is no external table over JSON files, so it is left as it is. "
                     "Rename it there, or set STEDI_DATABASE to another database."
                 )
@@ -96,7 +100,7 @@ class AthenaQuery(AthenaClientResource, Query):
         return f"external table {self.database}.{name} {'made anew' if found else 'made'} over {location}"
 
     def _table(self, name: str) -> Mapping[str, Any] | None:
-        with explained(f"look at the table {self.database}.{name} in Glue"):
+        with translate_errors(f"look at the table {self.database}.{name} in Glue"):
             glue = client("glue", boto3.Session(self.aws_access_key_id, self.aws_secret_access_key))
             try:
                 table: Mapping[str, Any] = glue.get_table(DatabaseName=self.database, Name=name)["Table"]
@@ -115,18 +119,18 @@ class AthenaQuery(AthenaClientResource, Query):
         status = execution["Status"]
         if status["State"] != "SUCCEEDED":
             happened = "was cancelled in Athena" if status["State"] == "CANCELLED" else "failed in Athena"
-            raise AwsError(f"The query {query_id} {happened}: {_reason(status)}")
+            raise LakehouseError(f"The query {query_id} {happened}: {told_reason(status)}")
         return execution
 
     def _start(self, sql: str) -> str:
-        with explained("start a query in Athena"):
+        with translate_errors("start a query in Athena"):
             try:
                 started = self._athena.start_query_execution(
                     QueryString=sql, WorkGroup=self.workgroup, QueryExecutionContext={"Database": self.database}
                 )
             except self._athena.exceptions.InvalidRequestException:
                 if unusable := self._unusable_workgroup():
-                    raise AwsError(unusable) from None
+                    raise LakehouseError(unusable) from None
                 raise
             return str(started["QueryExecutionId"])
 
@@ -149,7 +153,7 @@ class AthenaQuery(AthenaClientResource, Query):
 
     def _wait(self, query_id: str) -> dict[str, Any]:
         deadline, pause = time.monotonic() + self.time_limit, FIRST_LOOK
-        with explained(f"follow the query {query_id} in Athena"):
+        with translate_errors(f"follow the query {query_id} in Athena"):
             while True:
                 execution: dict[str, Any] = self._athena.get_query_execution(QueryExecutionId=query_id)[
                     "QueryExecution"
@@ -158,21 +162,23 @@ class AthenaQuery(AthenaClientResource, Query):
                     return execution
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise AwsError(f"The query {query_id} took longer than {self.time_limit} s in Athena: stopped.")
+                    raise LakehouseError(
+                        f"The query {query_id} took longer than {self.time_limit} s in Athena: stopped."
+                    )
                 time.sleep(min(pause, left))
                 pause = min(pause * 1.5, self.polling_interval)
 
     def _stop(self, query_id: str) -> None:
         """Stop the query. Why it is stopped matters more than that it may not be: a failure is only logged."""
         try:
-            with explained(f"stop the query {query_id}, which may run on in Athena"):
+            with translate_errors(f"stop the query {query_id}, which may run on in Athena"):
                 self._athena.stop_query_execution(QueryExecutionId=query_id)
-        except AwsError as error:
+        except LakehouseError as error:
             dg.get_dagster_logger().warning(error.description)
 
     def _results(self, execution: Mapping[str, Any]) -> tuple[list[str], list[tuple[Any, ...]]]:
         query_id = execution["QueryExecutionId"]
-        with explained(f"fetch the result of the query {query_id}"):
+        with translate_errors(f"fetch the result of the query {query_id}"):
             pages = self._athena.get_paginator("get_query_results").paginate(QueryExecutionId=query_id)
             results = [page["ResultSet"] for page in pages]
         columns = results[0]["ResultSetMetadata"]["ColumnInfo"]
@@ -199,10 +205,72 @@ def _statistics(execution: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _reason(status: Mapping[str, Any]) -> str:
+def told_reason(status: Mapping[str, Any]) -> str:
     """Athena's reason; its name alone where it is about a value of a row, which may name a person."""
     reason = without_caller(status.get("StateChangeReason") or "no reason is given").rstrip(".")
     if not OF_A_VALUE.search(reason):
         return f"{reason}."
     name = re.match(r"[A-Z_]+(?=:)", reason)
     return f"{name[0] if name else 'a value cannot be read'}. Athena's own console tells more, and may quote rows."
+
+
+@dataclass(frozen=True)
+class ExternalTable:
+    """What can be seen of an external table. `columns` are names, types and comments; `properties` are the SerDe's."""
+
+    location: str
+    columns: tuple[tuple[str, str, str], ...]
+    comment: str
+    serde: str
+    properties: Mapping[str, str]
+
+    @classmethod
+    def of_ddl(cls, statement: str) -> ExternalTable:
+        """The table that a `CREATE EXTERNAL TABLE` asks for."""
+        import sqlglot
+        from sqlglot import exp
+
+        create = sqlglot.parse_one(statement, read="athena")
+        serde = create.find(exp.RowFormatSerdeProperty)
+        properties = create.find(exp.SerdeProperties)
+        return cls(
+            _text(create.find(exp.LocationProperty)).rstrip("/"),
+            tuple(
+                (column.name, column.args["kind"].sql("hive").lower(), _text(column.find(exp.CommentColumnConstraint)))
+                for column in create.find_all(exp.ColumnDef)
+            ),
+            _text(create.find(exp.SchemaCommentProperty)),
+            _text(serde),
+            {pair.this.name: pair.args["value"].name for pair in (properties.expressions if properties else ())},
+        )
+
+    @classmethod
+    def of_glue(cls, table: Mapping[str, Any]) -> ExternalTable:
+        """The table that Glue's `GetTable` tells of."""
+        storage = table["StorageDescriptor"]
+        serde = storage.get("SerdeInfo", {})
+        return cls(
+            storage.get("Location", "").rstrip("/"),
+            tuple((column["Name"], column["Type"], column.get("Comment", "")) for column in storage.get("Columns", ())),
+            table.get("Parameters", {}).get("comment", ""),
+            serde.get("SerializationLibrary", ""),
+            # Athena adds this one by itself.
+            {key: value for key, value in serde.get("Parameters", {}).items() if key != "serialization.format"},
+        )
+
+
+def statement_of(ddl: str, location: str) -> str:
+    """The one statement of a DDL file, for this location: Athena wants no comment before it and no `;` behind it."""
+    lines = (line for line in ddl.splitlines() if not line.startswith("--"))
+    return Template("\n".join(lines)).substitute(location=location).strip().removesuffix(";")
+
+
+def is_raw_json(table: Mapping[str, Any]) -> bool:
+    """Whether a table of Glue's lies over JSON files and can be dropped without losing anything."""
+    serde = table.get("StorageDescriptor", {}).get("SerdeInfo", {}).get("SerializationLibrary", "")
+    iceberg = str(table.get("Parameters", {}).get("table_type", "")).upper() == "ICEBERG"
+    return table.get("TableType") == "EXTERNAL_TABLE" and not iceberg and "json" in serde.lower()
+
+
+def _text(node: Any) -> str:
+    return node.this.name if node is not None else ""

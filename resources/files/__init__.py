@@ -1,5 +1,5 @@
 """Raw files: folders on this machine and in S3, the landing zone and its manifest.
 
-Belongs here: bringing files from a source, byte for byte, and making them readable line by line. Does not belong here:
+Belongs here: syncing files with a source, byte for byte, and making them readable line by line. Does not belong here:
 what a record means.
 """

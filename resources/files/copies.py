@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -21,9 +21,6 @@ from resources.files.ndjson import FileShape, decompressed, ndjson_lines
 
 SMALL = 1 << 16  # bytes: what is in a larger file takes longer than to open it
 MANY = 200  # small files: more of them are bundled, into at most 256 bundles
-
-Copies = Mapping[str, Sequence[LandedFile]]
-"""The names of copies, and the files that are in each."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +35,8 @@ class TextFile:
     file: str | None
 
 
-def copies(files: Iterable[LandedFile]) -> Copies:
-    """The copies that engines read; the other files they read as they are, but for those that are empty."""
+def copies(files: Iterable[LandedFile]) -> dict[str, list[LandedFile]]:
+    """The names of the copies that engines read, and the files in each; others they read as they are, or are empty."""
     filled = [file for file in files if file.shape is not FileShape.EMPTY]
     bundled = sum(file.size <= SMALL for file in filled) > MANY
     groups: dict[str, list[LandedFile]] = defaultdict(list)

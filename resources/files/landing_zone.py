@@ -22,7 +22,7 @@ from resources.files.copies import TextFile, copies, write_copy
 from resources.files.folder import File, Folder, LocalFolder, side_by_side
 from resources.files.manifest import NAME, UNREADABLE, LandedFile, Manifest, SyncResult
 from resources.files.ndjson import FileShape
-from resources.files.source import layouts, only_links, passed_over, source_files
+from resources.files.source import layouts, passed_over, source_files
 
 
 def folder_at(location: str, access: str = "credentials") -> Folder:
@@ -72,9 +72,7 @@ class LandingZone(dg.ConfigurableResource[Any]):
             there = {file.name: file.size for file in self._folder(feed).files()}
             found = self.source_files(feed)
             offered = _look_at(found, known, there, result)
-            result.unreadable.update(
-                passed_over(self._origin, feed, found[0][1].folder) if found else only_links(self._origin, feed)
-            )
+            result.unreadable |= passed_over(self._origin, feed, found[0][1].folder if found else None)
             if not offered and not known:
                 raise self._nothing_to_sync(feed, result)
             if not known:

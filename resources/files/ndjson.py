@@ -44,61 +44,40 @@ class FileShape(StrEnum):
         return self in (FileShape.SPANNING, FileShape.LONG_LINES, FileShape.NOT_UTF8)
 
 
-class Sniffer:
-    """Looks at a file's bytes as they pass by, and tells its shape."""
-
-    def __init__(self) -> None:
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._valid = True
-        self._head = b""
-        self._a_line_is_long = False
-        self._unfinished = 0  # bytes of the line that has not ended yet
-
-    def feed(self, chunk: bytes, *, final: bool = False) -> None:
-        """Take the next bytes; `final` says that no more will come."""
-        if len(self._head) < CHUNK:
-            self._head = _BLANK.sub(b"", self._head + chunk, count=1)[:CHUNK]
-        self._look_for_a_long_line(chunk)
-        if self._valid:
-            try:
-                self._decoder.decode(chunk, final)
-            except UnicodeDecodeError:
-                self._valid = False
-
-    def _look_for_a_long_line(self, chunk: bytes) -> None:
-        """Leap from line to line, as far as a line may reach: most need not be looked at."""
-        start = -self._unfinished
-        while not self._a_line_is_long and start + LONGEST_LINE < len(chunk):
-            end = chunk.rfind(b"\n", max(start, 0), start + LONGEST_LINE + 1)
-            self._a_line_is_long = end == -1
-            start = end + 1
-        last = chunk.rfind(b"\n", max(start, 0))
-        self._unfinished = len(chunk) - (start if last == -1 else last + 1)
-
-    @property
-    def shape(self) -> FileShape:
-        """The shape of the file that was fed."""
-        if not self._head:
-            return FileShape.EMPTY
-        first = _BLANK_OR_BRACKET.sub(b"", self._head, count=1)
-        first_line, newline, _ = first.partition(b"\n")
-        opened = first_line.startswith(b"{") and b"}" not in first_line and bool(newline)
-        # A truncated first object on a line of its own is followed by a line that starts with the next object.
-        continues = opened and not _BLANK.sub(b"", first[len(first_line) :], count=1).startswith(b"{")
-        if continues:
-            return FileShape.SPANNING
-        if self._a_line_is_long:
-            return FileShape.LONG_LINES
-        return FileShape.LINES if self._valid else FileShape.NOT_UTF8
-
-
 def inspect(chunks: Iterable[bytes]) -> FileShape:
-    """The shape of a file, from its decompressed bytes."""
-    sniffer = Sniffer()
-    for chunk in chunks:
-        sniffer.feed(chunk)
-    sniffer.feed(b"", final=True)
-    return sniffer.shape
+    """The shape of a file, from its decompressed bytes as they pass by."""
+    decoder, is_text, head = codecs.getincrementaldecoder("utf-8")(), True, b""
+    a_line_is_long, unfinished = False, 0  # bytes of the line that has not ended yet
+    for chunk in chain(chunks, (b"",)):
+        if len(head) < CHUNK:
+            head = _BLANK.sub(b"", head + chunk, count=1)[:CHUNK]
+        start = -unfinished
+        # From line to line, as far as a line may reach: most need not be looked at.
+        while not a_line_is_long and start + LONGEST_LINE < len(chunk):
+            end = chunk.rfind(b"\n", max(start, 0), start + LONGEST_LINE + 1)
+            a_line_is_long, start = end == -1, end + 1
+        last = chunk.rfind(b"\n", max(start, 0))
+        unfinished = len(chunk) - (start if last == -1 else last + 1)
+        try:
+            is_text = is_text and decoder.decode(chunk, final=not chunk) is not None
+        except UnicodeDecodeError:
+            is_text = False
+    if not head:
+        return FileShape.EMPTY
+    if _spans_lines(head):
+        return FileShape.SPANNING
+    if a_line_is_long:
+        return FileShape.LONG_LINES
+    return FileShape.LINES if is_text else FileShape.NOT_UTF8
+
+
+def _spans_lines(head: bytes) -> bool:
+    """Whether the first object goes on behind its first line."""
+    first = _BLANK_OR_BRACKET.sub(b"", head, count=1)
+    first_line, newline, _ = first.partition(b"\n")
+    opened = first_line.startswith(b"{") and b"}" not in first_line and bool(newline)
+    # A truncated first object on a line of its own is followed by a line that starts with the next object.
+    return opened and not _BLANK.sub(b"", first[len(first_line) :], count=1).startswith(b"{")
 
 
 def decompressed(raw: BinaryIO, name: str) -> BinaryIO:
@@ -108,15 +87,14 @@ def decompressed(raw: BinaryIO, name: str) -> BinaryIO:
 
 def ndjson_lines(raw: BinaryIO, shape: FileShape) -> Iterator[str]:
     """The lines of a file's decompressed bytes, without their ends; what is no UTF-8 becomes U+FFFD."""
-    if shape is FileShape.SPANNING:
-        reader = TextIOWrapper(raw, encoding="utf-8", errors="replace", newline="")
-        yield from object_lines(iter(lambda: reader.read(CHUNK), ""))
-    elif shape is FileShape.LONG_LINES:
-        reader = TextIOWrapper(raw, encoding="utf-8", errors="replace", newline="")
-        while start := reader.readline(CHUNK):
-            yield from object_lines(_whole_line(start, reader))
-    else:
+    if shape not in (FileShape.SPANNING, FileShape.LONG_LINES):
         yield from (line.decode(errors="replace").removesuffix("\n") for line in raw)
+        return
+    reader = TextIOWrapper(raw, encoding="utf-8", errors="replace", newline="")
+    if shape is FileShape.SPANNING:
+        yield from object_lines(iter(lambda: reader.read(CHUNK), ""))
+    while start := reader.readline(CHUNK):
+        yield from object_lines(_whole_line(start, reader))
 
 
 def _whole_line(start: str, reader: TextIOWrapper) -> Iterator[str]:

@@ -42,13 +42,14 @@ class S3(S3Resource):
 class S3Folder(Folder):
     """All objects of `bucket` whose keys start with `key`, read as `access` says (see STEDI_SOURCE_ACCESS).
 
-    `connect` makes the client when something is first asked of S3: naming a folder asks nothing.
+    `client` makes the boto3 client, one for all folders of a location, when something is first asked of S3: naming a
+    folder asks nothing.
     """
 
     bucket: str
     key: str
     access: str
-    connect: Callable[[], Any] = field(repr=False, compare=False)
+    client: Callable[[], Any] = field(repr=False, compare=False)
 
     @classmethod
     def at(cls, location: str, access: str) -> S3Folder:
@@ -56,11 +57,6 @@ class S3Folder(Folder):
         bucket, _, key = location.removeprefix("s3://").partition("/")
         s3 = S3(use_unsigned_session=access == "anonymous")
         return cls(bucket, key.strip("/"), access, cache(s3.get_client))
-
-    @property
-    def client(self) -> Any:
-        """The boto3 client, one for all folders of a location."""
-        return self.connect()
 
     @property
     def uri(self) -> str:
@@ -78,8 +74,10 @@ class S3Folder(Folder):
     def files(self) -> list[File]:
         """All objects but the empty ones with which some tools mark a folder."""
         with _translate(f"list {self.uri}"):
-            pages = self.client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket, Prefix=self._key(""), **self._payer
+            pages = (
+                self.client()
+                .get_paginator("list_objects_v2")
+                .paginate(Bucket=self.bucket, Prefix=self._key(""), **self._payer)
             )
             found = [entry for page in pages for entry in page.get("Contents", ())]
         return [
@@ -92,7 +90,7 @@ class S3Folder(Folder):
         """The object's bytes, fetched before they are read: a connection that breaks meanwhile is tried again."""
         content = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115  whoever reads it closes it
         with _translate(f"read {self.path(name)}"):
-            self.client.download_fileobj(self.bucket, self._key(name), content, ExtraArgs=self._payer)
+            self.client().download_fileobj(self.bucket, self._key(name), content, ExtraArgs=self._payer)
         content.seek(0)
         return content
 
@@ -104,14 +102,14 @@ class S3Folder(Folder):
             out.seek(0)
             with _translate(f"write {self.path(name)}"):
                 kind = {"ContentType": guess_type(name)[0] or "application/octet-stream"}
-                self.client.upload_fileobj(out, self.bucket, self._key(name), ExtraArgs=kind)
+                self.client().upload_fileobj(out, self.bucket, self._key(name), ExtraArgs=kind)
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove the objects, a thousand with each call."""
         keys = [{"Key": self._key(name)} for name in names]
         for start in range(0, len(keys), _AT_ONCE):
             with _translate(f"remove objects from {self.uri}"):
-                answer = self.client.delete_objects(
+                answer = self.client().delete_objects(
                     Bucket=self.bucket, Delete={"Objects": keys[start : start + _AT_ONCE], "Quiet": True}
                 )
             for refused in answer.get("Errors", ()):
@@ -135,13 +133,13 @@ class S3Folder(Folder):
             super().take(file, name)
             return
         with _translate(f"copy {origin.path(file.name)} to {self.path(name)}"):
-            self.client.copy(
+            self.client().copy(
                 {"Bucket": origin.bucket, "Key": origin._key(file.name)},
                 self.bucket,
                 self._key(name),
                 # The very content that was looked at; and tags stay behind, which to read is a right of its own.
                 ExtraArgs={"CopySourceIfMatch": file.stamp, "TaggingDirective": "REPLACE", **origin._payer},
-                SourceClient=origin.client,
+                SourceClient=origin.client(),
             )
 
     def _key(self, name: str) -> str:

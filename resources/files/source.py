@@ -1,6 +1,6 @@
 """The source of the feeds: which of its files are a feed's, and what each is called once it has landed.
 
-Does not belong here: bringing them (`landing_zone.py`).
+Does not belong here: syncing them (`landing_zone.py`).
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ import re
 
 from resources.files.folder import File, Folder
 from resources.files.manifest import SUFFIXES, feed_files
-
-NOT_FOLLOWED = "a link to a folder, which is not followed"
 
 
 def layouts(feed: str) -> tuple[str, ...]:
@@ -27,24 +25,18 @@ def source_files(source: Folder, feed: str) -> list[tuple[str, File]]:
     return []
 
 
-def passed_over(source: Folder, feed: str, read: Folder) -> dict[str, str]:
-    """What looks like a part of the feed and is not in the folder that is read, and why."""
-    *usual, _ = layouts(feed)  # the last one also holds what else is called like the feed
-    others = {layout: source.below(layout) for layout in usual if source.below(layout) != read}
-    return {
-        **dict.fromkeys(read.linked_folders(), NOT_FOLLOWED),
-        **{
-            f"{layout}/{file.name}": f"the feed is read from {read.uri} alone"
-            for layout, folder in others.items()
-            for file in feed_files(folder)
-        },
-    }
-
-
-def only_links(source: Folder, feed: str) -> dict[str, str]:
-    """What the source has of a feed of which it has no file, and why it is not read."""
-    links = (f"{layout}/{link}" for layout in layouts(feed) for link in source.below(layout).linked_folders())
-    return dict.fromkeys(links, NOT_FOLLOWED)
+def passed_over(source: Folder, feed: str, read: Folder | None) -> dict[str, str]:
+    """What looks like a part of the feed and is not read, and why; `read` is the folder that is, if any has files."""
+    found: dict[str, str] = {}
+    for layout in layouts(feed):
+        folder = source.below(layout)
+        if read in (None, folder):
+            links = (f"{layout}/{link}" for link in folder.linked_folders())
+            found |= dict.fromkeys(links, "a link to a folder, which is not followed")
+        elif layout != feed:  # that one also holds what else is called like the feed
+            reason = f"the feed is read from {read.uri} alone"
+            found |= {f"{layout}/{file.name}": reason for file in feed_files(folder)}
+    return found
 
 
 def landing_name(original: str) -> str:

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from resources.athena import AthenaQuery
-from resources.aws import AwsError
-from resources.external_table import ExternalTable, statement_of
+from resources.athena import AthenaQuery, ExternalTable, statement_of
+from resources.errors import LakehouseError
 from resources.query import EngineQuery
 from stedi_assets.contracts import FEEDS, Feed
 from tests.servers.ministack import Aws
@@ -17,22 +16,7 @@ from tests.support import ROOT
 NAME = "accelerometer_landing"
 DDL = (ROOT / "sql" / f"{NAME}.sql").read_text()
 PLACE = "s3://bucket/lake/accelerometer_landing/"
-ICEBERG = {
-    "Name": NAME,
-    "TableType": "EXTERNAL_TABLE",
-    "Parameters": {"table_type": "ICEBERG", "metadata_location": "s3://bucket/x.json"},
-    "StorageDescriptor": {"Location": PLACE, "SerdeInfo": {"SerializationLibrary": "org.openx.JsonSerDe"}},
-}
-PARQUET = {
-    "Name": NAME,
-    "TableType": "EXTERNAL_TABLE",
-    "StorageDescriptor": {"Location": PLACE, "SerdeInfo": {"SerializationLibrary": "ql.io.parquet.ParquetHiveSerDe"}},
-}
-MANAGED = {
-    "Name": NAME,
-    "TableType": "MANAGED_TABLE",
-    "StorageDescriptor": {"Location": PLACE, "SerdeInfo": {"SerializationLibrary": "org.openx.JsonSerDe"}},
-}
+JSON, PARQUET = "org.openx.JsonSerDe", "ql.io.parquet.ParquetHiveSerDe"
 
 
 @pytest.fixture
@@ -82,6 +66,7 @@ def test_a_table_that_is_right_is_left_alone(aws: Aws, athena: AthenaQuery) -> N
 @pytest.mark.parametrize(
     ("old", "new"),
     [
+        ("${location}", "s3://bucket/other/"),
         ("  `z` double", "  `depth` double"),
         ("`timestamp` bigint", "`timestamp` string"),
         ("along the x axis", "from left to right"),
@@ -89,7 +74,15 @@ def test_a_table_that_is_right_is_left_alone(aws: Aws, athena: AthenaQuery) -> N
         ("'case.insensitive' = 'TRUE'", "'case.insensitive' = 'FALSE'"),
         ("org.openx.data.jsonserde.JsonSerDe", "org.apache.hive.hcatalog.data.JsonSerDe"),
     ],
-    ids=["a column's name", "its type", "its comment", "the table's comment", "a property", "the SerDe"],
+    ids=[
+        "the location",
+        "a column's name",
+        "its type",
+        "its comment",
+        "the table's comment",
+        "a property",
+        "the SerDe",
+    ],
 )
 def test_a_changed_ddl_is_applied(aws: Aws, athena: AthenaQuery, old: str, new: str) -> None:
     athena.ensure_table(NAME, DDL.replace(old, new), PLACE)
@@ -101,26 +94,30 @@ def test_a_changed_ddl_is_applied(aws: Aws, athena: AthenaQuery, old: str, new: 
     assert athena.ensure_table(NAME, DDL, PLACE) is None
 
 
-def test_a_changed_location_is_applied(aws: Aws, athena: AthenaQuery) -> None:
-    athena.ensure_table(NAME, DDL, PLACE)
-    assert athena.ensure_table(NAME, DDL, "s3://bucket/other/")
-    assert in_glue(aws, athena)["StorageDescriptor"]["Location"].rstrip("/") == "s3://bucket/other"
-
-
-@pytest.mark.parametrize("table", [ICEBERG, PARQUET, MANAGED], ids=["iceberg", "parquet", "managed"])
+@pytest.mark.parametrize(
+    ("kind", "serde", "parameters"),
+    [
+        ("EXTERNAL_TABLE", JSON, {"table_type": "ICEBERG", "metadata_location": "s3://bucket/x.json"}),
+        ("EXTERNAL_TABLE", PARQUET, {}),
+        ("MANAGED_TABLE", JSON, {}),
+    ],
+    ids=["iceberg", "parquet", "managed"],
+)
 def test_a_table_that_is_none_over_json_files_is_never_dropped(
-    aws: Aws, athena: AthenaQuery, table: dict[str, Any]
+    aws: Aws, athena: AthenaQuery, kind: str, serde: str, parameters: dict[str, str]
 ) -> None:
+    storage = {"Location": PLACE, "SerdeInfo": {"SerializationLibrary": serde}}
+    table = {"Name": NAME, "TableType": kind, "Parameters": parameters, "StorageDescriptor": storage}
     aws.client("glue").create_table(DatabaseName=athena.database, TableInput=table)
-    with pytest.raises(AwsError, match="no external table over JSON files, so it is left as it is"):
+    with pytest.raises(LakehouseError, match="no external table over JSON files, so it is left as it is"):
         athena.ensure_table(NAME, DDL, PLACE)
     assert statements(aws, athena) == []
-    assert in_glue(aws, athena)["TableType"] == table["TableType"]
+    assert in_glue(aws, athena)["TableType"] == kind
 
 
 def test_a_database_that_does_not_exist_is_told(athena: AthenaQuery) -> None:
     nowhere = AthenaQuery(workgroup=athena.workgroup, database="nowhere")
-    with pytest.raises(AwsError, match=r"failed in Athena: .*nowhere"):
+    with pytest.raises(LakehouseError, match=r"failed in Athena: .*nowhere"):
         nowhere.ensure_table(NAME, DDL, PLACE)
 
 

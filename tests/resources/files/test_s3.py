@@ -59,7 +59,7 @@ def calls(zone: LandingZone, location: str) -> list[str]:
     """The operations that the zone asks of S3 through the client of that location, as they happen."""
     seen: list[str] = []
     folder: Any = zone._at(location, zone.source_access if location == zone.source else "credentials")
-    folder.client.meta.events.register("before-call.s3", lambda model, **_: seen.append(model.name))
+    folder.client().meta.events.register("before-call.s3", lambda model, **_: seen.append(model.name))
     return seen
 
 
@@ -169,8 +169,8 @@ def test_a_connection_that_breaks_off_for_good_is_told_as_one_that_stops_no_othe
             raise RetriesExceededError(OSError("the connection was reset"))
         return fetch(*arguments, **options)
 
-    fetch = source.client.download_fileobj
-    monkeypatch.setattr(source.client, "download_fileobj", broken)
+    fetch = source.client().download_fileobj
+    monkeypatch.setattr(source.client(), "download_fileobj", broken)
     landing = zone.sync("customer")
     assert landing.new == ["1.json"]
     assert "cannot be reached" in landing.unreadable["2.json"]
@@ -198,7 +198,7 @@ def headers(zone: LandingZone, location: str, name: str) -> set[str | None]:
     """The values of that header on every request that the zone sends to that location, as they are sent."""
     seen: set[str | None] = set()
     folder: Any = zone._at(location, zone.source_access if location == zone.source else "credentials")
-    folder.client.meta.events.register("before-send.s3", lambda request, **_: seen.add(request.headers.get(name)))
+    folder.client().meta.events.register("before-send.s3", lambda request, **_: seen.add(request.headers.get(name)))
     return seen
 
 
