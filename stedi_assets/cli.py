@@ -18,10 +18,9 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 
 from resources.engines.engine import SparkEngine, analysed
 from resources.errors import LakehouseError, query_error
-from resources.files.landing_zone import LandingZone
 from resources.iceberg.lakehouse import Lakehouse
 from resources.settings import Settings
-from stedi_assets.contracts import ASSETS, FEEDS, TABLES
+from stedi_assets.contracts import ASSETS, FEEDS
 from stedi_assets.definitions import build_definitions, build_resources, options
 from stedi_assets.evidence import views
 from stedi_assets.landing import DDL, landing_ddl
@@ -87,11 +86,10 @@ def lakehouse(settings: Settings | None = None) -> Iterator[SparkSession]:
     resources = build_resources(settings)
     spark: SparkEngine = resources["spark"]
     store: Lakehouse = resources["lakehouse"]
-    zone: LandingZone = resources["landing_zone"]
+    records = {feed.landing.name: feed.records.name for feed in FEEDS}
     try:
-        landed = {feed.landing.name for feed in FEEDS if zone.landed(feed.name).synced}
-        for name, read in views(Inputs(spark, store, options(settings)), zone).items():
-            if name in landed or (name in TABLES and store.version(name) is not None):
+        for name, read in views(Inputs(spark, store, options(settings))).items():
+            if store.version(records.get(name, name)) is not None:
                 read().createOrReplaceTempView(name)
         yield spark.spark_session
     finally:

@@ -22,7 +22,7 @@ from resources.files.manifest import SyncResult
 from resources.iceberg.version import Version
 from resources.lazy import LazyModule
 from stedi_assets.checks.ingestion import told, unknown_fields
-from stedi_assets.contracts import REASON, RUN, TEXT, Feed
+from stedi_assets.contracts import FILE, REASON, RUN, TEXT, Feed
 from stedi_assets.ingestion.parse import cut_records, parse, read_text
 from stedi_assets.ingestion.stats import IngestStats
 from stedi_assets.pipeline.checks import Evaluation, Facts, Numbers, evaluate
@@ -31,7 +31,7 @@ from stedi_assets.pipeline.step import Found, Step
 from stedi_assets.pipeline.table import LakehouseTable
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame
     from pyspark.sql import functions as F
 else:
     F = LazyModule("pyspark.sql.functions")
@@ -57,18 +57,13 @@ def landed_files(zone: LandingZone, feed: Feed) -> SyncResult:
     return landed
 
 
-def landed_records(spark: SparkSession, zone: LandingZone, feed: Feed) -> DataFrame:
-    """The accepted records of the landed files, read from their text: what an external table over them shows."""
-    text = read_text(spark, zone.readable(feed.name, landed_files(zone, feed)))
-    return parse(text, feed).where("reason IS NULL").select(*feed.landing.column_names)
-
-
 @dataclass(kw_only=True)
 class FeedStep(Step):
     """`tables` are the feed's records and quarantine, in this order."""
 
     feed: Feed
     zone: LandingZone
+    _quarantined: DataFrame | None = None
 
     def run(self) -> Iterator[Found]:
         """Under the feed's lock."""
@@ -100,8 +95,8 @@ class FeedStep(Step):
 
     def given(self, rows: Mapping[str, DataFrame]) -> dict[str, DataFrame]:
         """Both tables under names that are the same for all feeds, and the text that they were parsed from."""
-        records, quarantine = (rows[table.name] for table in self.tables)
-        return {"records": records, "quarantine": quarantine, "text": cut_records(self._text())}
+        records, self._quarantined = (rows[table.name] for table in self.tables)
+        return {"records": records, "quarantine": self._quarantined, "text": cut_records(self._text())}
 
     def facts(self, inputs: Inputs, table: LakehouseTable, rows: int) -> Facts:
         """Nothing is known of the records before they are counted; a delivery that is refused is looked into."""
@@ -173,8 +168,8 @@ class FeedStep(Step):
         """Where to look for what changed in the feed. Only a delivery that is refused is searched for it."""
         stats, unknown = IngestStats.of(numbers), unknown_fields(self.landed, self.feed)
         reason, _ = stats.by_frequency[0]
-        rows = parse(self._text(), self.feed).where(F.col(REASON.name) == reason)
-        example = rows.select("file").first()
+        quarantined = self._quarantined or self.inputs.frame(self.feed.quarantine.name)
+        example = quarantined.where(F.col(REASON.name) == reason).select(FILE.name).first()
         hint = f" In {example[0]}, for example, {reason}." if example else ""
         hint += f" Fields that the feed has not had so far: {told(unknown)}." if unknown else ""
         return (
