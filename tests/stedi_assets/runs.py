@@ -20,7 +20,7 @@ ASSETS = {table.name: table for table in TRUSTED_AND_CURATED}
 
 
 def changed(name: str, **differences: object) -> LakehouseTable:
-    """The table of that name, with another function or other audits."""
+    """The table of that name, with another function or other checks."""
     return replace(ASSETS[name], **differences)  # type: ignore[arg-type]
 
 
