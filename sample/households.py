@@ -2,13 +2,12 @@
 
 Belongs here: the records and sessions that each kind leaves behind, how many there are of it, and the rows
 that follow. A kind knows what it shares because of how it was built: no rule is looked up.
-Does not belong here: a single person's looks and steps (`sample_people.py`), or how a feed spells all that
-and what goes wrong on the way (`sample.py`).
+Does not belong here: a single person's looks and steps (`people.py`), or how a feed spells all that
+and what goes wrong on the way (`delivery.py`).
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
@@ -51,17 +50,34 @@ class Household:
     shares_since: list[Tally] = field(default_factory=list)
 
 
-def shared_rows(tallies: Sequence[Tally]) -> Counter[str]:
-    """The rows that consenting customers with these tallies add to the trusted and curated tables."""
-    return Counter(
-        {
-            CUSTOMER_TRUSTED.name: len(tallies),
-            ACCELEROMETER_TRUSTED.name: sum(tally.accelerometer for tally in tallies),
-            CUSTOMERS_CURATED.name: sum(tally.accelerometer > 0 for tally in tallies),
-            STEP_TRAINER_TRUSTED.name: sum(tally.distance for tally in tallies),
-            MACHINE_LEARNING_CURATED.name: sum(tally.pairs for tally in tallies),
+@dataclass
+class SharedRows:
+    """The rows that consenting customers have in the trusted and curated tables."""
+
+    customers: int = 0
+    accelerometer: int = 0
+    curated: int = 0
+    distance: int = 0
+    pairs: int = 0
+
+    def add(self, tallies: Sequence[Tally]) -> None:
+        """Add those of customers with these tallies."""
+        for accelerometer, distance, pairs in tallies:
+            self.customers += 1
+            self.accelerometer += accelerometer
+            self.curated += accelerometer > 0
+            self.distance += distance
+            self.pairs += pairs
+
+    def by_table(self) -> dict[str, int]:
+        """The counts by the tables' names."""
+        return {
+            CUSTOMER_TRUSTED.name: self.customers,
+            ACCELEROMETER_TRUSTED.name: self.accelerometer,
+            CUSTOMERS_CURATED.name: self.curated,
+            STEP_TRAINER_TRUSTED.name: self.distance,
+            MACHINE_LEARNING_CURATED.name: self.pairs,
         }
-    )
 
 
 def _consenting(records: list[Record], *walks: Walk) -> Household:
@@ -90,7 +106,9 @@ def consents(rng: Random, number: int) -> Household:
 def has_equal_readings(rng: Random, number: int) -> Household:
     """Consented, and has exactly equal readings of both sensors: true ones, they count twice."""
     person = Person(rng, number)
-    return _consenting([person.consenting()], person.walk(twice=9))
+    walk = person.walk()
+    walk.repeat_first()
+    return _consenting([person.consenting()], walk)
 
 
 def has_record_twice(rng: Random, number: int) -> Household:
@@ -100,10 +118,13 @@ def has_record_twice(rng: Random, number: int) -> Household:
 
 
 def changes_phone(rng: Random, number: int) -> Household:
-    """Consented, and has a new phone number since; half of the new records arrive before the old ones."""
+    """Consented, and has a new phone number since; half of the new records arrive before the old ones.
+
+    The new record spells the e-mail address with capitals, which the readings of the same person do not.
+    """
     person = Person(rng, number)
     old = person.consenting()
-    new = old._replace(phone=phone_number(rng), updated=old.updated + DAY)
+    new = old._replace(email=old.email.title(), phone=phone_number(rng), updated=old.updated + DAY)
     return _consenting([new, old] if number % 2 else [old, new], person.walk())
 
 
@@ -272,9 +293,9 @@ KINDS: tuple[tuple[Callable[[Random, int], Household], int, int], ...] = (
 def households(customers: int, seed: int) -> Iterator[tuple[int, Household]]:
     """That many customers, household by household, each with the number of customers so far.
 
-    Every household has its own source of chance, so it is the same one in a sample of any size.
+    They all draw from one source of chance, one after the other, so a household is the same one in a larger sample.
     """
-    order = Random("street")
+    order, rng = Random("street"), Random(f"sample {seed}")
     street = [(kind, members) for kind, members, households in KINDS for _ in range(households)]
     street = street[:1] + sorted(street[1:], key=lambda _: order.random())
     number = 0
@@ -283,8 +304,8 @@ def households(customers: int, seed: int) -> Iterator[tuple[int, Household]]:
             return
         if number + members > customers:
             kind, members = consents, 1
-        household = kind(Random(f"{seed}/{number}"), number)
+        household = kind(rng, number)
         if number // 25 < (number + members) // 25:
-            household.walks.append(passes_by(Random(f"{seed}/visitor/{number}"), number))
+            household.walks.append(passes_by(rng, number))
         number += members
         yield number, household

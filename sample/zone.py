@@ -10,7 +10,7 @@ from sample.feeds import ensure_feeds
 
 
 class SampleZone(LandingZone):
-    """Brings the sample feeds, generated into `source`."""
+    """Syncs the sample feeds, generated into `source`."""
 
     def source_files(self, feed: str) -> list[tuple[str, File]]:
         """The generated files."""
