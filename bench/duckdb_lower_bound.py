@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 
-from bench.feeds import COLUMNS, FEEDS, delivered_files, feed_folder
+from bench.delivered import COLUMNS, FEEDS, delivered_files, feed_folder
 
 LATEST = """
     SELECT *, coalesce(sharewithresearchasofdate > 0, false) AS consented

@@ -13,7 +13,7 @@ from pathlib import Path
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from bench.feeds import COLUMNS, delivered_files, feed_folder
+from bench.delivered import COLUMNS, delivered_files, feed_folder
 
 
 def start_spark() -> SparkSession:

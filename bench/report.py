@@ -12,7 +12,7 @@ from datetime import datetime
 from statistics import median, median_low
 
 from bench.contestants import YARDSTICK, Contestant, DailyLakehouse
-from bench.feeds import Size
+from bench.delivered import Size
 from bench.measure import MEMORY, PERIOD, Measurement
 from bench.race import Race
 from bench.steps import PHASES, Imports, Steps

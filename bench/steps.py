@@ -1,6 +1,6 @@
 """Where the time of one lakehouse run goes: by phase, and by asset.
 
-Belongs here: reading a run's event log (the laps that each asset's stopwatch noted, and when its step began and
+Belongs here: reading a run's event log (the seconds that each asset's metadata names, and when its step began and
 ended), and dividing the command's wall time by it, so that the parts add up to the whole.
 Does not belong here: how it is shown (`report.py`).
 """
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from dagster import DagsterEvent, EventLogEntry, MetadataValue
 
 LAP = "seconds: "
-"""What the name of a lap begins with, in the metadata of a materialization."""
+"""What the name of a phase's seconds begins with, in the metadata of a materialization."""
 ENGINE, DAGSTER, EVIDENCE = "engine start", "Dagster", "evidence"
-PHASES = (ENGINE, "landing", "parse", "compute", "audit", "publish", "report", EVIDENCE, DAGSTER)
-"""The phases of a step. The engine is lazy: computing a table and writing it is one act, and so is parsing a feed."""
+LAPS = ("sync", "compute", "check", "publish", "report")
+PHASES = (ENGINE, *LAPS, EVIDENCE, DAGSTER)
+"""The phases of a step. The engine is lazy: computing tables and writing them is one act, and so is parsing a feed."""
 
 _ENGINE_STARTED = re.compile(r"started in ([\d.]+) s$")
 
@@ -57,19 +58,18 @@ class Steps:
 
     def totals(self, imports: Imports) -> dict[str, float]:
         """What each part of the run took, in the order of their happening."""
-        phases = {phase: sum(asset.get(phase, 0.0) for asset in self.assets.values()) for phase in PHASES}
+        phases = {phase: sum(asset[phase] for asset in self.assets.values()) for phase in PHASES}
         return {
             "Python starts and imports Dagster": imports.dagster,
             "importing stedi_assets": imports.project,
             "Dagster loads the definitions and makes the run": self.loading - imports.dagster - imports.project,
             "Dagster notes what is planned": self.planning,
             "engine start": phases[ENGINE],
-            "landing: the files are copied": phases["landing"],
-            "parse: records are read, typed and staged": phases["parse"],
-            "compute and stage: tables are computed and written": phases["compute"],
-            "audit": phases["audit"],
+            "sync: the feeds' files are copied": phases["sync"],
+            "compute: records are read, tables computed, all is staged": phases["compute"],
+            "check": phases["check"],
             "publish": phases["publish"],
-            "report: previews and pictures": phases["report"],
+            "report: previews": phases["report"],
             "evidence: queries and pictures": phases[EVIDENCE],
             "Dagster notes checks and results, and between steps": phases[DAGSTER] + self.between,
             "the run ends, the engine stops, Python exits": self.ending,
@@ -78,28 +78,38 @@ class Steps:
 
 @dataclass
 class _Step:
-    """What the event log says of one step: moments in epoch seconds, and the laps of its stopwatch, if it has one."""
+    """What the event log says of one step: moments in epoch seconds, and the seconds of its phases, if it names any."""
 
     began: float = 0.0
     ended: float = 0.0
-    first_check: float = 0.0
-    last_check: float = 0.0
     result: float = 0.0
     laps: dict[str, float] = field(default_factory=dict)
 
+    def note(self, event: DagsterEvent, at: float) -> None:
+        """Take in one event of the step."""
+        match event.event_type_value:
+            case "STEP_START":
+                self.began = at
+            case "STEP_OUTPUT":  # the last one counts
+                self.result = at
+            case "ASSET_MATERIALIZATION":
+                self._note_laps(event.step_materialization_data.materialization.metadata)
+            case "STEP_SUCCESS":
+                self.ended = at
+
+    def _note_laps(self, metadata: Mapping[str, MetadataValue[Any]]) -> None:
+        laps = {name: value.value for name in LAPS if (value := metadata.get(LAP + name))}
+        # Tables that one step makes are made together, and each says so, but they are reported one after the other.
+        self.laps = laps | {"report": self.laps.get("report", 0.0) + laps.get("report", 0.0)} if laps else self.laps
+
     def phases(self, engine: Span) -> dict[str, float]:
         """The step's time by phase; `engine` is when the engine was started, in this step or in another."""
-        phases = dict.fromkeys(PHASES, 0.0)
-        phases[ENGINE] = _overlap(engine, (self.began, self.ended))
-        if not self.laps:
+        phases = dict.fromkeys(PHASES, 0.0) | self.laps
+        phases[ENGINE] = max(min(engine[1], self.ended) - max(engine[0], self.began), 0.0)
+        if self.laps:
+            phases["compute"] -= phases[ENGINE]  # which is what asks for the engine
+        else:
             phases[EVIDENCE] = self.result - self.began - phases[ENGINE]
-        end = self.result
-        for name, seconds in reversed(self.laps.items()):
-            lap = (end - seconds, end)
-            # A lap goes on while the engine starts, and while Dagster notes the results of the checks.
-            others = _overlap(engine, lap) + _overlap((self.first_check, self.last_check), lap)
-            phases["parse" if name == "compute" and "landing" in self.laps else name] += seconds - others
-            end -= seconds
         phases[DAGSTER] = (self.ended - self.began) - sum(phases.values())
         return phases
 
@@ -122,7 +132,7 @@ def divide(log: Sequence[EventLogEntry], run: Measurement) -> Steps:
         if started := _ENGINE_STARTED.search(entry.user_message):
             engine = (entry.timestamp - float(started[1]), entry.timestamp)
         if entry.step_key and entry.dagster_event:
-            _note(entry.dagster_event, entry.timestamp, steps.setdefault(entry.step_key, _Step()))
+            steps.setdefault(entry.step_key, _Step()).note(entry.dagster_event, entry.timestamp)
     made = dict(sorted(steps.items(), key=lambda item: item[1].began))
     first, last = (min(step.began for step in made.values()), max(step.ended for step in made.values()))
     return Steps(
@@ -132,30 +142,6 @@ def divide(log: Sequence[EventLogEntry], run: Measurement) -> Steps:
         between=last - first - sum(step.ended - step.began for step in made.values()),
         ending=run.ended - last,
     )
-
-
-def _note(event: DagsterEvent, at: float, step: _Step) -> None:
-    match event.event_type_value:
-        case "STEP_START":
-            step.began = at
-        case "STEP_OUTPUT":  # of a check, or, as the last one, of the asset
-            step.first_check, step.result = step.first_check or at, at
-        case "ASSET_CHECK_EVALUATION":
-            step.last_check = at
-        case "ASSET_MATERIALIZATION":
-            step.laps = _laps(event.step_materialization_data.materialization.metadata)
-        case "STEP_SUCCESS":
-            step.ended = at
-
-
-def _laps(metadata: Mapping[str, MetadataValue[Any]]) -> dict[str, float]:
-    laps = {name.removeprefix(LAP): value.value for name, value in metadata.items() if name.startswith(LAP)}
-    # The evidence notes seconds too, of its queries, which are not all that it does.
-    return laps if "report" in laps else {}
-
-
-def _overlap(one: Span, other: Span) -> float:
-    return max(min(one[1], other[1]) - max(one[0], other[0]), 0.0)
 
 
 def import_seconds(repeat: int = 5) -> Imports:

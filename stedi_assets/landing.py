@@ -6,6 +6,7 @@ becomes records (`ingestion/`), or how files are brought (`resources/files/`).
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotation of `context` as it stands.
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,7 +113,9 @@ def landing_asset(feed: Feed, zone: LandingZone, table_name: str | None) -> dg.A
             if not context.selected_asset_keys:
                 yield FILES_AS_EXPECTED.named(name, evaluate_files(landed_files(landing_zone, feed), feed))
                 return
+            began = time.perf_counter()
             synced = landing_zone.sync(feed.name)
+            seconds = time.perf_counter() - began
         _log(context, feed, synced, landing_zone.source)
         # Let people query the raw files, also those of a delivery that will not be accepted.
         done = query.ensure_table(name, (DDL / f"{name}.sql").read_text(), landing_zone.uri(feed.name))
@@ -122,7 +125,7 @@ def landing_asset(feed: Feed, zone: LandingZone, table_name: str | None) -> dg.A
         yield dg.MaterializeResult(
             asset_key=name,
             data_version=dg.DataVersion(synced.fingerprint),
-            metadata=_numbers(synced),
+            metadata={**_numbers(synced), "seconds: sync": round(seconds, 3)},
             check_results=[found] if context.selected_asset_check_keys else [],
         )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.contestants import Contestant
-from bench.feeds import Size
+from bench.delivered import Size
 from bench.measure import Measurement
 from bench.race import Race
 from bench.report import Setting, ratio, render, table
@@ -60,16 +60,16 @@ def test_where_no_memory_was_measured_the_report_says_so() -> None:
 
 
 def test_where_the_time_goes_is_shown_of_the_run_in_the_middle() -> None:
-    asset = dict.fromkeys(PHASES, 0.0) | {"audit": 1.5, "compute": 0.5}
+    asset = dict.fromkeys(PHASES, 0.0) | {"check": 1.5, "compute": 0.5}
     divided = Steps(loading=2.0, planning=0.5, assets={"the_table": asset}, between=0.25, ending=0.25)
     other = Steps(loading=9.0, planning=9.0, assets={"another": asset}, between=0.0, ending=0.0)
     race = Race({"embedded": runs(1, 9, 5)}, {"embedded": {1: other, 2: other, 3: divided}})
     report = render(SETTING, [row("embedded")], race, Imports(1.0, 0.5))
     assert "The run of 5.00 s" in report
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in report.splitlines() if line.startswith("|")]
-    assert ["audit", "1.50", "30%", "█" * 9] in lines
+    assert ["check", "1.50", "30%", "█" * 9] in lines
     assert ["Python starts and imports Dagster", "1.00", "20%", "█" * 6] in lines
-    assert lines[-3][1:] == ["compute", "audit", "all"], "phases that took no time have no column"
+    assert lines[-3][1:] == ["compute", "check", "all"], "phases that took no time have no column"
     assert lines[-1] == ["the_table", "0.50", "1.50", "2.00"]
 
 

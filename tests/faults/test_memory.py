@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from bench.contestants import contestants
-from bench.feeds import CUSTOMERS_PER_SCALE, write_feeds
 from bench.measure import measure
+from sample.delivery import REFERENCE_CUSTOMERS
+from sample.feeds import write_feeds
 
 pytestmark = pytest.mark.faults
 
@@ -23,7 +24,7 @@ def test_a_run_on_a_hundred_times_the_reference_data_stays_within_its_memory(
     scale = rounds(0, 100)
     if not scale:
         pytest.skip("it reads 1 GB of feeds: under --full")
-    write_feeds(tmp_path / "feeds", CUSTOMERS_PER_SCALE * scale)
+    write_feeds(tmp_path / "feeds", REFERENCE_CUSTOMERS * scale, clean=True)
     embedded = next(one for one in contestants(tmp_path / "feeds", tmp_path) if one.name == "embedded")
     embedded.prepare(lambda: None)
     run = measure(embedded.command, tmp_path, embedded.environment)
