@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
-from pathlib import Path
 
 import pytest
 
 from resources.files import copies
-from resources.files.manifest import SyncResult
-from tests.resources.files.test_landing_zone import PRETTY, Zone, zone
+from tests.resources.files.zones import PRETTY, Zone
 
-__all__ = ["zone"]
-MANY = 600
+MANY = 300
 
 
 @pytest.fixture(autouse=True)
@@ -31,46 +28,61 @@ def deliver_many(zone: Zone, first: int = 0, count: int = MANY) -> None:
         zone.deliver(f"{number}.json", record(number))
 
 
-def read(zone: Zone, landing: SyncResult) -> list[str]:
-    return [text.path for text in zone.zone.readable("customer", landing) if Path(text.path).parent == zone.beside]
+def read(zone: Zone) -> list[tuple[str, str]]:
+    """The landed file and the address of each record that an engine reads."""
+    return sorted((file, json.loads(line)["email"]) for file, line in zone.lines)
 
 
-def emails(zone: Zone) -> list[str]:
-    return sorted(json.loads(line)["email"] for line in zone.lines)
-
-
-def test_many_small_files_are_read_from_few_bundles_that_hold_each_record_once(zone: Zone) -> None:
+def test_many_small_files_are_read_from_few_bundles_that_hold_each_record_once_with_its_file(zone: Zone) -> None:
     deliver_many(zone)
     zone.deliver("pretty.json", PRETTY)
-    zone.deliver("packed.json.gz", gzip.compress(record(MANY)))
+    zone.deliver("packed.json.gz", gzip.compress(record(MANY) + b"\n\n" + record(MANY + 1)))
     zone.deliver("torn.json", b'{"email": "\xff"}')
     zone.deliver("empty.json", b"")
-    landing = zone.sync()
-    paths = [text.path for text in zone.zone.readable("customer", landing)]
-    assert len(paths) <= 256
-    assert emails(zone) == sorted(["ann@x.se", "\ufffd", *(f"{number}@x.se" for number in range(MANY + 1))])
-    assert len(zone.files) == MANY + 4
-
-
-def test_a_large_file_is_read_as_it_is_beside_the_bundles(zone: Zone) -> None:
-    deliver_many(zone)
-    zone.deliver("large.json", b"\n".join(map(record, range(MANY, MANY + 100))))
-    landing = zone.sync()
-    assert str(zone.landed / "large.json") in [text.path for text in zone.zone.readable("customer", landing)]
-    assert len(emails(zone)) == MANY + 100
+    zone.deliver("large.json", b"\r\n".join(map(record, range(MANY + 2, MANY + 100))))
+    texts = zone.zone.readable("customer", zone.sync())
+    assert len(texts) <= 257
+    assert [text.path for text in texts if text.file == "large.json"] == [zone.landed.path("large.json")]
+    assert read(zone) == sorted(
+        [
+            ("pretty.json", "ann@x.se"),
+            ("torn.json", "\ufffd"),
+            *((f"{number}.json", f"{number}@x.se") for number in range(MANY)),
+            *(("packed.json.gz", f"{number}@x.se") for number in (MANY, MANY + 1)),
+            *(("large.json", f"{number}@x.se") for number in range(MANY + 2, MANY + 100)),
+        ]
+    )
+    bundles = [zone.copies[text.path.rpartition("/")[2]] for text in texts if text.file is None]
+    assert bundles
+    assert all(line.strip() for bundle in bundles for line in bundle.decode().split("\n")[:-1])
 
 
 def test_few_small_files_are_read_as_they_are(zone: Zone) -> None:
     deliver_many(zone, count=MANY - 1)
-    assert read(zone, zone.sync()) == []
+    zone.sync()
+    assert zone.copies == {}
 
 
 def test_a_delivery_makes_anew_only_the_bundles_that_it_adds_to(zone: Zone) -> None:
     deliver_many(zone)
-    before = set(read(zone, zone.sync()))
+    zone.sync()
+    before = set(zone.copies)
     deliver_many(zone, first=MANY, count=3)
-    after = set(read(zone, zone.sync()))
-    assert 1 <= len(after - before) <= 3
-    assert len(before & after) > 100
-    assert {str(path) for path in zone.beside.glob("*.json") if path.name != "manifest.json"} == after
-    assert len(emails(zone)) == MANY + 3
+    zone.sync()
+    assert len(set(zone.copies) - before) <= 3
+    assert len(before & set(zone.copies)) > 50
+    assert len(read(zone)) == MANY + 3
+
+
+def test_a_bundle_is_made_anew_where_a_file_of_it_has_another_name(zone: Zone) -> None:
+    deliver_many(zone)
+    zone.sync()
+    before = zone.copies
+    for name in ("0.json", "1.json"):
+        zone.landed.remove([name])
+    zone.withdraw("0.json", "1.json")
+    for number in range(2):
+        zone.deliver(f"renamed-{number}.json", record(number))
+    zone.sync()
+    assert [file for file, email in read(zone) if email in ("0@x.se", "1@x.se")] == ["renamed-0.json", "renamed-1.json"]
+    assert set(zone.copies) - set(before)

@@ -9,30 +9,18 @@ import pytest
 
 from resources.files.folder import Folder
 from resources.files.landing_zone import folder_at
-from tests.servers.ministack import Aws
+from tests.resources.files.zones import Zone, contents, put
 
 
-@pytest.fixture(params=["on this machine", "in S3"])
-def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
-    if request.param == "on this machine":
-        return folder_at(str(tmp_path / "lake"))
-    aws: Aws = request.getfixturevalue("aws")
-    return folder_at(f"s3://{aws.new_bucket()}/lake")
-
-
-def write(folder: Folder, name: str, content: bytes) -> None:
-    with folder.create(name) as out:
-        out.write(content)
-
-
-def contents(folder: Folder) -> dict[str, bytes]:
-    return {file.name: file.open().read() for file in folder.files()}
+@pytest.fixture
+def folder(anywhere: Zone) -> Folder:
+    return anywhere.folder.below("lake")
 
 
 def test_what_is_written_is_there_by_its_name(folder: Folder) -> None:
     assert folder.files() == []
-    write(folder, "a/b.json", b"1")
-    write(folder, "a.json", b"22")
+    put(folder, "a/b.json", b"1")
+    put(folder, "a.json", b"22")
     assert contents(folder) == {"a.json": b"22", "a/b.json": b"1"}
     assert contents(folder.below("a")) == {"b.json": b"1"}
     assert [file.size for file in folder.files()] == [2, 1]
@@ -40,7 +28,7 @@ def test_what_is_written_is_there_by_its_name(folder: Folder) -> None:
 
 
 def test_writing_that_breaks_off_leaves_what_was_there(folder: Folder) -> None:
-    write(folder, "a.json", b"before")
+    put(folder, "a.json", b"before")
     with suppress(RuntimeError), folder.create("a.json") as out:
         out.write(b"half")
         raise RuntimeError
@@ -48,17 +36,17 @@ def test_writing_that_breaks_off_leaves_what_was_there(folder: Folder) -> None:
 
 
 def test_a_stamp_changes_with_the_content(folder: Folder) -> None:
-    write(folder, "a.json", b"1")
+    put(folder, "a.json", b"1")
     [before] = folder.files()
     assert folder.files() == [before]
-    write(folder, "a.json", b"2")
+    put(folder, "a.json", b"2")
     [after] = folder.files()
     assert (after.size, after.stamp != before.stamp) == (before.size, True)
 
 
 def test_only_what_is_named_is_removed(folder: Folder) -> None:
     for name in ("a.json", "b.json", "c/d.json"):
-        write(folder, name, b"1")
+        put(folder, name, b"1")
     folder.remove(["a.json", "c/d.json"])
     assert set(contents(folder)) == {"b.json"}
     folder.remove([])
@@ -71,7 +59,7 @@ def test_a_file_that_is_not_there_is_told_apart_from_one_that_cannot_be_read(fol
 
 def test_a_file_is_taken_from_any_other_folder(folder: Folder, tmp_path: Path) -> None:
     elsewhere = folder_at(str(tmp_path / "elsewhere"))
-    write(elsewhere, "a.json", b"1")
+    put(elsewhere, "a.json", b"1")
     folder.take(elsewhere.files()[0], "taken.json")
     elsewhere.take(folder.files()[0], "back.json")
     assert contents(folder) == {"taken.json": b"1"}
@@ -83,27 +71,7 @@ def test_a_folder_holds_itself_and_what_is_inside_of_it(folder: Folder) -> None:
     assert folder.holds(folder.below("a"))
     assert not folder.below("a").holds(folder)
     assert not folder.below("a").holds(folder.below("ab"))
-
-
-def test_a_picture_in_s3_is_one_to_a_browser(aws: Aws) -> None:
-    bucket = aws.new_bucket()
-    write(folder_at(f"s3://{bucket}/evidence"), "customer_trusted.png", b"png")
-    assert (
-        aws.client("s3").head_object(Bucket=bucket, Key="evidence/customer_trusted.png")["ContentType"] == "image/png"
-    )
-
-
-def test_folders_on_both_sides_never_hold_each_other(aws: Aws, tmp_path: Path) -> None:
-    cloud, local = folder_at(f"s3://{aws.new_bucket()}"), folder_at(str(tmp_path))
-    assert not cloud.holds(local)
-    assert not local.holds(cloud)
-
-
-def test_more_objects_than_one_call_takes_are_listed_and_removed(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
-    cloud = folder_at(f"s3://{aws.new_bucket()}/many")
-    names = [f"{number}.json" for number in range(5)]
-    for name in names:
-        write(cloud, name, b"1")
-    monkeypatch.setattr("resources.files.s3._AT_ONCE", 2)
-    cloud.remove(names)
-    assert cloud.files() == []
+    for stranger in (folder_at("/"), folder_at("s3://bucket")):
+        if type(stranger) is not type(folder):
+            assert not stranger.holds(folder)
+            assert not folder.holds(stranger)

@@ -4,37 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from resources.files.locks import lock, try_lock
-from tests.support import ROOT
-
-HOLDER = """
-import sys, time
-from pathlib import Path
-from resources.files.locks import lock
-with lock(Path(sys.argv[1])):
-    print("in", flush=True)
-    sys.stdin.read()
-"""
-
-
-@contextmanager
-def another_holds(path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process, in the block until its stdin is closed."""
-    command, environment = [sys.executable, "-c", HOLDER, str(path)], {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, stdin=-1, stdout=-1, text=True, env=environment) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "in\n"
-        yield holder
-        holder.kill()
+from tests.resources.files.zones import another_holds
 
 
 @pytest.mark.parametrize("leaves", ["by itself", "killed"])
@@ -47,21 +23,18 @@ def test_who_comes_second_says_so_and_waits_until_the_first_one_leaves(tmp_path:
             left.set()
             holder.stdin.close() if leaves == "by itself" else os.kill(holder.pid, signal.SIGKILL)
 
-        with lock(path, threading.Timer(0.3, leave).start):
+        with lock(path, threading.Timer(0.1, leave).start):
             assert left.is_set()
         assert holder.wait() == (0 if leaves == "by itself" else -signal.SIGKILL)
 
 
-def test_who_comes_alone_waits_for_nobody(tmp_path: Path) -> None:
-    def waiting() -> None:
-        pytest.fail("nobody is there")
+def test_who_comes_alone_waits_for_nobody_also_behind_a_block_that_failed(tmp_path: Path) -> None:
+    def fail() -> None:
+        with lock(tmp_path / "lock", lambda: pytest.fail("nobody is there")):
+            assert try_lock(tmp_path / "lock") is None
+            raise KeyError
 
     for _ in range(2):
-        with lock(tmp_path / "lock", waiting):
-            assert try_lock(tmp_path / "lock") is None
-
-
-def test_a_block_that_fails_is_left(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), lock(tmp_path / "lock"):
-        raise KeyError
+        with pytest.raises(KeyError):
+            fail()
     assert try_lock(tmp_path / "lock") is not None

@@ -16,7 +16,7 @@ from resources.files.landing_zone import LandingZone
 from resources.files.manifest import SyncResult
 from sample.feeds import write_feeds
 from stedi_assets.contracts import TABLES
-from tests.resources.files.test_locks import another_holds
+from tests.resources.files.zones import another_holds
 from tests.stedi_assets.examples import deliver_all
 from tests.support import Stedi
 
