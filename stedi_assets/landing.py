@@ -27,15 +27,16 @@ from stedi_assets.checks.ingestion import (
     nothing_quarantined,
     quarantine_within_limit,
     records_reconciled,
-    refused,
 )
 from stedi_assets.contracts import ACCELEROMETER, CUSTOMER, STEP_TRAINER, Feed
 from stedi_assets.ingestion import parse
 from stedi_assets.ingestion.ingest import FeedStep, feed_lock, landed_files
+from stedi_assets.ingestion.stats import refused
 from stedi_assets.pipeline import metadata
+from stedi_assets.pipeline.asset import step_of
 from stedi_assets.pipeline.inputs import Inputs
 from stedi_assets.pipeline.step import RETRY
-from stedi_assets.pipeline.table import LakehouseTable, lakehouse_table, step_of
+from stedi_assets.pipeline.table import LakehouseTable, lakehouse_table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

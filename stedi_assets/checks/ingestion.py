@@ -6,22 +6,18 @@ Belongs here: the checks of raw files, of records and of quarantine. Does not be
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from resources.files.manifest import SyncResult
 from stedi_assets.contracts import Feed
-from stedi_assets.ingestion.stats import IngestStats, count_delivery
+from stedi_assets.ingestion.stats import MOST_NAMED, IngestStats, count_delivery, told, unknown_fields
 from stedi_assets.pipeline.checks import Check, Facts, Numbers, TableCheck, result, warning_check
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
-
-MOST_NAMED = 10
-_A_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 
 
 # Records and quarantine ---------------------------------------------------------------------------------------------
@@ -139,26 +135,3 @@ def evaluate_files(synced: SyncResult, feed: Feed) -> dg.AssetCheckResult:
     }
     # Whatever an unreadable file holds is in no table and in no quarantine: that is an error, not a remark.
     return result(not remarks, sentence, numbers, error=bool(synced.unreadable))
-
-
-def unknown_fields(synced: SyncResult, feed: Feed) -> dict[str, int]:
-    """The fields that the feed is not known to have, and in how many files a sample of the records showed each."""
-    known = {name for column in feed.landing.columns for name in column.feed_names}
-    return {name: files for name, files in sorted(synced.fields.items()) if name not in known}
-
-
-def told(fields: Mapping[str, int]) -> str:
-    """The fields as a sentence has them. What is no name, as where a record's keys are addresses, is only counted."""
-    names = [f"{name} (files: {files:,})" for name, files in fields.items() if _A_NAME.fullmatch(name)]
-    return _first(names, len(fields))
-
-
-def refused(unreadable: Mapping[str, str]) -> str:
-    """The files that could not be read, and why; of many, the first."""
-    return _first([f"{name} ({reason})" for name, reason in sorted(unreadable.items())], len(unreadable))
-
-
-def _first(named: Sequence[str], of: int) -> str:
-    """As many of them as one reads, and how many there are beside."""
-    shown = named[:MOST_NAMED]
-    return ", ".join([*shown, *([f"and {of - len(shown):,} more"] if of > len(shown) else [])])

@@ -21,10 +21,9 @@ from resources.files.landing_zone import LandingZone
 from resources.files.manifest import SyncResult
 from resources.iceberg.version import Version
 from resources.lazy import LazyModule
-from stedi_assets.checks.ingestion import told, unknown_fields
 from stedi_assets.contracts import FILE, REASON, RUN, TEXT, Feed
 from stedi_assets.ingestion.parse import cut_records, parse, read_text
-from stedi_assets.ingestion.stats import IngestStats
+from stedi_assets.ingestion.stats import IngestStats, told, unknown_fields
 from stedi_assets.pipeline.checks import Evaluation, Facts, Numbers, evaluate
 from stedi_assets.pipeline.inputs import CODE, MAKE, RUN_ID, SOURCE, Inputs
 from stedi_assets.pipeline.step import Found, Step
@@ -116,7 +115,7 @@ class FeedStep(Step):
 
     def data_version(self, table: LakehouseTable) -> dg.DataVersion:
         """What downstream tables read depends on the files, and on how they are read."""
-        return dg.DataVersion("-".join(self._made_of(table).values()))
+        return dg.DataVersion(f"{self.landed.fingerprint}-{table.code_version(self.inputs.options)}")
 
     def numbers(self, table: LakehouseTable, evaluation: Evaluation) -> dict[str, Any]:
         """What the delivery held."""

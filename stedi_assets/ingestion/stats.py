@@ -1,14 +1,17 @@
-"""What a delivery held: the records that were found, accepted, and not accepted.
+"""What a delivery held: the records that were found, accepted, and not accepted, and fields that are new.
 
-Belongs here: counting them. Does not belong here: whether that is good enough (`checks/ingestion.py`).
+Belongs here: counting and telling them. Does not belong here: whether that is good enough (`checks/ingestion.py`).
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+from resources.files.manifest import SyncResult
 from resources.lazy import LazyModule
 from stedi_assets.contracts import REASON, Feed
 from stedi_assets.pipeline.checks import Numbers, Query, each_column
@@ -20,6 +23,8 @@ else:
     F = LazyModule("pyspark.sql.functions")
 
 _REASON = "reason: "
+MOST_NAMED = 10
+_A_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 
 
 @dataclass(frozen=True)
@@ -93,3 +98,26 @@ def _unsound(feed: Feed) -> Column:
         if column.maximum is not None:
             wrong |= F.coalesce(value >= column.maximum, F.lit(False))
     return wrong
+
+
+def unknown_fields(synced: SyncResult, feed: Feed) -> dict[str, int]:
+    """The fields that the feed is not known to have, and in how many files a sample of the records showed each."""
+    known = {name for column in feed.landing.columns for name in column.feed_names}
+    return {name: files for name, files in sorted(synced.fields.items()) if name not in known}
+
+
+def told(fields: Mapping[str, int]) -> str:
+    """The fields as a sentence has them. What is no name, as where a record's keys are addresses, is only counted."""
+    names = [f"{name} (files: {files:,})" for name, files in fields.items() if _A_NAME.fullmatch(name)]
+    return _first(names, len(fields))
+
+
+def refused(unreadable: Mapping[str, str]) -> str:
+    """The files that could not be read, and why; of many, the first."""
+    return _first([f"{name} ({reason})" for name, reason in sorted(unreadable.items())], len(unreadable))
+
+
+def _first(named: Sequence[str], of: int) -> str:
+    """As many of them as one reads, and how many there are beside."""
+    shown = named[:MOST_NAMED]
+    return ", ".join([*shown, *([f"and {of - len(shown):,} more"] if of > len(shown) else [])])

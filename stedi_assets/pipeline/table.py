@@ -1,31 +1,26 @@
-"""The decorator that makes a table function an asset.
+"""A table: its contract, the pure function that computes it, and what is checked before it is published.
 
-Belongs here: what all lakehouse tables have in common as assets. Does not belong here: any one table, or how a version
-of it is made (`step.py`).
+Belongs here: the decorator that makes a function a table, and when its code is another one. Does not belong here: any
+one table, or what Dagster makes of it (`asset.py`, `step.py`).
 """
 
-# No `from __future__ import annotations` here: Dagster reads the annotation of `context` as it stands.
+from __future__ import annotations
+
 import ast
 import hashlib
 import inspect
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import dagster as dg
-
-from resources.engines.engine import SparkEngine
-from resources.iceberg.lakehouse import Lakehouse
-from stedi_assets.contracts import ASSETS, Table
-from stedi_assets.pipeline import metadata
-from stedi_assets.pipeline.checks import MATCHES_CONTRACT, Query, TableCheck, required_columns_filled
-from stedi_assets.pipeline.inputs import Inputs, table_inputs
+from stedi_assets.contracts import Table
+from stedi_assets.pipeline.checks import Query, TableCheck, required_columns_filled
+from stedi_assets.pipeline.inputs import table_inputs
 from stedi_assets.pipeline.reconciliation import rows_reconciled
-from stedi_assets.pipeline.step import RETRY, Step
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -36,12 +31,12 @@ class LakehouseTable:
     """A table: its contract, the pure function that computes it, and what is checked before it is published."""
 
     contract: Table
-    function: Callable[..., "DataFrame"]
+    function: Callable[..., DataFrame]
     checks: tuple[TableCheck, ...]
     reconciliation: Query | None = None
     made_by: tuple[Any, ...] = ()
 
-    def __call__(self, *args: Any, **kwargs: Any) -> "DataFrame":
+    def __call__(self, *args: Any, **kwargs: Any) -> DataFrame:
         """Compute the table from DataFrames, with no storage and no Dagster: what unit tests call."""
         return self.function(*args, **kwargs)
 
@@ -60,35 +55,13 @@ class LakehouseTable:
         parts = (*vocabulary(self.function), *self.made_by, repr(self.contract), *map(str, options.values()))
         return code_version(self.function, *parts)
 
-    def asset(self, options: Mapping[str, str], lakehouse: Lakehouse) -> dg.AssetsDefinition:
-        """The asset and its checks. Nothing is opened: `lakehouse` only says where the table will lie."""
-
-        @dg.multi_asset(**step_of(self.name, [self], options, lakehouse, self.inputs))
-        def step(context: dg.AssetExecutionContext, spark: SparkEngine, lakehouse: Lakehouse) -> Iterator[Any]:
-            yield from Step(context, Inputs(spark, lakehouse, options), [self]).run()
-
-        return step
-
-
-def step_of(
-    name: str, tables: Sequence[LakehouseTable], options: Mapping[str, str], lakehouse: Lakehouse, deps: Sequence[str]
-) -> dict[str, Any]:
-    """The arguments of `dg.multi_asset` for one step that makes these tables from the assets `deps`."""
-    return {
-        "name": name,
-        "specs": [spec(table, options, lakehouse, deps) for table in tables],
-        "check_specs": [check.spec(table.name) for table in tables for check in (MATCHES_CONTRACT, *table.checks)],
-        "can_subset": True,
-        "retry_policy": RETRY,
-    }
-
 
 def lakehouse_table(
     contract: Table,
     checks: Sequence[TableCheck] = (),
     reconciliation: Query | None = None,
     made_by: Sequence[Any] = (),
-) -> Callable[[Callable[..., "DataFrame"]], LakehouseTable]:
+) -> Callable[[Callable[..., DataFrame]], LakehouseTable]:
     """Make a function from upstream DataFrames to a DataFrame the table of that contract.
 
     The function's parameters name the upstream tables. Every table is held to its contract and, with
@@ -97,31 +70,10 @@ def lakehouse_table(
     """
     common = [required_columns_filled(contract), *([rows_reconciled(reconciliation)] if reconciliation else [])]
 
-    def decorate(function: Callable[..., "DataFrame"]) -> LakehouseTable:
+    def decorate(function: Callable[..., DataFrame]) -> LakehouseTable:
         return LakehouseTable(contract, function, (*checks, *common), reconciliation, tuple(made_by))
 
     return decorate
-
-
-def spec(table: LakehouseTable, options: Mapping[str, str], lakehouse: Lakehouse, deps: Sequence[str]) -> dg.AssetSpec:
-    """What the UI knows of a table before its first run."""
-    contract = table.contract
-    return dg.AssetSpec(
-        contract.name,
-        deps=deps,
-        description=f"{inspect.getdoc(table.function)}\n\n**One row:** {contract.grain}.",
-        group_name=contract.zone.value,
-        kinds={"pyspark", "iceberg"},
-        owners=[metadata.OWNER],
-        tags=metadata.tags(contract),
-        code_version=table.code_version(options),
-        metadata={
-            "dagster/column_schema": metadata.schema(contract),
-            "dagster/column_lineage": metadata.column_lineage(contract, map(ASSETS.__getitem__, deps)),
-            "dagster/table_name": lakehouse.identifier(contract.name),
-            "dagster/uri": lakehouse.uri(contract.name),
-        },
-    )
 
 
 def vocabulary(function: Callable[..., Any]) -> list[ModuleType]:

@@ -1,0 +1,64 @@
+"""A table as a Dagster asset: what the UI knows of it before its first run, and the step that makes it.
+
+Belongs here: what all tables have in common as assets. Does not belong here: how a version is made (`step.py`).
+"""
+
+# No `from __future__ import annotations` here: Dagster reads the annotation of `context` as it stands.
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from resources.engines.engine import SparkEngine
+from resources.iceberg.lakehouse import Lakehouse
+from stedi_assets.contracts import ASSETS
+from stedi_assets.pipeline import metadata
+from stedi_assets.pipeline.checks import MATCHES_CONTRACT
+from stedi_assets.pipeline.inputs import Inputs
+from stedi_assets.pipeline.step import RETRY, Step
+from stedi_assets.pipeline.table import LakehouseTable
+
+
+def table_asset(table: LakehouseTable, options: Mapping[str, str], lakehouse: Lakehouse) -> dg.AssetsDefinition:
+    """The asset and its checks. Nothing is opened: `lakehouse` only says where the table will lie."""
+
+    @dg.multi_asset(**step_of(table.name, [table], options, lakehouse, table.inputs))
+    def step(context: dg.AssetExecutionContext, spark: SparkEngine, lakehouse: Lakehouse) -> Iterator[Any]:
+        yield from Step(context, Inputs(spark, lakehouse, options), [table]).run()
+
+    return step
+
+
+def step_of(
+    name: str, tables: Sequence[LakehouseTable], options: Mapping[str, str], lakehouse: Lakehouse, deps: Sequence[str]
+) -> dict[str, Any]:
+    """The arguments of `dg.multi_asset` for one step that makes these tables from the assets `deps`."""
+    return {
+        "name": name,
+        "specs": [spec(table, options, lakehouse, deps) for table in tables],
+        "check_specs": [check.spec(table.name) for table in tables for check in (MATCHES_CONTRACT, *table.checks)],
+        "can_subset": True,
+        "retry_policy": RETRY,
+    }
+
+
+def spec(table: LakehouseTable, options: Mapping[str, str], lakehouse: Lakehouse, deps: Sequence[str]) -> dg.AssetSpec:
+    """What the UI knows of a table before its first run."""
+    contract = table.contract
+    return dg.AssetSpec(
+        contract.name,
+        deps=deps,
+        description=f"{inspect.getdoc(table.function)}\n\n**One row:** {contract.grain}.",
+        group_name=contract.zone.value,
+        kinds={"pyspark", "iceberg"},
+        owners=[metadata.OWNER],
+        tags=metadata.tags(contract),
+        code_version=table.code_version(options),
+        metadata={
+            "dagster/column_schema": metadata.schema(contract),
+            "dagster/column_lineage": metadata.column_lineage(contract, map(ASSETS.__getitem__, deps)),
+            "dagster/table_name": lakehouse.identifier(contract.name),
+            "dagster/uri": lakehouse.uri(contract.name),
+        },
+    )
