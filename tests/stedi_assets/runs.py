@@ -12,6 +12,7 @@ from pathlib import Path
 import dagster as dg
 
 from stedi_assets.definitions import TRUSTED_AND_CURATED
+from stedi_assets.pipeline.asset import table_asset
 from stedi_assets.pipeline.table import LakehouseTable
 from stedi_assets.rules import Consent
 from tests.support import Outcome, SharedSpark, Stedi
@@ -34,7 +35,7 @@ def run(
     """Materialize these tables in one run, with or without their checks selected."""
     lakehouse = stedi.lakehouse
     definitions = dg.Definitions(
-        assets=[table.asset({"consent": consent}, lakehouse) for table in tables],
+        assets=[table_asset(table, {"consent": consent}, lakehouse) for table in tables],
         resources={"spark": SharedSpark(lender=stedi.engine), "lakehouse": lakehouse},
         executor=dg.in_process_executor,
     )
