@@ -42,8 +42,8 @@ class Contestant:
     def environment(self) -> dict[str, str]:
         """The caller's environment without settings of its own, which must not change what is timed."""
         foreign = ("STEDI_", "DAGSTER_", "SPARK_", "PYSPARK_", "PYTHONDONTWRITEBYTECODE")
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-        return {**kept, **self.settings, "DAGSTER_HOME": str(self.home)}
+        retained = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+        return {**retained, **self.settings, "DAGSTER_HOME": str(self.home)}
 
     def prepare(self, run: Callable[[], object]) -> None:
         """Before a timed run: no tables and no history of runs, but Dagster's settings. `run` is one run, untimed."""
@@ -61,7 +61,7 @@ class Contestant:
 
 
 class Lakehouse(Contestant):
-    """The project itself: the whole Dagster command. It brings, reads and audits everything in every timed run."""
+    """The project itself: the whole Dagster command. It syncs, reads and checks everything in every timed run."""
 
     def files(self, table: str) -> list[str]:
         """Return the files of the version that any reader of the catalog sees."""

@@ -33,7 +33,7 @@ class Setting:
     sizes: Mapping[str, Size]
     machine: str
     versions: str
-    left_out: Sequence[str]
+    skipped: Sequence[str]
 
 
 def ratio(runs: Runs, yardstick: Runs) -> float | None:
@@ -98,7 +98,7 @@ def _remarks(setting: Setting, contestants: Sequence[Contestant], race: Race) ->
     remarks = [
         f"All made the same tables, value by value: {equal}.",
         "Each run is a process of its own that reads the JSON feeds and writes all tables, from an empty folder and "
-        "without a history of runs. The lakehouse also copies the feeds, looks for bad records, audits, publishes, "
+        "without a history of runs. The lakehouse also copies the feeds, looks for bad records, checks, publishes, "
         "and makes pictures; the scripts do not. Runs alternate, after one warm-up each, with files in the system's "
         "cache.",
         f"Peak memory: of the whole process tree ({memory}), the largest of all runs, sampled every {PERIOD} s, or "
@@ -109,7 +109,7 @@ def _remarks(setting: Setting, contestants: Sequence[Contestant], race: Race) ->
             "Nothing new delivered: the same command once more on a lakehouse that has read these feeds before, and "
             "that need not read them again."
         )
-    return [*remarks, *setting.left_out]
+    return [*remarks, *setting.skipped]
 
 
 def _where_the_time_goes(contestant: Contestant, race: Race, imports: Imports) -> list[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
+import runpy
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,12 +17,15 @@ def rows(tmp_path: Path) -> dict[str, Contestant]:
     return {row.name: row for row in contestants(tmp_path / "source", tmp_path / "scratch")}
 
 
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What `bench/run` defines."""
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    return runpy.run_path(str(ROOT / "bench" / "run"))
+
+
 def not_run() -> None:
     raise AssertionError("the command was run where it must not be")
-
-
-def bench(*options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "bench/run", *options], cwd=ROOT, capture_output=True, text=True)
 
 
 def test_a_lakehouse_starts_without_tables_landed_files_and_history(rows: dict[str, Contestant]) -> None:
@@ -54,24 +58,23 @@ def test_settings_of_the_caller_s_shell_change_nothing(
         assert "PATH" in row.environment
 
 
-def test_all_ways_to_build_the_tables_are_rows() -> None:
-    listed = bench("--list").stdout.splitlines()
-    assert [line.split()[0] for line in listed] == ["embedded", "embedded-again", "local", "plain", "naive", "duckdb"]
+def test_rows_are_chosen_by_name_and_one_that_is_not_there_is_refused(
+    rows: dict[str, Contestant], bench: dict[str, Any]
+) -> None:
+    assert [*rows] == ["embedded", "embedded-again", "local", "plain", "naive", "duckdb"]
+    runnable, skipped = bench["chosen"]([*rows.values()], "duckdb,embedded")
+    assert ([row.name for row in runnable], skipped) == (["embedded", "duckdb"], [])
+    with pytest.raises(SystemExit, match=r"^There is no row sparkle: see --list\.$"):
+        bench["chosen"]([*rows.values()], "duckdb,sparkle")
 
 
-def test_a_row_that_is_not_there_is_refused() -> None:
-    refused = bench("--only", "duckdb,sparkle")
-    assert refused.returncode
-    assert refused.stderr.splitlines()[-1] == "There is no row sparkle: see --list."
-
-
-def test_without_java_the_rows_that_need_it_are_left_out_and_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_java_the_rows_that_need_it_are_skipped_and_said_to_be(
+    rows: dict[str, Contestant], bench: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("JAVA_HOME", "/nowhere")
-    told = bench("--only", "duckdb,plain", "--runs", "1").stdout
-    assert "DuckDB" in told
-    assert (
-        "plain PySpark script, Apache Spark: left out, since Apache Spark has no Java to run on. Install Java 17"
-        in told
-    )
-    refused = bench("--only", "plain")
-    assert refused.stderr.splitlines()[-1].startswith("Apache Spark has no Java to run on. Install Java 17")
+    runnable, skipped = bench["chosen"]([*rows.values()], "duckdb,plain")
+    assert [row.name for row in runnable] == ["duckdb"]
+    no_java = "Apache Spark has no Java to run on. Install Java 17"
+    assert skipped[0].startswith(f"plain PySpark script, Apache Spark: left out, since {no_java}")
+    with pytest.raises(SystemExit, match=f"^{no_java}"):
+        bench["chosen"]([*rows.values()], "plain")

@@ -6,16 +6,17 @@ import json
 import math
 import re
 import sys
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from stedi_assets.contracts import FEEDS, Column, Feed
-from tests.oracle import consented, latest_records, person
+from tests.oracle import Record, consented, latest_records, person
 
 Row = dict[str, Any]
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 NEVER = sys.maxsize
 
 
@@ -53,10 +54,10 @@ def number(value: Any, column: Column) -> float:
 class Customer:
     """A customer's record that counts, all of them as they came, and their readings, by when they were taken."""
 
-    record: Row
-    history: list[Row] = field(default_factory=list)
-    motion: list[int] = field(default_factory=list)
-    distance: list[int] = field(default_factory=list)
+    record: Record
+    history: list[Row]
+    motion: list[int]
+    distance: list[int]
     fellows: list[Customer] = field(default_factory=list)
 
     @property
@@ -74,6 +75,13 @@ class Customer:
         return [records[moment] for moment in sorted(records)]
 
 
+def grouped(pairs: Iterable[tuple[Key, Value]]) -> dict[Key, list[Value]]:
+    groups: dict[Key, list[Value]] = {}
+    for key, value in pairs:
+        groups.setdefault(key, []).append(value)
+    return groups
+
+
 class Feeds:
     """The three feeds of a folder: accepted records by column name, and what had to be rejected and why."""
 
@@ -81,21 +89,16 @@ class Feeds:
         self.folder = folder
         self.rejected: dict[str, list[tuple[str, ...]]] = {feed.name: [] for feed in FEEDS}
         self.customer, self.accelerometer, self.step_trainer = (list(self._read(feed)) for feed in FEEDS)
-        self.customers = {who: Customer(dict(record)) for who, record in latest_records(self.customer).items()}
-        self.motion: dict[str, list[int]] = defaultdict(list)
-        self.steps: dict[str, list[int]] = defaultdict(list)
-        for reading in self.accelerometer:
-            self.motion[reading["user"]].append(reading["timestamp"])
-        for reading in self.step_trainer:
-            self.steps[reading["serialnumber"]].append(reading["sensorreadingtime"])
-        holders: dict[str, list[Customer]] = defaultdict(list)
-        for who, customer in self.customers.items():
-            customer.motion = self.motion.get(who, [])
-            customer.distance = self.steps.get(customer.record["serialnumber"], [])
-            customer.fellows = holders[customer.record["serialnumber"]]
-            customer.fellows.append(customer)
-        for record in self.customer:
-            self.customers[person(record["email"])].history.append(record)
+        self.motion = grouped((reading["user"], reading["timestamp"]) for reading in self.accelerometer)
+        self.steps = grouped((reading["serialnumber"], reading["sensorreadingtime"]) for reading in self.step_trainer)
+        history = grouped((person(record["email"]), record) for record in self.customer)
+        self.customers = {
+            who: Customer(record, history[who], self.motion.get(who, []), self.steps.get(record["serialnumber"], []))
+            for who, record in latest_records(self.customer).items()
+        }
+        holders = grouped((who.record["serialnumber"], who) for who in self.customers.values())
+        for who in self.customers.values():
+            who.fellows = holders[who.record["serialnumber"]]
 
     def files(self, feed: Feed) -> list[Path]:
         return sorted((self.folder / feed.name / "landing").iterdir())

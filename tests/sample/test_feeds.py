@@ -221,14 +221,6 @@ def test_a_crash_leaves_nothing_that_looks_complete(
     assert content(folder) == content(tmp_path / "whole")
 
 
-def test_half_a_sample_is_not_taken_for_one(tmp_path: Path) -> None:
-    """A killed process cleans nothing up: what it wrote has no marker."""
-    with pytest.raises(KeyboardInterrupt):
-        write_feeds(tmp_path / "feeds", 3, progress=power_cut)
-    with pytest.raises(FileExistsError, match="other things"):
-        ensure_feeds(tmp_path / "feeds", 3)
-
-
 def test_whoever_comes_second_finds_the_sample_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rename = Path.rename
 
@@ -242,11 +234,14 @@ def test_whoever_comes_second_finds_the_sample_made(tmp_path: Path, monkeypatch:
     assert len(Feeds(tmp_path / "feeds").customers) == 3
 
 
-def test_somebody_elses_folder_is_never_replaced(tmp_path: Path) -> None:
+def test_somebody_elses_folder_and_half_a_sample_are_never_replaced(tmp_path: Path) -> None:
     ensure_feeds(tmp_path / "feeds", 2)
     (tmp_path / "feeds" / "notes.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match="other things"):
-        ensure_feeds(tmp_path / "feeds", 3)
+    with pytest.raises(KeyboardInterrupt):
+        write_feeds(tmp_path / "half", 3, progress=power_cut)  # a killed process cleans nothing up
+    for folder in ("feeds", "half"):
+        with pytest.raises(FileExistsError, match="other things"):
+            ensure_feeds(tmp_path / folder, 3)
     assert (tmp_path / "feeds" / "notes.txt").read_text() == "mine"
 
 
