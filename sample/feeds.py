@@ -8,14 +8,22 @@ Does not belong here: who the customers are (`households.py`), how they become f
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from sample.delivery import FeedFiles
-from sample.households import SharedRows, households
-from stedi_assets.contracts import FEEDS
+from sample.households import households
+from sample.people import Tally
+from stedi_assets.contracts import (
+    ACCELEROMETER_TRUSTED,
+    CUSTOMER_TRUSTED,
+    CUSTOMERS_CURATED,
+    FEEDS,
+    MACHINE_LEARNING_CURATED,
+    STEP_TRAINER_TRUSTED,
+)
 
 GENERATION = 2
 """Raise it whenever the same seed gives other bytes: samples of an older generation are then made anew."""
@@ -38,6 +46,36 @@ class Expected:
     def rows(self, consent: str) -> dict[str, int]:
         """The counts under the consent rule of that name: `customer` or `as-of-date`."""
         return {"customer": self.customer, "as-of-date": self.as_of_date}[consent]
+
+
+@dataclass
+class SharedRows:
+    """The rows that consenting customers have in the trusted and curated tables."""
+
+    customers: int = 0
+    accelerometer: int = 0
+    curated: int = 0
+    distance: int = 0
+    pairs: int = 0
+
+    def add(self, tallies: Sequence[Tally]) -> None:
+        """Add those of customers with these tallies."""
+        for accelerometer, distance, pairs in tallies:
+            self.customers += 1
+            self.accelerometer += accelerometer
+            self.curated += accelerometer > 0
+            self.distance += distance
+            self.pairs += pairs
+
+    def by_table(self) -> dict[str, int]:
+        """The counts by the tables' names."""
+        return {
+            CUSTOMER_TRUSTED.name: self.customers,
+            ACCELEROMETER_TRUSTED.name: self.accelerometer,
+            CUSTOMERS_CURATED.name: self.curated,
+            STEP_TRAINER_TRUSTED.name: self.distance,
+            MACHINE_LEARNING_CURATED.name: self.pairs,
+        }
 
 
 def write_feeds(

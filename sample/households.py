@@ -1,14 +1,14 @@
 """The kinds of customers that the real world contains, and what each one shares under either consent rule.
 
-Belongs here: the records and sessions that each kind leaves behind, how many there are of it, and the rows
-that follow. A kind knows what it shares because of how it was built: no rule is looked up.
+Belongs here: the records and sessions that each kind leaves behind, how many there are of it, and what it
+shares. A kind knows that because of how it was built: no rule is looked up.
 Does not belong here: a single person's looks and steps (`people.py`), or how a feed spells all that
 and what goes wrong on the way (`delivery.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import reduce
 from itertools import cycle
@@ -27,13 +27,6 @@ from sample.people import (
     pick,
     serial_number,
 )
-from stedi_assets.contracts import (
-    ACCELEROMETER_TRUSTED,
-    CUSTOMER_TRUSTED,
-    CUSTOMERS_CURATED,
-    MACHINE_LEARNING_CURATED,
-    STEP_TRAINER_TRUSTED,
-)
 
 
 @dataclass
@@ -48,36 +41,6 @@ class Household:
     walks: list[Walk] = field(default_factory=list)
     shares_all: list[Tally] = field(default_factory=list)
     shares_since: list[Tally] = field(default_factory=list)
-
-
-@dataclass
-class SharedRows:
-    """The rows that consenting customers have in the trusted and curated tables."""
-
-    customers: int = 0
-    accelerometer: int = 0
-    curated: int = 0
-    distance: int = 0
-    pairs: int = 0
-
-    def add(self, tallies: Sequence[Tally]) -> None:
-        """Add those of customers with these tallies."""
-        for accelerometer, distance, pairs in tallies:
-            self.customers += 1
-            self.accelerometer += accelerometer
-            self.curated += accelerometer > 0
-            self.distance += distance
-            self.pairs += pairs
-
-    def by_table(self) -> dict[str, int]:
-        """The counts by the tables' names."""
-        return {
-            CUSTOMER_TRUSTED.name: self.customers,
-            ACCELEROMETER_TRUSTED.name: self.accelerometer,
-            CUSTOMERS_CURATED.name: self.curated,
-            STEP_TRAINER_TRUSTED.name: self.distance,
-            MACHINE_LEARNING_CURATED.name: self.pairs,
-        }
 
 
 def _consenting(records: list[Record], *walks: Walk) -> Household:
