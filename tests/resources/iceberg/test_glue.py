@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 import pytest
 from botocore.exceptions import ConnectionClosedError
 
-from resources.aws import AwsError
 from resources.errors import LakehouseError
 from resources.iceberg import staging
 from resources.iceberg.catalogs import GlueLakehouse
@@ -219,7 +218,7 @@ def test_files_that_may_be_live_are_never_deleted(house: House, monkeypatch: pyt
     events = lakehouse.catalog.glue.meta.events  # type: ignore[attr-defined]
     events.register("after-call.glue.UpdateTable", lambda **_: events.register("before-call.glue", broken))
     events.register("after-call.glue.UpdateTable", broken)
-    with pytest.raises(AwsError, match="Could not publish walks"):
+    with pytest.raises(LakehouseError, match="Could not publish walks"):
         lakehouse.publish(staged, {})
     assert house.rows() == [BOB]
     monkeypatch.setattr(staging, "ABANDONED", timedelta(0))
