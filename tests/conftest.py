@@ -35,7 +35,7 @@ signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--full`: as many rounds as a fault may need to show. Without it, a few, so that the suite stays fast."""
-    parser.addoption("--full", action="store_true", help="run the tests marked `faults` with all their rounds")
+    parser.addoption("--full", action="store_true", help="run the tests marked `slow` with all their rounds")
 
 
 @pytest.fixture(scope="session")

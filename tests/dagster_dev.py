@@ -11,26 +11,46 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import pytest
 
 from tests.servers import free_port
 from tests.support import ROOT
 
-DAGSTER = Path(sys.executable).with_name("dagster")
+BIN = Path(sys.executable).parent
+DAGSTER = BIN / "dagster"
 PROJECT = ("-w", "workspace.yaml")
 SECONDS_TO_START = 120
 
 
 @contextmanager
-def dagster_dev(settings: Mapping[str, str], log: Path, location: Sequence[str] = PROJECT) -> Iterator[int]:
-    """The port of a UI with these settings, and of the project's none but these; what it prints goes to `log`."""
+def dagster_dev(
+    settings: Mapping[str, str], log: Path, location: Sequence[str] = PROJECT, program: Path = DAGSTER
+) -> Iterator[int]:
+    """The port of a UI with these settings, and of the project's none but these; what it prints goes to `log`.
+
+    It runs in a process group of its own, of which nothing is left afterwards.
+    """
     port = free_port()
-    command = [str(DAGSTER), "dev", *location, "-h", "127.0.0.1", "-p", str(port)]
-    with log.open("w") as output, own_group(command, settings, output) as server:
-        wait_for(f"http://127.0.0.1:{port}/server_info", server, log)
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            [program, "dev", *location, "-h", "127.0.0.1", "-p", str(port)],
+            cwd=ROOT,
+            env=environment(settings),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/server_info", server, log)
         yield port
+    finally:
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(server.pid, sign)
+                server.wait(timeout=15)
+            except (ProcessLookupError, subprocess.TimeoutExpired):
+                pass
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
@@ -39,29 +59,7 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
     return {**inherited, **settings}
 
 
-@contextmanager
-def own_group(command: list[str], settings: Mapping[str, str], output: IO[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """The command in a process group of its own, of which nothing is left afterwards."""
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environment(settings),
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        for sign in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(process.pid, sign)
-                process.wait(timeout=15)
-            except (ProcessLookupError, subprocess.TimeoutExpired):
-                pass
-
-
-def wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + SECONDS_TO_START
     while time.monotonic() < deadline and server.poll() is None:
         try:

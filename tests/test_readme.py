@@ -28,7 +28,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, copy / name)
     (copy / ".venv").symlink_to(Path(sys.prefix))
-    for stamp in ("installed", "installed-dev"):
+    for stamp in ("bin/uv", "installed", "installed-dev"):
         (copy / ".venv" / stamp).touch()
     return copy
 

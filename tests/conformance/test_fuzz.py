@@ -21,7 +21,7 @@ from tests.conformance.accounts import check
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-pytestmark = pytest.mark.faults
+pytestmark = pytest.mark.slow
 
 VALUES = [*hostile.NUMBERS, *hostile.TEXTS]
 RECORDS = {

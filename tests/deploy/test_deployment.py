@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -137,7 +138,9 @@ def test_the_image_is_built_by_the_rules() -> None:
 def test_the_image_has_the_tested_versions_all_that_the_project_reads_and_a_user_who_is_not_root() -> None:
     copied = {source for line in re.findall(r"^COPY (.+) \S+$", DOCKERFILE, re.MULTILINE) for source in line.split()}
     assert [source for source in copied if not (ROOT / source).exists()] == []
-    assert copied >= {"pyproject.toml", "constraints.txt", "README.md", "resources/", "stedi_assets/", "sql/"}
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    needed = {f"{name}/" for name in packages if "." not in name}
+    assert copied >= {"pyproject.toml", "constraints.txt", "README.md", *needed}
     assert re.search(r"^RUN pip install .*--constraint constraints.txt .*\.\[deploy\]", DOCKERFILE, re.MULTILINE)
     (user,) = re.findall(r"^USER (\S+)$", DOCKERFILE, re.MULTILINE)
     assert int(user) > 0

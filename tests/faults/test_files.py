@@ -18,7 +18,7 @@ from stedi_assets.contracts import ACCELEROMETER
 from tests.conformance.hostile import READING
 from tests.support import Stedi, require_apache_spark
 
-pytestmark = pytest.mark.faults
+pytestmark = pytest.mark.slow
 
 MB = 1 << 20
 LANDING = ACCELEROMETER.landing.name

@@ -17,7 +17,7 @@ import pytest
 from tests.faults.command import COPIES, POINTS, At
 from tests.faults.world import PUBLISHED, Scene
 
-pytestmark = pytest.mark.faults
+pytestmark = pytest.mark.slow
 
 
 def test_a_run_that_is_killed_at_any_moment_leaves_each_table_old_or_new_and_the_next_run_mends_it(

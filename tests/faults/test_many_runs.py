@@ -10,7 +10,7 @@ import pytest
 from tests.faults.reasons import reasons
 from tests.faults.world import ALL, NEW, PART, Scene
 
-pytestmark = pytest.mark.faults
+pytestmark = pytest.mark.slow
 
 SELECTIONS = (
     PART,

@@ -12,7 +12,7 @@ from bench.measure import measure
 from sample.delivery import REFERENCE_CUSTOMERS
 from sample.feeds import write_feeds
 
-pytestmark = pytest.mark.faults
+pytestmark = pytest.mark.slow
 
 MOST_MB = 4_000
 """The benchmark's bound for feeds of a hundred times the reference data, 8 million readings."""

@@ -14,7 +14,7 @@ from sample.feeds import write_feeds
 from stedi_assets.contracts import FEEDS, TABLES
 from tests.support import Stedi
 
-pytestmark = pytest.mark.faults
+pytestmark = pytest.mark.slow
 
 CUSTOMERS = 8
 

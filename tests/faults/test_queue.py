@@ -18,7 +18,7 @@ from tests.faults.test_many_runs import SELECTIONS
 from tests.faults.ui import Ui, ui_of
 from tests.faults.world import Scene
 
-pytestmark = pytest.mark.faults
+pytestmark = pytest.mark.slow
 
 ENDS = {dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED}
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.faults.world import NEW, OLD, PUBLISHED, Scene, State, iceberg, rows
 
-pytestmark = pytest.mark.faults
+pytestmark = pytest.mark.slow
 
 
 def with_pyiceberg(root: Path) -> Callable[[str], list[tuple[Any, ...]]]:

@@ -19,7 +19,7 @@ import pytest
 from tests.faults.world import Scene, iceberg, rows
 from tests.support import ROOT
 
-pytestmark = pytest.mark.faults
+pytestmark = pytest.mark.slow
 
 Breaks = Callable[[Path], Any]
 """Breaks the lakehouse in that folder for a block."""

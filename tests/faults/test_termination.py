@@ -18,7 +18,7 @@ from tests.faults.ui import PATIENCE, Ui, ui_of
 from tests.faults.world import Scene, State
 from tests.support import require
 
-pytestmark = pytest.mark.faults
+pytestmark = pytest.mark.slow
 
 PHASES = (COMPUTES, COPIES, "while a feed lands", "before the audit", "before commit")
 SECONDS_TO_END = 30

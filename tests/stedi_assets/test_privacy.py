@@ -84,7 +84,7 @@ def assert_private(stedi: Stedi, elsewhere: Elsewhere) -> None:
     assert b"ASSET_CHECK_EVALUATION" in elsewhere.fill()
 
 
-@pytest.mark.faults
+@pytest.mark.slow
 def test_no_command_tells_who_somebody_is(marked: tuple[Stedi, Elsewhere]) -> None:
     stedi, elsewhere = marked
     made = elsewhere.run([*MATERIALIZE, "*"])
@@ -106,7 +106,7 @@ BRIEFLY = {
 }
 
 
-@pytest.mark.faults
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", BRIEFLY)
 def test_no_run_however_it_fails_tells_who_somebody_is(
     marked: tuple[Stedi, Elsewhere], engine: str, rounds: Callable[[int, int], int]
@@ -128,7 +128,7 @@ def test_no_run_however_it_fails_tells_who_somebody_is(
     assert_private(stedi, elsewhere)
 
 
-@pytest.mark.faults
+@pytest.mark.slow
 def test_no_run_on_aws_tells_a_secret_or_who_somebody_is(
     stedi: Stedi, tmp_path: Path, aws: Aws, emr: EmrServerless, rounds: Callable[[int, int], int]
 ) -> None:

@@ -140,7 +140,7 @@ def today(tmp_path_factory: pytest.TempPathFactory, spark: Any) -> Stedi:
     return stedi
 
 
-@pytest.mark.faults
+@pytest.mark.slow
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_a_feed_that_spells_its_values_otherwise_gives_the_same_tables(
     stedi: Stedi, today: Stedi, spelling: str

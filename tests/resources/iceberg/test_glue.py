@@ -369,7 +369,7 @@ def told_of(error: BaseException | None) -> str:
     return f"{error} {told_of(error.__cause__ or (None if error.__suppress_context__ else error.__context__))}"
 
 
-@pytest.mark.faults
+@pytest.mark.slow
 def test_of_many_writers_every_commit_is_in_the_history_or_reported_as_a_conflict(
     house: House, rounds: Callable[[int, int], int]
 ) -> None:

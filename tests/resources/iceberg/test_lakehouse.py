@@ -719,7 +719,7 @@ def test_a_data_file_that_is_gone_is_told_and_not_taken_for_an_empty_one(house: 
     assert "data files of walks are gone" in str(told.value.description)
 
 
-@pytest.mark.faults
+@pytest.mark.slow
 def test_of_many_writers_every_commit_is_in_the_history_or_reported_as_a_conflict(
     house: House, rounds: Callable[[int, int], int]
 ) -> None:
