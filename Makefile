@@ -13,7 +13,7 @@ export DAGSTER_HOME := $(CURDIR)/.dagster
 # Materialize every table (on the sample feeds, unless STEDI_SOURCE says otherwise), and say what there is now.
 lakehouse: $(VENV)/installed
 	PYTHONWARNINGS=ignore $(BIN)/dagster asset materialize -m stedi_assets --select '*'
-	@$(BIN)/python -m stedi_assets.summary
+	@$(BIN)/python -m stedi_assets.cli summary
 	@echo "Look at it in the Dagster UI: make ui, then open http://localhost:3000"
 
 test: $(VENV)/installed-dev $(MINISTACK)/installed
@@ -37,7 +37,7 @@ bench: $(VENV)/installed-dev
 
 # Write sql/*_landing.sql anew from the contracts.
 ddl: $(VENV)/installed
-	$(BIN)/python -m stedi_assets.pipeline.schemas
+	$(BIN)/python -m stedi_assets.cli ddl
 
 # Write docs/audits.md anew from the audits, and from the rules that the tests break.
 docs: $(VENV)/installed-dev
