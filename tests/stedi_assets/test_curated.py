@@ -13,36 +13,32 @@ from tests.support import MakeFrame
 
 # customers_curated --------------------------------------------------------------------------------------------
 
+ANN = customer("Ann@X ", "A", updated=3, consent=2, customername="Ann", phone="1", birthday="1399-01-01")
 
-def curated(frame: MakeFrame, customers: list[Row], readings: list[Row]) -> list[Any]:
+
+@pytest.mark.parametrize(
+    ("customers", "users"),
+    [
+        ([ANN], ["ann@x"]),
+        ([ANN, customer("bob@x")], ["ann@x", "ann@x", "ANN@X", "nobody@x"]),
+        ([ANN], [" ann@x", "ann@x "]),
+    ],
+    ids=["one reading", "many readings, and a customer without", "the address with blanks"],
+)
+def test_a_customer_with_trusted_readings_is_one_row_with_every_column(
+    frame: MakeFrame, customers: list[Row], users: list[str]
+) -> None:
+    readings = [reading(user, at) for at, user in enumerate(users, 1)]
     table = customers_curated(frame(CUSTOMER.landing, customers), frame(ACCELEROMETER.landing, readings))
     assert tuple(table.columns) == CUSTOMER.landing.column_names
-    return values(table, "email")
+    assert values(table) == [tuple(ANN.get(name) for name in CUSTOMER.landing.column_names)]
 
 
-def test_only_customers_with_a_trusted_reading_are_curated(frame: MakeFrame) -> None:
-    assert curated(frame, [customer("ann@x"), customer("bob@x")], [reading("bob@x")]) == ["bob@x"]
-
-
-def test_a_customer_with_many_readings_is_one_row(frame: MakeFrame) -> None:
-    readings = [reading("ann@x", 1), reading("ann@x", 2), reading("ANN@x", 3)]
-    assert curated(frame, [customer("ann@x")], readings) == ["ann@x"]
-
-
-@pytest.mark.parametrize("user", ["ANN@x", " ann@x", "ann@x "])
-def test_readings_under_the_address_in_another_spelling_are_the_customers(frame: MakeFrame, user: str) -> None:
-    assert curated(frame, [customer("Ann@X ")], [reading(user)]) == ["Ann@X "]
-
-
-def test_a_curated_customer_keeps_every_column(frame: MakeFrame) -> None:
-    ann = customer("ann@x", "A", updated=3, consent=2, customername="Ann", phone="1", birthday="1399-01-01")
-    table = customers_curated(frame(CUSTOMER.landing, [ann]), frame(ACCELEROMETER.landing, [reading("ann@x")]))
-    assert values(table) == [tuple(ann.get(name) for name in CUSTOMER.landing.column_names)]
-
-
-def test_without_customers_or_without_readings_nobody_is_curated(frame: MakeFrame) -> None:
-    assert curated(frame, [], [reading("ann@x")]) == []
-    assert curated(frame, [customer("ann@x")], []) == []
+@pytest.mark.parametrize(("customers", "readings"), [([], [reading("ann@x")]), ([ANN], [])])
+def test_without_customers_or_without_readings_nobody_is_curated(
+    frame: MakeFrame, customers: list[Row], readings: list[Row]
+) -> None:
+    assert values(customers_curated(frame(CUSTOMER.landing, customers), frame(ACCELEROMETER.landing, readings))) == []
 
 
 # machine_learning_curated -------------------------------------------------------------------------------------
@@ -60,20 +56,15 @@ def pairs(frame: MakeFrame, distances: list[Row], readings: list[Row], customers
 
 def test_a_distance_is_paired_with_its_holders_reading_of_the_same_millisecond(frame: MakeFrame) -> None:
     distances = [distance("A", 5, 30)]
-    readings = [reading("ann@x", 4, 1.0), reading("ann@x", 5, 2.0, 3.0, 4.0), reading("ann@x", 6, 5.0)]
-    assert pairs(frame, distances, readings, [customer("ann@x", "A")]) == [(5, "A", 30, 2.0, 3.0, 4.0)]
+    readings = [reading("ann@x", 4, 1.0), reading(" ANN@x", 5, 2.0, 3.0, 4.0), reading("ann@x", 6, 5.0)]
+    assert pairs(frame, distances, readings, [customer("Ann@x ", "A")]) == [(5, "A", 30, 2.0, 3.0, 4.0)]
 
 
 def test_two_customers_of_the_same_millisecond_are_never_mixed(frame: MakeFrame) -> None:
-    distances = [distance("A", 5, 1), distance("B", 5, 2)]
-    readings = [reading("ann@x", 5, 1.0), reading("bob@x", 5, 2.0)]
-    customers = [customer("ann@x", "A"), customer("bob@x", "B")]
+    distances = [distance("A", 5, 1), distance("B", 5, 2), distance("C", 5, 3)]
+    readings = [reading("ann@x", 5, 1.0), reading("bob@x", 5, 2.0), reading("cleo@x", 6, 3.0)]
+    customers = [customer("ann@x", "A"), customer("bob@x", "B"), customer("cleo@x", "C")]
     assert pairs(frame, distances, readings, customers) == [(5, "A", 1, 1.0, 0.0, 0.0), (5, "B", 2, 2.0, 0.0, 0.0)]
-
-
-def test_a_distance_without_a_reading_of_its_own_holder_is_left_out(frame: MakeFrame) -> None:
-    customers = [customer("ann@x", "A"), customer("bob@x", "B")]
-    assert pairs(frame, [distance("A", 5)], [reading("bob@x", 5), reading("ann@x", 6)], customers) == []
 
 
 def test_every_distance_meets_every_reading_of_the_millisecond(frame: MakeFrame) -> None:
@@ -88,10 +79,6 @@ def test_a_shared_step_trainer_is_not_trained_on_though_all_agreed(frame: MakeFr
     readings = [reading("ann@x", 5), reading("bob@x", 5), reading("cleo@x", 5)]
     found = pairs(frame, [distance("A", 5), distance("C", 5)], readings, customers)
     assert [row[1] for row in found] == ["C"]
-
-
-def test_a_phone_that_writes_the_address_otherwise_still_finds_its_step_trainer(frame: MakeFrame) -> None:
-    assert len(pairs(frame, [distance("A", 5)], [reading(" ANN@x", 5)], [customer("Ann@x ", "A")])) == 1
 
 
 @pytest.mark.parametrize("missing", ["distances", "readings", "customers"])
