@@ -13,21 +13,21 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from stedi_assets.contracts import Zone
-from stedi_assets.definitions import LAKEHOUSE_TABLES
-from stedi_assets.pipeline import publish as publishing
-from stedi_assets.pipeline.checks import Audit, Facts
+from stedi_assets.definitions import TRUSTED_AND_CURATED
+from stedi_assets.pipeline.checks import Facts, evaluate, measure_all
 from stedi_assets.rules import Consent
 from stedi_assets.trusted import customer_trusted
 from tests.oracle import expected_tables
 from tests.stedi_assets.examples import Row, T, as_delivered, customer, distance, reading
-from tests.support import MakeFrame, Stedi
+from tests.support import MakeFrame, Outcome, Stedi
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 Feeds = dict[str, list[Row]]
 Tables = dict[str, list[tuple[Any, ...]]]
+
+FEED_NAMES = ("customer", "accelerometer", "step_trainer")
 
 # Few people, devices and moments, so that they meet: conflicts, ties and sharing are the rule here, not the exception.
 PEOPLE = ("ann@x.org", "bob@x.org", "cleo@x.org")
@@ -63,37 +63,39 @@ def many(rows: st.SearchStrategy[Row]) -> st.SearchStrategy[list[Row]]:
 
 FEEDS = st.fixed_dictionaries(
     {
-        "customer_landing": many(RECORDS),
-        "accelerometer_landing": many(st.builds(reading, USERS, TAKEN, AXIS, AXIS)),
-        "step_trainer_landing": many(st.builds(distance, SERIALS, TAKEN, st.integers(0, 2))),
+        "customer_records": many(RECORDS),
+        "accelerometer_records": many(st.builds(reading, USERS, TAKEN, AXIS, AXIS)),
+        "step_trainer_records": many(st.builds(distance, SERIALS, TAKEN, st.integers(0, 2))),
     }
 )
 
 # The examples are small as they are: shrinking one further would take minutes of queries.
 QUICKLY = partial(settings, derandomize=True, deadline=None, database=None, phases=(Phase.explicit, Phase.generate))
 
-TRUSTED_AND_CURATED = [table for table in LAKEHOUSE_TABLES if table.contract.zone is not Zone.LANDING]
-
 
 def make_all(frame: MakeFrame, feeds: Feeds, consent: Consent) -> Tables:
-    """Every table's rows: the functions called in order, each upon what the ones before it gave, and audited."""
-    frames = {name: frame(name, rows) for name, rows in feeds.items()}
+    """Every table's rows: the functions called in order, each upon what the ones before it gave, and checked."""
+    frames = {name: frame(name, [{**row, "file": "1.json"} for row in rows]) for name, rows in feeds.items()}
+    sizes = {name: len(rows) for name, rows in feeds.items()}
     made: Tables = {}
     for table in TRUSTED_AND_CURATED:
         computed = call(table.function, frames, consent)
         made[table.name] = [tuple(row) for row in computed.collect()]
-        rows = [dict(zip(computed.columns, row, strict=True)) for row in made[table.name]]
-        frames[table.name] = frame(table.contract, rows)
+        sizes[table.name] = len(made[table.name])
+        frames[table.name] = frame(
+            table.contract, [dict(zip(computed.columns, row, strict=True)) for row in made[table.name]]
+        )
+        known = {**frames, "rows": frames[table.name]}
+        evaluation = evaluate(table.contract, computed.dtypes)
+        numbers = measure_all(
+            [(table.name, check) for check in table.checks],
+            lambda _, check, known=known: call(check.query, known, consent),  # type: ignore[misc]
+        )
         # How much of feeds as small as these joins says nothing: the shares may be nought, as with empty inputs.
-        facts = Facts(rows_of(feeds, made, table.inputs[0]), len(rows), an_input_is_empty=True)
-        bind = partial(query_of, known=dict(frames), consent=consent)
-        outcome = publishing.audit(table.contract, table.audits, frames[table.name], computed.dtypes, facts, bind)
-        assert outcome.broken == []
+        facts = Facts(sizes[table.inputs[0]], sizes[table.name], an_input_is_empty=True)
+        evaluation.add_all(table.checks, table.name, numbers[table.name], facts)
+        assert evaluation.stops == []
     return made
-
-
-def rows_of(feeds: Feeds, made: Tables, table: str) -> int:
-    return len(feeds[table]) if table in feeds else len(made[table])
 
 
 def call(function: Callable[..., DataFrame], known: Mapping[str, DataFrame], consent: Consent) -> DataFrame:
@@ -101,19 +103,13 @@ def call(function: Callable[..., DataFrame], known: Mapping[str, DataFrame], con
     return function(**{name: arguments[name] for name in inspect.signature(function).parameters})
 
 
-def query_of(one: Audit, rows: DataFrame, known: Mapping[str, DataFrame], consent: Consent) -> DataFrame:
-    return call(one.query, {**known, "rows": rows}, consent)
-
-
 @pytest.mark.parametrize("consent", list(Consent))
 @given(feeds=FEEDS)
 @QUICKLY(max_examples=24)
-def test_for_any_feeds_every_table_has_the_rows_that_the_rules_say_and_every_account_balances(
+def test_for_any_feeds_every_table_has_the_rows_that_the_rules_say_and_its_checks_pass(
     frame: MakeFrame, consent: Consent, feeds: Feeds
 ) -> None:
-    expected = expected_tables(
-        feeds["customer_landing"], feeds["accelerometer_landing"], feeds["step_trainer_landing"], consent.value
-    )
+    expected = expected_tables(*(feeds[f"{feed}_records"] for feed in FEED_NAMES), consent.value)
     made = make_all(frame, feeds, consent)
     assert {table: Counter(rows) for table, rows in made.items()} == {
         table: Counter(rows) for table, rows in expected.items()
@@ -127,7 +123,7 @@ def test_of_records_of_the_same_moment_the_same_one_decides_in_whatever_order_th
 ) -> None:
     expected = Counter(expected_tables(records, [], [], "customer")["customer_trusted"])
     for order in (records, records[::-1]):
-        trusted = customer_trusted(frame("customer_landing", order))
+        trusted = customer_trusted(frame("customer_trusted", order))
         assert Counter(tuple(row) for row in trusted.collect()) == expected
 
 
@@ -156,27 +152,68 @@ def random_feeds(seed: int) -> Feeds:
     }
 
 
+def assert_tables(stedi: Stedi, outcome: Outcome, feeds: Feeds, consent: str) -> None:
+    """The run made the tables that the rules say."""
+    assert outcome.success, outcome.failure
+    expected = expected_tables(*(feeds[feed] for feed in FEED_NAMES), consent)
+    assert all(expected.values())
+    assert {table: stedi.rows(table) for table in expected} == {
+        table: sorted(rows, key=repr) for table, rows in expected.items()
+    }
+
+
 @pytest.mark.parametrize("consent", list(Consent))
 def test_a_file_that_is_delivered_twice_counts_once(stedi: Stedi, consent: Consent) -> None:
     stedi.environment["STEDI_CONSENT"] = consent.value
     feeds = random_feeds(seed=7)
-    # Blanks around a text are no part of it.
-    read = [
-        [{name: value.strip() if isinstance(value, str) else value for name, value in row.items()} for row in rows]
-        for rows in (feeds["customer"], feeds["accelerometer"], feeds["step_trainer"])
-    ]
-    expected = expected_tables(*read, consent.value)
-    assert all(expected.values())
     for feed, rows in feeds.items():
         half = len(rows) // 2
         first = stedi.deliver(feed, as_delivered(feed, rows[:half]), "1.json").read_bytes()
         stedi.deliver(feed, as_delivered(feed, rows[half:]), "later/2.json")
         stedi.deliver(feed, first, "later/1 again.json")
     outcome = stedi.materialize()
-    assert outcome.success, outcome.failure
-    assert {table: stedi.rows(table) for table in expected} == {
-        table: sorted(rows, key=repr) for table, rows in expected.items()
+    # Blanks around a text are no part of it.
+    read = {
+        feed: [{name: value.strip() if isinstance(value, str) else value for name, value in row.items()} for row in rows]
+        for feed, rows in feeds.items()
     }
-    twice = outcome.checks["customer_landing", "files_as_expected"]
-    assert not twice.passed
+    assert_tables(stedi, outcome, read, consent.value)
+    assert not outcome.checks["customer_landing", "files_as_expected"].passed
     assert outcome.metadata("customer_landing")["files delivered twice"] == 1
+
+
+HOSTILE_NAMES = [
+    "1'; DROP TABLE customer_trusted; --.json",
+    '2" OR "1"="1.json',
+    "$(touch out)`touch out`.json",
+    "${location} %s {0} \\n.json",
+    "*?[a-z]{1,2}.json",
+    "line\nbreak\ttab.json",
+    "…/‮evil.json",
+]
+HOSTILE_VALUES = [
+    "x'; DROP TABLE customer_trusted; --",
+    '" OR 1=1',
+    "`email`",
+    "${location}",
+    "../../x",
+    "%s%n{0}",
+    "a\\u0000b",
+]
+
+
+def test_names_and_values_that_look_like_statements_paths_or_patterns_are_only_names_and_values(stedi: Stedi) -> None:
+    customers = [
+        customer(f"{number}{text}@x.org", text, updated=T, consent=T) for number, text in enumerate(HOSTILE_VALUES)
+    ]
+    feeds: Feeds = {
+        "customer": customers,
+        "accelerometer": [reading(str(one["email"]), T + 1, 0.5) for one in customers],
+        "step_trainer": [distance(text, T + 1, 3) for text in HOSTILE_VALUES],
+    }
+    for feed, rows in feeds.items():
+        for name, row in zip(HOSTILE_NAMES, as_delivered(feed, rows), strict=True):
+            stedi.deliver(feed, [{**row, "a`b': STRING, c": 1, "');--": {"${x}": []}}], name)
+    assert_tables(stedi, stedi.materialize(), feeds, "customer")
+    assert len(stedi.rows("machine_learning_curated")) == len(HOSTILE_VALUES)
+    assert not list(stedi.folder.rglob("out"))
