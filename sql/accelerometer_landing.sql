@@ -1,5 +1,4 @@
--- accelerometer_landing: one accelerometer reading of a phone. Generated from stedi_assets/contracts.py:
--- python -m stedi_assets.schemas
+-- accelerometer_landing: one accelerometer reading of a phone. Generated from stedi_assets/contracts.py: make ddl
 CREATE EXTERNAL TABLE IF NOT EXISTS `accelerometer_landing` (
   `user` string COMMENT 'E-mail address of the owner of the phone',
   `timestamp` bigint COMMENT 'When the phone took the reading (epoch milliseconds, UTC)',

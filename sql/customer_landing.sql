@@ -1,5 +1,4 @@
--- customer_landing: one record of a customer, as the website sent it. Generated from stedi_assets/contracts.py:
--- python -m stedi_assets.schemas
+-- customer_landing: one record of a customer, as the website sent it. Generated from stedi_assets/contracts.py: make ddl
 CREATE EXTERNAL TABLE IF NOT EXISTS `customer_landing` (
   `customername` string COMMENT 'Full name of the customer',
   `email` string COMMENT 'E-mail address of the customer, which identifies them',

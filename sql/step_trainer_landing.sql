@@ -1,5 +1,4 @@
--- step_trainer_landing: one distance reading of a Step Trainer. Generated from stedi_assets/contracts.py:
--- python -m stedi_assets.schemas
+-- step_trainer_landing: one distance reading of a Step Trainer. Generated from stedi_assets/contracts.py: make ddl
 CREATE EXTERNAL TABLE IF NOT EXISTS `step_trainer_landing` (
   `sensorreadingtime` bigint COMMENT 'When the Step Trainer measured (epoch milliseconds, UTC)',
   `serialnumber` string COMMENT 'Serial number of the Step Trainer',
