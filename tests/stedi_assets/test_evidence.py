@@ -1,29 +1,47 @@
-"""Evidence for people who want to look: queries that run anywhere, and pictures of their answers."""
+"""Evidence for people who want to look: queries that run anywhere, and pictures of their answers.
+
+On AWS Athena answers over the files in S3, and no engine is started for it. The lakehouse is made in a folder and its
+files are laid into S3, because the test server's Athena reads no Iceberg table.
+"""
 
 from __future__ import annotations
 
-import struct
+import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlglot
+from PIL import Image, ImageChops
 
-from resources.query import EngineQuery
-from sample.feeds import write_feeds
-from stedi_assets.contracts import TABLES
-from stedi_assets.evidence import PICTURED, picture_of, queries, tables_in
-from tests.support import Stedi
+from resources.athena import AthenaQuery
+from resources.engines.engine import SparkEngine
+from resources.query import EngineQuery, QueryResult
+from stedi_assets.contracts import ASSETS, FEEDS, TABLES
+from stedi_assets.evidence import PICTURED, picture_of, queries, table_picture, tables_in
+from tests.servers.ministack import Aws
+from tests.stedi_assets.examples import CUSTOMERS, T, deliver_all
+from tests.support import ROOT, Outcome, Stedi
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+LANDING = {feed.landing.name for feed in FEEDS}
 
-@pytest.fixture
-def sampled(stedi: Stedi) -> Stedi:
-    write_feeds(stedi.folder / "sample", customers=30)
-    stedi.environment["STEDI_SOURCE"] = str(stedi.folder / "sample")
-    return stedi
+
+def assert_evidence(stedi: Stedi, shown: dict[str, Any]) -> None:
+    """Every picture is a file that the page links to, and the counts are those of the tables."""
+    for name in PICTURED:
+        path = Path(stedi.lakehouse.root, "evidence", f"{name}.png")
+        assert shown[f"{name}.png"] == str(path)
+        width, height = Image.open(path).size
+        assert width > 400
+        assert height > 300
+    counts = {name: rows for name, rows in stedi.counts().items() if not name.endswith("_quarantine")}
+    assert len(set(counts.values())) > 3
+    assert [f"| {name} | {rows} |" for name, rows in counts.items()] == shown["table_counts"].splitlines()[2:]
+    customers = counts["customer_trusted"]
+    assert f"| {customers} | {customers} | 0 |" in shown["consent_of_customer_trusted"]
 
 
 @pytest.mark.parametrize("dialect", ["athena", "spark"])
@@ -33,33 +51,16 @@ def test_the_queries_are_sql_that_athena_and_spark_understand(dialect: str) -> N
         assert read == set(tables_in(sql)), name
 
 
-def test_the_pictures_are_saved_and_shown_and_the_counts_are_right(sampled: Stedi) -> None:
-    outcome = sampled.materialize(*TABLES, "query_evidence")
-    assert outcome.success
-    shown = outcome.metadata("query_evidence")
-    for name in PICTURED:
-        png = (Path(sampled.lakehouse.root) / "evidence" / f"{name}.png").read_bytes()
-        width, height = struct.unpack(">II", png[16:24])
-        assert width > 400
-        assert height > 300
-        assert "data:image/png;base64," in shown[f"{name}.png"]
-    customers = sampled.counts()["customer_trusted"]
-    assert f"| {customers} | {customers} | 0 |" in shown["consent_of_customer_trusted"]
-    for name, rows in sampled.counts().items():
-        if not name.endswith("_quarantine"):
-            assert f"| {name} | {rows} |" in shown["table_counts"]
+def test_the_pictures_are_files_that_the_page_links_to_and_the_counts_are_right(made: tuple[Stedi, Outcome]) -> None:
+    stedi, outcome = made
+    assert_evidence(stedi, outcome.metadata("query_evidence"))
 
 
-def test_only_the_landing_pictures_show_personal_data() -> None:
-    from resources.query import QueryResult
-    from stedi_assets import evidence
-
-    answer = QueryResult(["email", "serialnumber"], [("ada@example.com", "1234-5678-abcd")], 0.1)
-    assert "ada@example.com" in evidence._shown("customer_landing", answer)[0]
-    masked = " ".join(evidence._shown("customer_trusted", answer)[0])
-    assert "ada" not in masked
-    assert "1234" not in masked
-    assert picture_of("customer_trusted", "SELECT 1", answer, 1).startswith(b"\x89PNG")
+def test_no_picture_is_in_what_dagster_remembers_of_any_asset(made: tuple[Stedi, Outcome]) -> None:
+    _, outcome = made
+    for name in (*ASSETS, "query_evidence"):
+        assert "data:image" not in repr(outcome.metadata(name)), name
+    assert not any("data:image" in repr(check.metadata) for check in outcome.checks.values())
 
 
 def test_a_consent_dated_zero_or_before_is_none(spark: SparkSession) -> None:
@@ -70,3 +71,123 @@ def test_a_consent_dated_zero_or_before_is_none(spark: SparkSession) -> None:
         "with_consent": 1,
         "without_consent": 3,
     }
+
+
+# Pictures -----------------------------------------------------------------------------------------------------------
+
+
+def opened(png: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(png)).convert("RGB")
+
+
+def test_only_the_landing_pictures_show_personal_data() -> None:
+    def differs(table: str) -> bool:
+        """Whether the pictures of two customers differ, but for the line below, which has the time."""
+        one, other = (
+            opened(picture_of(table, "SELECT 1", QueryResult(["email", "serialnumber"], [row], 0.1)))
+            for row in (("ada@example.com", "1234-5678-abcd"), ("bob@example.com", "4321-8765-abcd"))
+        )
+        rows = (0, 0, one.width, one.height - 60)
+        return ImageChops.difference(one.crop(rows), other.crop(rows)).getbbox() is not None
+
+    assert differs("customer_landing")
+    assert not differs("customer_trusted")
+
+
+def test_a_table_has_room_for_each_row_and_for_its_longest_text() -> None:
+    def size(*rows: list[str]) -> tuple[int, int]:
+        return opened(table_picture("SELECT *", ["name", "number"], rows, "a footer")).size
+
+    width, height = size(["ada", "1"])
+    assert size(["ada", "1"], ["bob", "2"])[1] > height
+    assert size(["ada" * 40, "1"])[0] > width
+    assert size() < (width, height)
+
+
+def test_numbers_end_at_the_right_edge_of_their_column_and_text_begins_at_the_left() -> None:
+    def edges(text: str) -> tuple[int, int]:
+        """How far the last row's text begins and ends from where the heading does."""
+        image = opened(table_picture("SELECT", ["a_rather_long_heading"], [[text], [text]], ""))
+        dark = [(x, y) for y in range(image.height) for x in range(image.width) if image.getpixel((x, y)) == (34,) * 3]
+        below = [x for x, y in dark if y > max(y for _, y in dark) - 8]
+        heading = [x for x, y in dark if y < min(y for _, y in dark) + 8]
+        return min(below) - min(heading), max(heading) - max(below)
+
+    assert edges("4711")[0] > 40 > 4 >= abs(edges("4711")[1])
+    assert edges("ABCD")[1] > 40 > 4 >= abs(edges("ABCD")[0])
+
+
+# On AWS -------------------------------------------------------------------------------------------------------------
+
+PROFILE = {
+    **dict.fromkeys(("customername", "phone", "birthday"), "x"),
+    **dict.fromkeys(("registrationdate", "sharewithpublicasofdate", "sharewithfriendsasofdate"), T),
+}
+"""What the example customers leave out: the server's Athena knows no columns but those of the files."""
+
+
+class NoEngine(SparkEngine):
+    """An engine that must not be asked."""
+
+    @property
+    def engine(self) -> str:
+        raise AssertionError("the engine is named")
+
+    def start(self) -> SparkSession:
+        raise AssertionError("the engine is started")
+
+    def stop(self) -> None:
+        pass
+
+
+@pytest.fixture
+def athena(aws: Aws) -> AthenaQuery:
+    return AthenaQuery(workgroup=aws.new_workgroup(), database=aws.new_database())
+
+
+def show(stedi: Stedi, athena: AthenaQuery, aws: Aws) -> None:
+    """Have external tables over the lakehouse's files, laid into S3."""
+    s3, bucket = aws.client("s3"), aws.new_bucket()
+    for name in {table for sql in queries().values() for table in tables_in(sql)}:
+        for number, path in enumerate(files_of(stedi, name)):
+            s3.upload_file(str(path), bucket, f"{name}/{number}{path.suffix}")
+        if name in LANDING:
+            athena.ensure_table(name, (ROOT / "sql" / f"{name}.sql").read_text(), f"s3://{bucket}/{name}/")
+        else:
+            columns = ", ".join(f"`{column.name}` {column.type}" for column in TABLES[name].columns)
+            where = f"STORED AS PARQUET LOCATION 's3://{bucket}/{name}/'"
+            athena.run(f"CREATE EXTERNAL TABLE `{name}` ({columns}) {where}", {})
+
+
+def files_of(stedi: Stedi, name: str) -> list[Path]:
+    if name in LANDING:
+        return sorted(Path(stedi.lakehouse.root, name).glob("*.json"))
+    table = stedi.lakehouse.load(name)
+    assert table is not None
+    return [Path(task.file.file_path.removeprefix("file://")) for task in table.scan().plan_files()]
+
+
+def test_athena_answers_with_the_lakehouse_s_counts_and_no_engine_is_started(
+    stedi: Stedi, athena: AthenaQuery, aws: Aws
+) -> None:
+    deliver_all(stedi, [{**PROFILE, **row} for row in CUSTOMERS])
+    for _ in range(2):  # a second run finds its external tables made
+        assert stedi.materialize("customer_landing", resources={"query": athena}).success
+    table = aws.client("glue").get_table(DatabaseName=athena.database, Name="customer_landing")["Table"]
+    assert table["StorageDescriptor"]["Location"].rstrip("/").endswith("/lakehouse/customer_landing")
+    assert len(aws.client("athena").list_query_executions(WorkGroup=athena.workgroup)["QueryExecutionIds"]) == 1
+    assert stedi.materialize().success
+    beside = AthenaQuery(workgroup=athena.workgroup, database=aws.new_database())
+    show(stedi, beside, aws)
+    outcome = stedi.materialize("query_evidence", resources={"query": beside, "spark": NoEngine()})
+    assert outcome.failure == ""
+    shown = outcome.metadata("query_evidence")
+    assert_evidence(stedi, shown)
+    for name in queries():
+        assert len(shown[f"query id: {name}"]) == 36
+        assert shown[f"bytes scanned: {name}"] > 0
+        assert shown[f"seconds: {name}"] > 0
+    assert "engine" not in shown
+    # With tables made in the same run, it says which engine made them.
+    both = stedi.materialize("customer_trusted", "query_evidence", resources={"query": beside})
+    assert both.metadata("query_evidence")["engine"] == both.metadata("customer_trusted")["engine"]
