@@ -2,7 +2,7 @@
 
 Belongs here: what is done with raw files: listing, opening, creating, copying, removing. What cannot be done raises
 OSError, wherever the files lie. Does not belong here: which files matter (`landing_zone.py`); the files of tables
-(`lakehouse.py`).
+(`iceberg/`).
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from io import BufferedReader, RawIOBase
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import BinaryIO, TypeVar, cast
 
 from resources.files.locks import lock
 from resources.files.ndjson import CHUNK
@@ -40,31 +39,25 @@ class File:
     size: int
     stamp: str
 
-    def open(self) -> BinaryIO:
+    @contextmanager
+    def open(self) -> Iterator[BinaryIO]:
         """The file's bytes, as many as were listed: what is added meanwhile is for the next time."""
-        stream = self.folder.open(self.name)
-        # Some file systems list no size for what has content.
-        return cast(BinaryIO, BufferedReader(_Beginning(stream, self.size), CHUNK)) if self.size > 0 else stream
+        with self.folder.open(self.name) as stream:
+            # Some file systems list no size for what has content.
+            yield cast(BinaryIO, _Beginning(stream, self.size)) if self.size > 0 else stream
 
 
-class _Beginning(RawIOBase):
-    """The first bytes of a stream, which is closed with it."""
+@dataclass
+class _Beginning:
+    """The first `left` bytes of a stream."""
 
-    def __init__(self, stream: BinaryIO, size: int) -> None:
-        self._stream, self._left = stream, size
+    stream: BinaryIO
+    left: int
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        found = self._stream.read(min(self._left, len(buffer)))
-        buffer[: len(found)] = found
-        self._left -= len(found)
-        return len(found)
-
-    def close(self) -> None:
-        self._stream.close()
-        super().close()
+    def read(self, size: int = -1) -> bytes:
+        found = self.stream.read(self.left if size < 0 else min(size, self.left))
+        self.left -= len(found)
+        return found
 
 
 class Folder(ABC):

@@ -91,8 +91,8 @@ class LandedFile:
                 sample.feed(chunk)
                 yield chunk
 
-        with file.open() as raw, decompressed(raw, file.name) as stream:
-            shape = inspect(passing(stream))
+        with file.open() as raw:
+            shape = inspect(passing(decompressed(raw, file.name)))
         return cls(name, digest.hexdigest(), file.size, file.stamp, shape, sample.names)
 
     @classmethod
@@ -128,11 +128,6 @@ class SyncResult:
         return sum(file.size for file in self.files)
 
     @property
-    def retained(self) -> set[str]:
-        """Files that the source has no more."""
-        return {file.name for file in self.files}.difference(self.new, self.replaced, self.unchanged)
-
-    @property
     def empty(self) -> list[str]:
         """Files that hold nothing but blanks."""
         return [file.name for file in self.files if file.shape is FileShape.EMPTY]
@@ -155,7 +150,7 @@ class SyncResult:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The list, kept in `beside`, of the files in `folder`, and the source that they were brought from."""
+    """The list, kept in `beside`, of the files in `folder`, and the source that they came from."""
 
     beside: Folder
     folder: Folder

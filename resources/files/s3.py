@@ -1,7 +1,7 @@
 """A folder of files in S3.
 
 Belongs here: what is done with raw files through boto3. What S3 refuses is told as OSError.
-Does not belong here: the files of tables, which PyIceberg and the engine read and write (`glue_lakehouse.py`).
+Does not belong here: the files of tables, which PyIceberg and the engine read and write (`iceberg/`).
 """
 
 from __future__ import annotations

@@ -31,7 +31,11 @@ def put(folder: Folder, name: str, content: bytes) -> None:
 
 
 def contents(folder: Folder) -> dict[str, bytes]:
-    return {file.name: file.open().read() for file in folder.files()}
+    found = {}
+    for file in folder.files():
+        with file.open() as stream:
+            found[file.name] = stream.read()
+    return found
 
 
 @dataclass
@@ -106,10 +110,11 @@ class Zone:
     def lines(self) -> list[tuple[str, str]]:
         """What an engine reads: the landed file and the text of each line, in no order."""
         found = []
-        known = {self.landed.path(file.name): file for file in self.landed.files()}
-        known |= {self.beside.path(file.name): file for file in self.beside.files()}
+        known = {
+            folder.path(name): text for folder in (self.landed, self.beside) for name, text in contents(folder).items()
+        }
         for text in self.zone.readable("customer", self.zone.landed("customer")):
-            content = known[text.path].open().read()
+            content = known[text.path]
             for line in (gzip.decompress(content) if text.path.endswith(".gz") else content).decode().split("\n"):
                 file, _, rest = (text.file, "", line) if text.file else line.partition("\t")
                 if line.strip():
