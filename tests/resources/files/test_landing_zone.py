@@ -287,43 +287,32 @@ def test_a_file_delivered_under_two_names_is_reported_and_the_landed_one_keeps_i
     assert anywhere.lines == [("1.json", ONE.decode().strip())]
 
 
-def test_what_is_landed_keeps_its_place_when_another_file_gets_its_content(zone: Zone) -> None:
-    zone.deliver("1.json", ONE)
-    zone.deliver("2.json", TWO)
-    zone.sync()
-    stamps = zone.stamps
-    zone.deliver("1.json", TWO)
-    result = zone.sync()
-    assert (result.duplicates, result.replaced, result.unchanged) == ({"1.json": "2.json"}, [], ["2.json"])
-    assert zone.stamps == {path: stamp for path, stamp in stamps.items() if path.endswith("2.json")}
-
-
-def test_a_twin_lands_once_the_original_has_other_content(zone: Zone) -> None:
-    zone.deliver("1.json", ONE)
-    zone.deliver("2.json", ONE)
-    zone.sync()
-    zone.deliver("1.json", TWO)
-    result = zone.sync()
-    assert (result.replaced, result.new, result.duplicates) == (["1.json"], ["2.json"], {})
-    assert zone.files == {"1.json": TWO, "2.json": ONE}
-
-
-def test_a_file_that_the_source_renamed_counts_once(zone: Zone) -> None:
-    path = zone.deliver("1.json", ONE)
-    zone.sync()
-    path.rename(path.with_name("renamed.json"))
-    assert zone.sync().duplicates == {"renamed.json": "1.json"}
-    assert zone.files == {"1.json": ONE}
-
-
-def test_two_files_that_exchange_their_contents_both_stay(zone: Zone) -> None:
-    zone.deliver("1.json", ONE)
-    zone.deliver("2.json", TWO)
-    before = zone.sync()
-    zone.deliver("1.json", TWO)
-    zone.deliver("2.json", ONE)
-    assert zone.sync().fingerprint == before.fingerprint
-    assert sorted(zone.files.values()) == [ONE, TWO]
+@pytest.mark.parametrize(
+    ("before", "after", "landed", "duplicates", "new"),
+    [
+        ([ONE, TWO], [TWO, TWO], [None, TWO], {"0.json": "1.json"}, []),
+        ([ONE, ONE], [TWO, ONE], [TWO, ONE], {}, ["1.json"]),
+        ([ONE, None], [None, ONE], [ONE, None], {"1.json": "0.json"}, []),
+        ([ONE, TWO], [TWO, ONE], [TWO, ONE], {}, []),
+    ],
+    ids=["gets a landed one's content", "gets other content than its twin", "is renamed", "exchanges its content"],
+)
+def test_a_content_counts_once_where_a_file(
+    zone: Zone,
+    before: list[bytes | None],
+    after: list[bytes | None],
+    landed: list[bytes | None],
+    duplicates: dict[str, str],
+    new: list[str],
+) -> None:
+    for delivery in (before, after):
+        zone.withdraw()
+        for number, content in enumerate(delivery):
+            if content:
+                zone.deliver(f"{number}.json", content)
+        result = zone.sync()
+    assert zone.files == {f"{number}.json": content for number, content in enumerate(landed) if content}
+    assert (result.duplicates, result.new) == (duplicates, new)
 
 
 def test_empty_files_are_no_second_deliveries_of_each_other(zone: Zone) -> None:
