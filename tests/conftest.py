@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,7 +82,12 @@ def stedi(tmp_path: Path, spark: SparkSession) -> Stedi:
 def aws_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
     """The one server that stands for AWS, for the whole test run. This process is not pointed to it: see `aws`."""
     require(PYTHON.exists(), f"{PYTHON} is missing: run `make {PYTHON.parents[1].name}/installed`")
-    with ministack(tmp_path_factory.mktemp("ministack")) as endpoint:
+    from botocore.loaders import JSONFileLoader
+
+    # Each session of boto3 parses AWS's models anew, for half a second; tests make sessions by the hundred.
+    load = cache(JSONFileLoader().load_file)
+    with pytest.MonkeyPatch.context() as patch, ministack(tmp_path_factory.mktemp("ministack")) as endpoint:
+        patch.setattr(JSONFileLoader, "load_file", lambda _, path: load(path))
         yield Aws(endpoint)
 
 

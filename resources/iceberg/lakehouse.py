@@ -154,11 +154,13 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
 
     def staging_dir(self, table: str) -> StagingDir:
         """A folder of the caller's own, to be opened, beside the published files of the table."""
-        scheme, host, path = self._io.parse_location(self.uri(table))
-        return StagingDir(self._io.fs_by_scheme(scheme, host), path, scheme)
+        io = self.io
+        scheme, host, path = io.parse_location(self.uri(table))
+        return StagingDir(io.fs_by_scheme(scheme, host), path, scheme)
 
     @property
-    def _io(self) -> PyArrowFileIO:
+    def io(self) -> PyArrowFileIO:
+        """Where the tables' files lie, with the credentials of the catalog."""
         from pyiceberg.io.pyarrow import PyArrowFileIO
 
         return PyArrowFileIO(self.catalog.properties)
@@ -177,7 +179,7 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
     def _staged(self, table: TableSpec, directory: StagingDir, base: IcebergTable | None) -> Staged:
         import pyarrow.parquet as pq
 
-        io, footers = self._io, dict[str, pq.FileMetaData]()
+        io, footers = self.io, dict[str, pq.FileMetaData]()
         for path in directory.data_files:
             with io.new_input(file_uri(path)).open() as file:
                 footers[path] = pq.read_metadata(file)
@@ -249,7 +251,7 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
     def _replace_files(self, transaction: Transaction, staged: Staged, properties: dict[str, str]) -> None:
         from pyiceberg.io.pyarrow import parquet_files_to_data_files
 
-        new = parquet_files_to_data_files(self._io, transaction.table_metadata, map(file_uri, staged.files))
+        new = parquet_files_to_data_files(self.io, transaction.table_metadata, map(file_uri, staged.files))
         update = transaction.update_snapshot(snapshot_properties=properties)
         with update.overwrite(commit_uuid=staged.directory.commit) as overwrite:
             for task in staged.base.scan().plan_files() if staged.base is not None else ():

@@ -4,37 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any
 
 from resources.errors import LakehouseError
 from resources.iceberg.lakehouse import Lakehouse
 from resources.iceberg.version import Staged
+from tests.resources.iceberg.house import WALKS
 
 
-@dataclass(frozen=True)
-class Column:
-    name: str
-    type: str
-    meaning: str = ""
-    personal: bool = False
-
-
-@dataclass(frozen=True)
-class Walks:
-    name: str = "walks"
-    columns: tuple[Column, ...] = (Column("user", "string"), Column("steps", "bigint"))
-
-
-def publish_at_once(
-    lakehouse: Lakehouse, writers: int, times: int, environment: Mapping[str, str] | None = None
-) -> Sequence[str]:
+def publish_at_once(lakehouse: Lakehouse, writers: int, times: int, environment: Mapping[str, str]) -> Sequence[str]:
     """What each writer was told each time: «published» and the version's id, or «refused»."""
     place = (type(lakehouse), lakehouse.root, lakehouse.namespace)
     processes = get_context("spawn")
     with processes.Pool(writers, _meet_at, [processes.Barrier(writers)]) as pool:
-        told = pool.starmap(_publish, [(*place, writer, times, environment or {}) for writer in range(writers)], 1)
+        told = pool.starmap(_publish, [(*place, writer, times, environment) for writer in range(writers)], 1)
         # To be ended by a signal, as leaving the block does, may be ignored by whoever inherits that.
         pool.close()
         pool.join()
@@ -66,7 +50,6 @@ def _publish(
     os.environ.update(environment)
     import pyarrow as pa
     import pyarrow.parquet as pq
-    from pyiceberg.io import load_file_io
 
     lakehouse, told = kind(root=root, namespace=namespace), []
     _publish.barrier.wait(60)  # type: ignore[attr-defined]
@@ -75,10 +58,9 @@ def _publish(
         base = lakehouse.load("walks")
         folder = directory.open(f"writer-{writer}")
         rows = pa.table({"user": [f"{writer}-{number}"], "steps": [number]})
-        io = load_file_io(lakehouse.catalog.properties, folder)
-        with io.new_output(f"{folder}/part-0.parquet").create() as out:
+        with lakehouse.io.new_output(f"{folder}/part-0.parquet").create() as out:
             pq.write_table(rows, out)
-        staged = Staged(Walks(), directory, base, tuple(directory.data_files), 1, rows.schema)
+        staged = Staged(WALKS, directory, base, tuple(directory.data_files), 1, rows.schema)
         try:
             told.append(f"published {lakehouse.publish(staged, {'stedi.run-id': f'writer-{writer}'}).snapshot_id}")
         except LakehouseError as refused:

@@ -1,0 +1,256 @@
+"""What is not published leaves no trace: not what fails, and not what a crashed run left, however it crashed."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from pyarrow.fs import LocalFileSystem
+
+from resources.iceberg import staging
+from resources.iceberg.staging import StagingDir
+from tests.resources.iceberg.house import ANN, BOB, EVE, WALKS, House, LocalHouse, Row
+from tests.support import ROOT
+
+
+def note(name: str) -> str:
+    """The path of the note beside a folder that is not published."""
+    return f"data/.{name}.staging"
+
+
+# Not publishing
+
+
+def test_a_version_that_is_not_published_is_removed_at_the_end_of_its_block(house: House) -> None:
+    house.publish(ANN)
+    before = house.paths
+    with house.stage(BOB) as staged:
+        assert house.paths > before
+    assert house.paths == before
+    with pytest.raises(KeyError), house.stage(BOB):
+        raise KeyError
+    staged.directory.discard()
+    assert house.paths == before
+    assert house.everybody_reads([ANN])
+
+
+def test_the_end_of_the_block_removes_nothing_that_is_published(house: House) -> None:
+    with house.stage(ANN) as staged:
+        house.lakehouse.publish(staged, {})
+        published = house.paths
+    assert house.paths == published
+    assert house.folders == {staged.directory.name}
+    assert house.everybody_reads([ANN])
+
+
+def test_a_frame_that_cannot_be_computed_leaves_no_file(house: House) -> None:
+    house.publish(ANN)
+    before = house.paths
+    broken = house.spark.sql("select raise_error('no') as user, cast(1 as bigint) as steps")
+    with pytest.raises(Exception, match="no"):
+        house.lakehouse.stage(broken, WALKS, "run")
+    assert house.paths == before
+    assert house.everybody_reads([ANN])
+
+
+@pytest.mark.usefixtures("days_later")
+def test_a_publication_that_fails_for_another_reason_is_cleared_by_the_next_run(house: House) -> None:
+    """Whether such a commit arrived is unknown, so its files stay until the table itself tells."""
+    house.publish(ANN)
+    with house.stage(BOB) as staged:
+        house.write(f"data/{staged.directory.name}/{Path(staged.files[0]).name}", b"no Parquet")
+        with pytest.raises(Exception, match=r"[Pp]arquet"):
+            house.lakehouse.publish(staged, {})
+    assert staged.directory.name in house.folders
+    assert house.everybody_reads([ANN])
+    house.publish(EVE)
+    assert staged.directory.name not in house.folders
+    assert house.everybody_reads([EVE])
+
+
+# What crashed runs leave behind
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from pyarrow.fs import LocalFileSystem
+from resources.iceberg.staging import StagingDir
+directory = StagingDir(LocalFileSystem(), sys.argv[1], "file")
+folder = Path(directory.open("crashed"))
+folder.mkdir()
+(folder / "part-0.parquet").write_bytes(b"half")
+print(directory.name, flush=True)
+time.sleep(60)
+"""
+
+
+@contextmanager
+def another_process_stages(house: LocalHouse) -> Iterator[tuple[str, Callable[[], None]]]:
+    """A run in another process, in the middle of staging; and how to kill it as the machine would."""
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITER, house.table], stdout=subprocess.PIPE, text=True, env={"PYTHONPATH": str(ROOT)}
+    )
+    assert writer.stdout is not None
+
+    def kill() -> None:
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.wait()
+
+    try:
+        yield writer.stdout.readline().strip(), kill
+    finally:
+        kill() if writer.poll() is None else None
+        writer.stdout.close()
+
+
+@pytest.mark.parametrize("before", [[], [ANN]], ids=["never published", "published"])
+def test_the_next_run_removes_what_a_crashed_one_left_and_nothing_of_a_living_one(
+    local_house: LocalHouse, before: list[Row]
+) -> None:
+    if before:
+        local_house.publish(*before)
+    published = local_house.folders
+    with another_process_stages(local_house) as (name, kill):
+        both = published | {name, f".{name}.staging"}
+        local_house.clear_up()
+        assert local_house.folders == both
+        kill()
+        assert local_house.folders == both
+        local_house.clear_up()
+        assert local_house.folders == published
+    assert not before or local_house.everybody_reads(before)
+
+
+@pytest.mark.parametrize("half", [b"", b'{"format-version": 2, "snapshots": [{}'])
+def test_what_a_commit_wrote_by_half_is_removed_unless_a_writer_is_at_work(
+    local_house: LocalHouse, half: bytes
+) -> None:
+    local_house.publish(ANN)
+    local_house.stage(BOB).directory.release()
+    local_house.write("metadata/00001-a.metadata.json", half)
+    with another_process_stages(local_house):
+        local_house.clear_up()
+        assert local_house.strays == {"00001-a.metadata.json"}
+    local_house.clear_up()
+    assert local_house.strays == set()
+    assert local_house.everybody_reads([ANN])
+
+
+def test_in_s3_what_a_crashed_run_left_is_removed_once_no_run_can_be_writing_it(
+    glue_house: House, request: pytest.FixtureRequest
+) -> None:
+    glue_house.publish(ANN)
+    published = glue_house.paths
+    crashed = glue_house.stage(BOB).directory.name
+    glue_house.clear_up()
+    assert glue_house.folders > {crashed, f".{crashed}.staging"}
+    request.getfixturevalue("days_later")
+    glue_house.clear_up()
+    assert glue_house.paths == published
+
+
+@pytest.mark.parametrize("rows", [[], [ANN]], ids=["an empty version", "a full one"])
+@pytest.mark.usefixtures("days_later")
+def test_a_run_that_crashed_right_after_its_commit_loses_nothing(house: House, rows: list[Row]) -> None:
+    published = house.publish(*rows)
+    house.write(note(published.properties["stedi.staged-in"]))
+    paths = house.paths
+    house.clear_up()
+    assert house.paths == paths - {note(published.properties["stedi.staged-in"])}
+    assert house.everybody_reads(rows)
+
+
+@pytest.mark.usefixtures("days_later")
+def test_files_that_another_version_has_taken_over_are_no_leftover(house: House) -> None:
+    """What Athena's INSERT and VACUUM leave: a version that is made of the files of one that is gone."""
+    first = house.publish(ANN)
+    table = house.iceberg
+    table.append(house.frame(BOB).toArrow().cast(table.schema().as_arrow()))
+    table.maintenance.expire_snapshots().by_id(first.snapshot_id).commit()
+    house.write(note(first.properties["stedi.staged-in"]))
+    house.clear_up()
+    # As any reader of Iceberg does; the engine would not read PyIceberg's own files, whose texts are of another kind.
+    assert {row["user"] for row in house.iceberg.scan().to_arrow().to_pylist()} == {ANN[0], BOB[0]}
+
+
+@pytest.mark.usefixtures("days_later")
+def test_folders_that_no_run_left_are_not_touched(house: House) -> None:
+    """Another engine's, or those of a catalog that was lost and may come back."""
+    house.publish(ANN)
+    house.write("data/day=1/x.parquet")
+    before = house.paths
+    house.lose_the_table()
+    house.publish(BOB)
+    house.publish(EVE)
+    assert house.paths > before
+
+
+def test_a_version_published_while_another_run_clears_up_keeps_its_files(
+    local_house: LocalHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one who clears up has seen the note; then the version is published and its lock let go."""
+    local_house.publish(ANN)
+    staged = local_house.stage(BOB)
+    waiting, take = [staged], staging.try_lock
+
+    def meanwhile(path: Path) -> int | None:
+        if waiting and staged.directory.name in path.name:
+            local_house.lakehouse.publish(waiting.pop(), {})
+        return take(path)
+
+    monkeypatch.setattr(staging, "try_lock", meanwhile)
+    local_house.clear_up()
+    assert not waiting
+    assert local_house.folders == {one.properties["stedi.staged-in"] for one in local_house.lakehouse.history("walks")}
+    assert local_house.everybody_reads([BOB])
+
+
+def test_a_note_that_was_caught_before_it_was_locked_guards_nothing_and_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who clears up may catch a note between its making and its locking, and another one after that."""
+    lock, caught = fcntl.flock, list[Path]()
+
+    def meanwhile(descriptor: int, operation: int) -> None:
+        if len(caught) < 2:
+            (path,) = tmp_path.glob("data/.*.staging")
+            path.unlink()
+            if caught:
+                path.touch()
+            caught.append(path)
+        lock(descriptor, operation)
+
+    monkeypatch.setattr("fcntl.flock", meanwhile)
+    directory = StagingDir(LocalFileSystem(), str(tmp_path), "file")
+    folder = Path(directory.open("run"))
+    monkeypatch.undo()
+    assert f".{directory.name}.staging" not in {path.name for path in caught}
+    folder.mkdir()
+    StagingDir(LocalFileSystem(), str(tmp_path), "file").remove_leftovers(set)
+    assert folder.is_dir()
+
+
+def test_folders_tell_which_run_they_are_of_and_never_meet(tmp_path: Path) -> None:
+    directories = [StagingDir(LocalFileSystem(), str(tmp_path), "file") for _ in range(3)]
+    names = [Path(one.open("0123456789")).name for one in directories]
+    assert len(set(names)) == 3
+    assert all(name.startswith("01234567-") for name in names)
+    for one in directories:
+        one.close()
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_only_the_engines_data_files_are_staged(tmp_path: Path) -> None:
+    directory = StagingDir(LocalFileSystem(), str(tmp_path), "file")
+    folder = Path(directory.open("run"))
+    folder.mkdir()
+    for name in ("b.parquet", "a.parquet", "_SUCCESS", ".a.parquet.crc", "_c.parquet", ".d.parquet"):
+        (folder / name).touch()
+    assert directory.data_files == [f"{folder}/a.parquet", f"{folder}/b.parquet"]
