@@ -76,12 +76,12 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
         """The version that readers see now, or None where the table was never published."""
         loaded = self.load(table)
         snapshot = loaded.current_snapshot() if loaded else None
-        return _version(snapshot) if snapshot else None
+        return Version.of(snapshot) if snapshot else None
 
     def history(self, table: str) -> list[Version]:
         """Every version of the table that its metadata knows, oldest first."""
         loaded = self.load(table)
-        return [_version(snapshot) for snapshot in loaded.metadata.snapshots] if loaded else []
+        return [Version.of(snapshot) for snapshot in loaded.metadata.snapshots] if loaded else []
 
     def preview(self, table: str, snapshot_id: int, columns: Sequence[str], rows: int) -> list[dict[str, Any]]:
         """So many rows of that version, whichever come first, without an engine: on a cluster it takes longer."""
@@ -109,7 +109,7 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
         self._refuse_other_columns(loaded, snapshot, table)
         with translate_errors(f"read {table.name}", self.root):
             uris = self._planned(loaded, snapshot.snapshot_id, table.name)
-        return read_files(spark, table, map(_path, uris)), _version(snapshot)
+        return read_files(spark, table, map(_path, uris)), Version.of(snapshot)
 
     def _refuse_other_columns(self, loaded: IcebergTable, snapshot: Snapshot, table: TableSpec) -> None:
         from resources.iceberg.schema import has_columns
@@ -173,7 +173,7 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
         lists = (snapshot.manifests(loaded.io) for snapshot in loaded.metadata.snapshots)
         manifests = {one.manifest_path: one for manifests in lists for one in manifests}
         entries = (entry for one in manifests.values() for entry in one.fetch_manifest_entry(loaded.io))
-        staged_in = {_version(one).properties.get(STAGED_IN, "") for one in loaded.metadata.snapshots}
+        staged_in = {Version.of(one).properties.get(STAGED_IN, "") for one in loaded.metadata.snapshots}
         return staged_in | {entry.data_file.file_path.split("/")[-2] for entry in entries}
 
     def _staged(self, table: TableSpec, directory: StagingDir, base: IcebergTable | None) -> Staged:
@@ -206,7 +206,7 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
                 snapshot = transaction.commit_transaction().current_snapshot()
             directory.close()
             assert snapshot is not None
-            return _version(snapshot)
+            return Version.of(snapshot)
         except (CommitFailedException, TableAlreadyExistsError, ValidationException) as error:
             directory.discard()
             raise LakehouseError(
@@ -228,7 +228,7 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
         return next((one for one in history if one.properties.get(STAGED_IN) == staged.directory.name), None)
 
     def _transaction(self, base: IcebergTable | None, table: TableSpec) -> Transaction:
-        from resources.iceberg.schema import NAME_MAPPING, evolve, iceberg_schema, metrics_properties, name_mapping
+        from resources.iceberg.schema import evolve, iceberg_schema, table_properties
 
         if base is not None:
             transaction = base.transaction()
@@ -239,13 +239,7 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
             self.identifier(table.name),
             schema,
             location=self.uri(table.name),
-            # A refused commit is not tried again: it would replace a version that it was not made from.
-            properties={
-                "format-version": "2",
-                "commit.retry.num-retries": "0",
-                NAME_MAPPING: name_mapping(schema),
-                **metrics_properties(table.columns),
-            },
+            properties=table_properties(schema, table.columns),
         )
 
     def _replace_files(self, transaction: Transaction, staged: Staged, properties: dict[str, str]) -> None:
@@ -282,18 +276,6 @@ def _missing(io: Any, uris: Iterable[str]) -> set[str]:
         listing = io.fs_by_scheme(scheme, host).get_file_info(FileSelector(folder, allow_not_found=True))
         there |= {(host, entry.path) for entry in listing if entry.type is FileType.File}
     return {uri for uri, (_, host, path) in places.items() if (host, path) not in there}
-
-
-def _version(snapshot: Snapshot) -> Version:
-    summary = snapshot.summary.additional_properties if snapshot.summary else {}
-    return Version(
-        snapshot_id=snapshot.snapshot_id,
-        rows=int(summary.get("total-records", 0)),
-        size=int(summary.get("total-files-size", 0)),
-        files=int(summary.get("total-data-files", 0)),
-        committed_ms=snapshot.timestamp_ms,
-        properties=dict(summary),
-    )
 
 
 def file_uri(path: str) -> str:

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from resources.iceberg.version import ColumnSpec
 
-NAME_MAPPING = "schema.name-mapping.default"
-"""Table property that ties Parquet columns, which carry no Iceberg field ids, to fields by name."""
-
 _TYPES: dict[str, PrimitiveType] = {"string": StringType(), "bigint": LongType(), "double": DoubleType()}
 
 
@@ -34,9 +31,16 @@ def iceberg_schema(columns: Sequence[ColumnSpec]) -> Schema:
     )
 
 
-def name_mapping(schema: Schema) -> str:
-    """The schema's name mapping, as the table property wants it."""
-    return schema.name_mapping.model_dump_json()
+def table_properties(schema: Schema, columns: Sequence[ColumnSpec]) -> dict[str, str]:
+    """The properties of a new table."""
+    return {
+        "format-version": "2",
+        # A refused commit is not tried again: it would replace a version that it was not made from.
+        "commit.retry.num-retries": "0",
+        # Ties Parquet columns, which carry no Iceberg field ids, to fields by name.
+        "schema.name-mapping.default": schema.name_mapping.model_dump_json(),
+        **metrics_properties(columns),
+    }
 
 
 def metrics_properties(columns: Sequence[ColumnSpec]) -> dict[str, str]:

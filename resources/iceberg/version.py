@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyiceberg.table import Table as IcebergTable
+    from pyiceberg.table.snapshots import Snapshot
 
     from resources.iceberg.staging import StagingDir
 
@@ -83,6 +84,19 @@ class Version:
     files: int
     committed_ms: int
     properties: Mapping[str, str]
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Self:
+        """The version that this snapshot of Iceberg's is."""
+        summary = snapshot.summary.additional_properties if snapshot.summary else {}
+        return cls(
+            snapshot_id=snapshot.snapshot_id,
+            rows=int(summary.get("total-records", 0)),
+            size=int(summary.get("total-files-size", 0)),
+            files=int(summary.get("total-data-files", 0)),
+            committed_ms=snapshot.timestamp_ms,
+            properties=dict(summary),
+        )
 
 
 def _spark_type(arrow_type: str) -> str:

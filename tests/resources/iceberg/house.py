@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pytest
 
 from resources.iceberg.catalogs import GlueLakehouse, LocalLakehouse
 from resources.iceberg.lakehouse import Lakehouse
@@ -18,6 +17,7 @@ from tests.servers import REGION
 from tests.servers.ministack import Aws
 
 if TYPE_CHECKING:
+    import pytest
     from pyiceberg.table import Table as IcebergTable
     from pyspark.sql import DataFrame, SparkSession
 

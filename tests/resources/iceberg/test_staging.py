@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from pyarrow.fs import LocalFileSystem
 
+from resources.files import locks
 from resources.iceberg import staging
 from resources.iceberg.staging import StagingDir
 from tests.resources.iceberg.house import ANN, BOB, EVE, WALKS, House, LocalHouse, Row
@@ -198,7 +199,7 @@ def test_a_version_published_while_another_run_clears_up_keeps_its_files(
     """The one who clears up has seen the note; then the version is published and its lock let go."""
     local_house.publish(ANN)
     staged = local_house.stage(BOB)
-    waiting, take = [staged], staging.try_lock
+    waiting, take = [staged], locks.try_lock
 
     def meanwhile(path: Path) -> int | None:
         if waiting and staged.directory.name in path.name:
