@@ -144,8 +144,9 @@ class SyncResult:
 
     @property
     def fingerprint(self) -> str:
-        """Equal for equal sets of contents, whatever the files' names and dates."""
-        return hashlib.sha256("\n".join(sorted(file.sha256 for file in self.files)).encode()).hexdigest()[:16]
+        """Equal for the same contents under the same names, which records hold, whatever the files' dates."""
+        landed = "\n".join(sorted(f"{file.sha256} {file.name}" for file in self.files))
+        return hashlib.sha256(landed.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

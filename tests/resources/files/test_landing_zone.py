@@ -347,15 +347,16 @@ def test_after_any_history_of_deliveries_each_content_of_the_source_is_landed_on
         assert result.files == zone.zone.landed("customer").files
 
 
-def test_the_fingerprint_depends_on_the_contents_alone(tmp_path: Path) -> None:
-    def fingerprint(*contents: bytes) -> str:
+def test_the_fingerprint_depends_on_contents_and_names_alone(tmp_path: Path) -> None:
+    def fingerprint(**files: bytes) -> str:
         zone = Zone(tempfile.mkdtemp(dir=tmp_path))
-        for number, content in enumerate(contents):
-            os.utime(zone.deliver(f"{len(contents)}/file {number}.json", content), ns=(number, number))
+        for number, (name, content) in enumerate(files.items()):
+            os.utime(zone.deliver(f"{name}.json", content), ns=(number, number))
         return zone.sync().fingerprint
 
-    assert fingerprint(ONE, TWO, PRETTY) == fingerprint(PRETTY, TWO, ONE)
-    assert len({fingerprint(*some) for some in ([ONE], [TWO], [ONE + TWO], [ONE, TWO], [ONE, TWO, THREE])}) == 5
+    assert fingerprint(a=ONE, b=TWO) == fingerprint(b=TWO, a=ONE)
+    others = [{"a": ONE}, {"a": TWO}, {"a": ONE + TWO}, {"a": ONE, "b": TWO}, {"a": TWO, "b": ONE}, {"b": ONE}]
+    assert len({fingerprint(**files) for files in others}) == len(others)
 
 
 # What goes wrong
