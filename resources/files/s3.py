@@ -74,11 +74,8 @@ class S3Folder(Folder):
     def files(self) -> list[File]:
         """All objects but the empty ones with which some tools mark a folder."""
         with _translate(f"list {self.uri}"):
-            pages = (
-                self.client()
-                .get_paginator("list_objects_v2")
-                .paginate(Bucket=self.bucket, Prefix=self._key(""), **self._payer)
-            )
+            lists = self.client().get_paginator("list_objects_v2")
+            pages = lists.paginate(Bucket=self.bucket, Prefix=self._key(""), **self._payer)
             found = [entry for page in pages for entry in page.get("Contents", ())]
         return [
             File(self, entry["Key"].removeprefix(self._key("")), entry["Size"], entry["ETag"])
@@ -113,7 +110,7 @@ class S3Folder(Folder):
                     Bucket=self.bucket, Delete={"Objects": keys[start : start + _AT_ONCE], "Quiet": True}
                 )
             for refused in answer.get("Errors", ()):
-                raise OSError(f"Could not remove s3://{self.bucket}/{refused['Key']}: {refused['Message']}")
+                raise S3Error(f"Could not remove s3://{self.bucket}/{refused['Key']}: {refused['Message']}")
 
     def lock(self, name: str, waiting: Callable[[], None]) -> AbstractContextManager[None]:
         """S3 has no locks: two runs there are kept apart by whoever starts them."""
@@ -124,9 +121,9 @@ class S3Folder(Folder):
         return isinstance(other, S3Folder) and other.uri.startswith(self.uri)
 
     def take(self, file: File, name: str) -> None:
-        """Copy an object inside of S3, in parts where it is large; bring any other file.
+        """Copy an object inside of S3, in parts where it is large; fetch and send any other file.
 
-        S3 copies with the caller's own rights, which need not reach what everybody may read: that is brought too.
+        S3 copies with the caller's own rights, which need not reach what everybody may read: that is fetched, too.
         """
         origin = file.folder
         if not isinstance(origin, S3Folder) or origin.access == "anonymous":

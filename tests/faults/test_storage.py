@@ -98,7 +98,7 @@ def damaged_database(root: Path) -> Any:
 
 REFUSALS: list[tuple[Breaks, str, tuple[str, ...]]] = [
     (no_right_to_stage, "customer_trusted", ("Could not stage customer_trusted", "Permission denied", "the right to")),
-    (no_right_to_land, "customer_landing", ("could not be brought", "Permission denied", "the right to")),
+    (no_right_to_land, "customer_landing", ("Could not sync ", "Permission denied", "the right to")),
     (no_right_to_a_data_file, "customer_trusted", ("Could not", "Permission denied", "the right to")),
     (no_right_to_commit, "customer_landing", ("Could not publish customer_records", "Permission denied", "the right")),
     (read_only_catalog, "customer_landing", ("Could not", "the right to write catalog.db and its folder")),
