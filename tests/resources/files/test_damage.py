@@ -1,0 +1,192 @@
+"""What breaks off, is damaged or cannot be read costs no file that landed, and the next sync mends it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from resources.errors import LakehouseError
+from resources.files.ndjson import FileShape
+from tests.resources.files.zones import ONE, PRETTY, THREE, TWO, Zone, full_disk, put
+
+
+@pytest.mark.parametrize("before", [ONE, None], ids=["a replacement", "a new file"])
+def test_a_copy_that_breaks_off_leaves_what_was_there_and_the_next_run_completes(
+    zone: Zone, before: bytes | None
+) -> None:
+    zone.deliver("1.json", THREE)
+    if before:
+        zone.deliver("2.json", before)
+        zone.sync()
+    zone.deliver("2.json", TWO * 5000)
+    with full_disk(after=50_000), pytest.raises(LakehouseError, match=r"Could not sync 2\.json of the feed 'customer'"):
+        zone.sync()
+    assert zone.files == {"1.json": THREE, **({"2.json": before} if before else {})}
+    zone.sync()
+    assert zone.files == {"1.json": THREE, "2.json": TWO * 5000}
+
+
+def test_a_reader_who_has_a_file_open_reads_it_to_its_end(zone: Zone) -> None:
+    zone.deliver("1.json", ONE * 3)
+    zone.sync()
+    with Path(zone.landed.path("1.json")).open("rb", buffering=0) as reader:
+        first = reader.readline()
+        zone.deliver("1.json", TWO * 3)
+        zone.sync()
+        assert first + reader.read() == ONE * 3
+    assert zone.files == {"1.json": TWO * 3}
+
+
+def test_what_a_crashed_run_left_in_the_landing_zone_is_removed(anywhere: Zone) -> None:
+    anywhere.deliver("1.json", ONE)
+    anywhere.sync()
+    for folder, name in ((anywhere.landed, ".2.json.part"), (anywhere.beside, "0123.json")):
+        put(folder, name, TWO)
+    anywhere.sync()
+    assert (anywhere.files, anywhere.copies) == ({"1.json": ONE}, {})
+
+
+@pytest.mark.parametrize("left", [None, ONE], ids=["deleted", "truncated"])
+def test_a_landed_file_that_was_damaged_is_synced_again(anywhere: Zone, left: bytes | None) -> None:
+    anywhere.deliver("1.json", ONE * 2)
+    result = anywhere.sync()
+    anywhere.landed.remove(["1.json"])
+    if left:
+        put(anywhere.landed, "1.json", left)
+    else:
+        with pytest.raises(LakehouseError, match=r"1 files of the feed 'customer' are gone, \S+1\.json among them"):
+            anywhere.zone.readable("customer", result)
+    anywhere.sync()
+    assert anywhere.files == {"1.json": ONE * 2}
+
+
+def test_a_landed_file_that_is_gone_and_cannot_be_synced_again_is_reported(zone: Zone) -> None:
+    zone.deliver("1.json", ONE)
+    zone.deliver("2.json", TWO)
+    zone.sync()
+    zone.withdraw("2.json")
+    zone.landed.remove(["2.json"])
+    result = zone.sync()
+    assert list(result.unreadable) == ["2.json"]
+    assert [file.name for file in result.files] == ["1.json"]
+    assert zone.lines == [("1.json", ONE.decode().strip())]
+
+
+def test_a_rewritten_copy_that_was_deleted_is_made_again(zone: Zone) -> None:
+    zone.deliver("pretty.json", PRETTY)
+    zone.sync()
+    for happens in (lambda: None, zone.withdraw):
+        happens()
+        copies = zone.copies
+        zone.beside.remove(copies)
+        zone.sync()
+        assert zone.copies == copies != {}
+
+
+BROKEN_MANIFESTS = {
+    "empty": b"",
+    "cut off": b'{"files": [{"name": "1.js',
+    "no text": b"\xff\xfe",
+    "a list": b"[]",
+    "null": b'{"files": null}',
+    "a number": b'{"files": [1]}',
+    "an older form": b'{"files": [{"name": "1.json"}]}',
+    "an unknown shape": b'{"files": [{"name": "1.json", "shape": "round"}]}',
+    "deleted": None,
+}
+
+
+@pytest.mark.parametrize("manifest", BROKEN_MANIFESTS.values(), ids=BROKEN_MANIFESTS)
+def test_a_broken_manifest_loses_no_file_and_costs_no_copy(zone: Zone, manifest: bytes | None) -> None:
+    zone.deliver("1.json", ONE)
+    zone.deliver("2.json", TWO)
+    zone.deliver("pretty.json", PRETTY)
+    before, stamps = zone.sync(), zone.stamps
+    zone.withdraw("2.json", "pretty.json")
+    zone.beside.remove(["manifest.json"])
+    if manifest is not None:
+        put(zone.beside, "manifest.json", manifest)
+    result = zone.sync()
+    assert zone.stamps == stamps
+    assert (result.unchanged, result.fingerprint) == (["1.json"], before.fingerprint)
+    assert len(zone.lines) == 3
+
+
+BROKEN_GZIP = {
+    "cut off": gzip.compress(ONE * 100)[:-12],
+    "no gzip": b"this is no gzip",
+    "wrong inside": gzip.compress(os.urandom(2000), compresslevel=0)[:10] + b"\xff" * 50,
+    "wrong checksum": gzip.compress(ONE)[:-8] + b"\0" * 8,
+    "nothing": gzip.compress(ONE)[:4],
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN_GZIP.values(), ids=BROKEN_GZIP)
+def test_an_unreadable_file_is_reported_and_does_not_stop_the_others(zone: Zone, broken: bytes) -> None:
+    zone.deliver("1.json", ONE)
+    zone.deliver("2.json.gz", broken)
+    zone.deliver_what_cannot_be_read("3.json")
+    zone.deliver("4.json", THREE)
+    result = zone.sync()
+    assert list(result.unreadable) == ["2.json.gz", "3.json"]
+    assert result.unreadable["2.json.gz"]
+    assert result.unreadable["3.json"] == "OSError: Input/output error"
+    assert zone.files == {"1.json": ONE, "4.json": THREE}
+
+
+def test_an_unreadable_file_that_was_landed_before_keeps_its_landed_version(zone: Zone) -> None:
+    zone.deliver("1.json", ONE)
+    zone.deliver("2.json.gz", gzip.compress(TWO))
+    before, stamps = zone.sync(), zone.stamps
+    zone.deliver_what_cannot_be_read("1.json")
+    zone.deliver("2.json.gz", BROKEN_GZIP["wrong inside"])
+    result = zone.sync()
+    assert sorted(result.unreadable) == ["1.json", "2.json.gz"]
+    assert (zone.stamps, result.fingerprint) == (stamps, before.fingerprint)
+    assert len(zone.lines) == 2
+
+
+def test_a_feed_of_which_no_file_can_be_read_gives_one_sentence_with_the_reason(zone: Zone) -> None:
+    zone.deliver("1.json.gz", BROKEN_GZIP["no gzip"])
+    with pytest.raises(LakehouseError, match=r"\A[^\n]*1\.json\.gz[^\n]*Not a gzipped file[^\n]*\Z"):
+        zone.sync()
+
+
+def test_what_no_engine_reads_line_by_line_is_read_from_a_rewritten_copy(anywhere: Zone) -> None:
+    anywhere.deliver("1.json", ONE)
+    anywhere.deliver("pretty.json.gz", gzip.compress(PRETTY.replace(b"ann", b"eve")))
+    anywhere.deliver("torn.json", b'{"email": "\xff"}\n')
+    result = anywhere.sync()
+    assert result.rewritten == ["pretty.json.gz", "torn.json"]
+    assert set(anywhere.copies) == {f"{file.sha256[:32]}.json" for file in result.files[1:]}
+    read = [(file, json.loads(line)["email"]) for file, line in anywhere.lines]
+    assert read == [("1.json", "ann@x.se"), ("pretty.json.gz", "eve@x.se"), ("torn.json", "\ufffd")]
+
+
+def test_the_landing_zone_alone_says_what_is_landed(zone: Zone) -> None:
+    zone.deliver("1.json", ONE)
+    zone.deliver("2.json", b'{"email": "bob@x.se", "shoeSize": 44}')
+    zone.deliver("pretty.json", PRETTY)
+    result = zone.sync()
+    zone.withdraw()
+    assert zone.zone.landed("customer").files == result.files
+    assert [file.shape for file in result.files] == [FileShape.LINES, FileShape.LINES, FileShape.SPANNING]
+    assert zone.zone.landed("customer").fields == {"email": 3, "shoeSize": 1}
+
+
+def test_a_lock_that_cannot_be_had_is_told_and_what_happens_behind_it_is_not(zone: Zone) -> None:
+    waiting: Callable[[], None] = lambda: pytest.fail("nobody is there")  # noqa: E731
+    with pytest.raises(OSError, match="mine"), zone.zone.lock("customer", waiting):
+        raise OSError("mine")
+    Path(zone.zone.root, "landing", ".customer.lock").unlink()
+    Path(zone.zone.root, "landing", ".customer.lock").mkdir()
+    with (
+        pytest.raises(LakehouseError, match="Could not lock the feed 'customer'"),
+        zone.zone.lock("customer", waiting),
+    ):
+        pass
