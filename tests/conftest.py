@@ -112,4 +112,5 @@ def emr(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmrSer
             monkeypatch.setenv(name, value)
         for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
             monkeypatch.delenv(name, raising=False)
+        monkeypatch.setattr("resources.engines.emr_session.SHORTEST_PAUSE", 0.01)
         yield service

@@ -41,7 +41,10 @@ ENGINES: dict[str, SparkEngine] = {
         conf={
             "spark.driver.memory": "2g",
             "spark.sql.shuffle.partitions": "2",
-            "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=200m",
+            # And stores no classes at its end, which takes ten seconds and more: `test_local.py` has a run that does.
+            "spark.driver.extraJavaOptions": (
+                "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=200m -XX:ArchiveClassesAtExit="
+            ),
         }
     ),
 }

@@ -16,7 +16,7 @@ import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 import dagster as dg
 from pydantic import PrivateAttr
@@ -143,8 +143,7 @@ def connect(channel: ConnectChannel, policy: RetryPolicy) -> SparkSession:
     os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"  # as `builder.remote` does: functions are then Spark Connect's
     session: Any = ConnectSession.builder.channelBuilder(channel).create()
     session.client.set_retry_policies([policy])
-    connected: SparkSession = session
-    return connected
+    return cast("SparkSession", session)
 
 
 def connect_here(address: str) -> SparkSession:
@@ -156,8 +155,7 @@ def connect_here(address: str) -> SparkSession:
     session: Any = connect(ConnectChannel(address), DefaultPolicy(max_retries=3))
     # No answer is lost on the way here, and what would ask for it again starts threads under a lock (`channel.py`).
     session.client.disable_reattachable_execute()
-    connected: SparkSession = session
-    return connected
+    return cast("SparkSession", session)
 
 
 # What fails ---------------------------------------------------------------------------------------------------------
@@ -168,12 +166,13 @@ def analysed(frame: DataFrame) -> DataFrame:
 
     What storage refuses, and a lost engine, stay the engine's error: callers and `at_work` say what became of them.
     """
-    from pyspark.errors import AnalysisException
+    from pyspark.errors import PySparkException
 
     try:
         _ = frame.schema
-    except AnalysisException as error:
-        if remedy_for(error, ""):
+    except PySparkException as error:
+        # Exactly of this class is what no engine has said: the way to it is lost.
+        if remedy_for(error, "") or type(error).__name__ == "SparkConnectGrpcException":
             raise
         raise refused_query(error) from None
     return frame
@@ -212,15 +211,6 @@ def _without_its_words(error: Exception, module: str) -> LakehouseError:
 # How far a long query is --------------------------------------------------------------------------------------------
 
 
-class Stage(Protocol):
-    """What an engine says of one stage of a query."""
-
-    stage_id: int
-    num_tasks: int
-    num_completed_tasks: int
-    done: bool
-
-
 def tell_progress(session: SparkSession, log: logging.Logger) -> None:
     """Have the session's long queries told in the run's log."""
     from pyspark.errors import PySparkRuntimeError
@@ -238,7 +228,7 @@ class ProgressLog:
         self._next = 0.0
 
     def __call__(
-        self, stages: Iterable[Stage] | None, inflight_tasks: int, operation_id: str | None, done: bool, **_: Any
+        self, stages: Iterable[Any] | None, inflight_tasks: int, operation_id: str | None, done: bool, **_: Any
     ) -> None:
         """What pyspark calls for each report that the engine sends."""
         now = time.monotonic()

@@ -14,7 +14,7 @@ import secrets
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,8 +28,7 @@ from resources.settings import cache_folder
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-OLDEST_JAVA = 17
-"""The oldest Java that Spark 4 runs on."""
+OLDEST_JAVA = 17  # that Spark 4 runs on
 INSTEAD = (
     f"Install Java {OLDEST_JAVA} or newer (on Debian: apt-get install openjdk-17-jre-headless), or set JAVA_HOME to it"
 )
@@ -62,14 +61,13 @@ class LocalSpark(SparkEngine):
 
     def start(self) -> SparkSession:
         """Start the JVM and connect to it. LakehouseError where there is no Java, or Spark refuses its settings."""
-        self._classes = ClassArchive(require_java(), _spark_home())
+        self._classes = ClassArchive(require_java(), cache_folder())
         for chatty in ("pyspark", "py4j"):
             logging.getLogger(chatty).setLevel(logging.ERROR)
         self._scratch = tempfile.TemporaryDirectory(prefix="stedi-spark-", ignore_cleanup_errors=True)
         token = secrets.token_hex(16)
         defaults = laptop_defaults(Path(self._scratch.name))
         defaults[JAVA_OPTIONS] += f" {self._classes.java_options}"
-        conf = {**defaults, **self.conf, **CONNECT_SERVER}
         with _environment(SPARK_CONNECT_MODE_ENABLED=None, SPARK_CONNECT_AUTHENTICATE_TOKEN=token):
             from dagster_pyspark import LazyPySparkResource
             from py4j.protocol import Py4JError
@@ -78,12 +76,12 @@ class LocalSpark(SparkEngine):
 
             try:
                 # This session only carries the server; tables are computed through Spark Connect, as on every engine.
-                jvm = LazyPySparkResource(spark_config=conf).spark_session._jvm
+                carrier = LazyPySparkResource(spark_config={**defaults, **self.conf, **CONNECT_SERVER}).spark_session
             except (Py4JError, PySparkException) as error:
                 raise LakehouseError(_why(error)) from error
             finally:
                 self._jvm = SparkContext._gateway
-        service = getattr(jvm, "org.apache.spark.sql.connect.service.SparkConnectService$")
+        service = getattr(carrier._jvm, "org.apache.spark.sql.connect.service.SparkConnectService$")
         port = getattr(service, "MODULE$").localPort()
         return connect_here(f"sc://localhost:{port}/;token={token}")
 
@@ -96,11 +94,9 @@ class LocalSpark(SparkEngine):
             gateway.proc.stdin.close()  # Spark's launcher watches it
             try:
                 gateway.proc.wait(SECONDS_TO_END)
-                self._classes.keep()
             except subprocess.TimeoutExpired:
                 gateway.proc.kill()
-                gateway.proc.wait()
-                self._classes.discard()
+            self._classes.take(whole=gateway.proc.wait() >= 0)
         scratch, self._scratch = self._scratch, None
         if scratch is not None:
             scratch.cleanup()
@@ -108,16 +104,16 @@ class LocalSpark(SparkEngine):
 
 def laptop_defaults(scratch: Path) -> dict[str, str]:
     """Settings for one machine that people also use for other things."""
-    cores = os.cpu_count() or 1
+    machine_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
         **COMMON_CONF,
         "spark.master": "local[*]",
         "spark.app.name": "stedi",
-        "spark.driver.memory": f"{driver_memory_gb(_machine_gb())}g",
+        "spark.driver.memory": f"{driver_memory_gb(machine_gb)}g",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         # A shuffle of a few tables' size gains nothing from Spark's 200 partitions.
-        "spark.sql.shuffle.partitions": str(2 * cores),
+        "spark.sql.shuffle.partitions": str(2 * (os.cpu_count() or 1)),
         # Beyond so many files, Spark lists them in a job of its own, which takes ten times as long on one machine.
         "spark.sql.sources.parallelPartitionDiscovery.threshold": "100000",
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
@@ -133,16 +129,6 @@ def driver_memory_gb(machine_gb: float) -> int:
     return max(1, min(16, int(machine_gb / 2)))
 
 
-def _spark_home() -> Path:
-    import pyspark
-
-    return Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent)
-
-
-def _machine_gb() -> float:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-
-
 @contextmanager
 def _environment(**variables: str | None) -> Iterator[None]:
     """What pyspark and the JVM find while they start; None: nothing.
@@ -150,20 +136,14 @@ def _environment(**variables: str | None) -> Iterator[None]:
     pyspark starts no JVM in a process that has spoken Spark Connect before. A token among Spark's settings would be on
     the JVM's command line, which every user of the machine can see.
     """
-    before = {name: os.environ.get(name) for name in variables}
-    _set(variables)
+    before = {name: os.environ.pop(name, None) for name in variables}
+    os.environ.update({name: value for name, value in variables.items() if value is not None})
     try:
         yield
     finally:
-        _set(before)
-
-
-def _set(variables: Mapping[str, str | None]) -> None:
-    for name, value in variables.items():
-        if value is None:
+        for name in variables:
             os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
+        os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
 def _forget_jvm() -> None:
@@ -186,14 +166,8 @@ def _why(error: Exception) -> str:
     )
 
 
-# Java ---------------------------------------------------------------------------------------------------------------
-
-
 def require_java() -> str:
-    """Java's version, such as `17.0.15`. LakehouseError where there is none that Spark runs on.
-
-    It is looked for as Spark's own scripts do.
-    """
+    """Java's version, such as `17.0.15`, found as Spark's own scripts do. LakehouseError where none is usable."""
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home, "bin", "java")) if home else shutil.which("java")
     where = f"JAVA_HOME={home}" if home else "the PATH"
@@ -203,8 +177,7 @@ def require_java() -> str:
         said = subprocess.run([java, "-version"], capture_output=True, text=True, check=True, timeout=60).stderr
     except (OSError, subprocess.SubprocessError):
         raise _no_java(f"{java} does not run") from None
-    # Java 8 calls itself 1.8.0_392.
-    version = re.search(r'version "((?:1\.)?(\d+)[^"]*)"', said)
+    version = re.search(r'version "((?:1\.)?(\d+)[^"]*)"', said)  # Java 8 calls itself 1.8.0_392
     if version is None:
         raise _no_java(f"{java} does not tell its version")
     if int(version[2]) < OLDEST_JAVA:
@@ -226,9 +199,12 @@ class ClassArchive:
     without one that does not.
     """
 
-    def __init__(self, java: str, spark: Path, folder: Path | None = None) -> None:
+    def __init__(self, java: str, folder: Path) -> None:
+        import pyspark
+
+        spark = Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent)
         installation = hashlib.sha256(f"{java} {spark} {spark.stat().st_mtime_ns}".encode()).hexdigest()[:16]
-        self.file = (folder or cache_folder()) / f"spark-classes-{installation}.jsa"
+        self.file = folder / f"spark-classes-{installation}.jsa"
         # The JVM writes it when it ends; another that starts meanwhile must not find a half of it.
         self._written = self.file.with_suffix(f".{os.getpid()}")
 
@@ -243,12 +219,7 @@ class ClassArchive:
             return ""  # no place to keep it: every run loads its classes itself
         return f"-XX:ArchiveClassesAtExit={self._written} -Xlog:disable"
 
-    def keep(self) -> None:
-        """The JVM has ended: if it wrote an archive to its end, the next run finds it."""
-        with suppress(OSError):
-            os.replace(self._written, self.file)
-
-    def discard(self) -> None:
-        """The JVM was killed: what it may have written is not whole."""
-        with suppress(OSError):
-            self._written.unlink()
+    def take(self, whole: bool) -> None:
+        """The JVM has ended: what it has written is the next run's, unless it was killed meanwhile."""
+        with suppress(OSError):  # it need not have written one
+            os.replace(self._written, self.file) if whole else self._written.unlink()

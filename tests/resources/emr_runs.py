@@ -18,7 +18,7 @@ from tests.servers.emr_serverless import APPLICATION, ROLE
 
 def engine(**fields: Any) -> EmrServerlessSpark:
     """The engine on the test server's application."""
-    return EmrServerlessSpark(application_id=APPLICATION, execution_role_arn=ROLE, **fields)
+    return EmrServerlessSpark(**{"application_id": APPLICATION, "execution_role_arn": ROLE, **fields})
 
 
 @dataclass

@@ -28,6 +28,7 @@ APPLICATION = "00fkht2eodujab09"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/stedi-execution"
 CALLER = f"arn:aws:sts::{ACCOUNT}:assumed-role/orchestrator/someone@example.com"
 OVER = ("TERMINATED", "FAILED")
+TOKEN_SECONDS = 3600.0
 BILLED = {"vCPUHour": 0.5, "memoryGBHour": 2.0, "storageGBHour": 0.25}
 OPERATIONS = {
     ("GET", r"/applications/(\w+)"): "GetApplication",
@@ -110,7 +111,6 @@ class EmrServerless:
         self.faults: dict[str, list[Fault]] = {}
         self.start_states = ["SUBMITTED", "STARTING", "STARTED", "IDLE"]
         self.failure = ""
-        self.token_seconds = 3600.0
         self.after_the_end = grpc.StatusCode.UNAVAILABLE  # what the endpoint answers once the session has ended
         self._tokens: dict[str, tuple[Session, float]] = {}
         self._lock = threading.RLock()
@@ -123,6 +123,10 @@ class EmrServerless:
     def fail(self, operation: str, *faults: Fault | ApiError) -> None:
         """The next calls of this operation fail, each in this way."""
         self.faults[operation] = [fault if isinstance(fault, Fault) else Fault(fault) for fault in faults]
+
+    def expire(self) -> None:
+        """No token that was given out until now is valid any more."""
+        self._tokens = {token: (session, 0.0) for token, (session, _) in self._tokens.items()}
 
     @property
     def tokens(self) -> list[str]:
@@ -207,7 +211,7 @@ class EmrServerless:
         session = self._find(name)
         if not session.alive:
             raise ApiError(404, "ResourceNotFoundException", f"Session {name} has no endpoint")
-        token, expires = f"token-{secrets.token_hex(1300)}", time.time() + self.token_seconds
+        token, expires = f"token-{secrets.token_hex(1300)}", time.time() + TOKEN_SECONDS
         self._tokens[token] = (session, expires)
         return {
             "applicationId": APPLICATION,

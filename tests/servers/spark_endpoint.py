@@ -39,13 +39,15 @@ class Refusal(Exception):
 
 
 @cache
-def authority() -> trustme.CA:
-    """Who signs the servers' certificates. gRPC reads whom it trusts once, before its first connection with TLS."""
-    ca = trustme.CA()
+def certificate() -> grpc.ServerCredentials:
+    """The servers' certificate. gRPC reads whom it trusts once, before its first connection with TLS."""
+    authority = trustme.CA()
     file = Path(tempfile.mkdtemp(prefix="stedi-tls-")) / "authority.pem"
-    ca.cert_pem.write_to_path(str(file))
+    authority.cert_pem.write_to_path(str(file))
     os.environ["GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"] = str(file)
-    return ca
+    issued = authority.issue_cert("127.0.0.1", "localhost")
+    chain = b"".join(pem.bytes() for pem in issued.cert_chain_pems)
+    return grpc.ssl_server_credentials([(issued.private_key_pem.bytes(), chain)])
 
 
 class SparkEndpoint(grpc.GenericRpcHandler):
@@ -67,11 +69,8 @@ class SparkEndpoint(grpc.GenericRpcHandler):
 
     def listen(self) -> None:
         """Answer on the port."""
-        certificate = authority().issue_cert("127.0.0.1", "localhost")
-        chain = b"".join(pem.bytes() for pem in certificate.cert_chain_pems)
-        tls = grpc.ssl_server_credentials([(certificate.private_key_pem.bytes(), chain)])
         self._server = grpc.server(ThreadPoolExecutor(32), handlers=[self], options=WHOLE_MESSAGES)
-        assert self._server.add_secure_port(f"127.0.0.1:{self.port}", tls) == self.port
+        assert self._server.add_secure_port(f"127.0.0.1:{self.port}", certificate()) == self.port
         self._server.start()
 
     def hang_up(self) -> None:

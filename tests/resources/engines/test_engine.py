@@ -1,4 +1,4 @@
-"""One engine session serves a run: it starts when it is first needed, and nothing of it is left afterwards."""
+"""One engine session serves a run: it starts when it is first needed, tells what goes wrong, and leaves nothing."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ import socket
 import subprocess
 import sys
 import traceback
-from typing import TYPE_CHECKING
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import pyarrow as pa
 import pytest
 from pydantic import PrivateAttr
 
+from resources.engines import engine as engines
 from resources.engines.embedded import EmbeddedSpark
-from resources.engines.engine import analysed
+from resources.engines.engine import ProgressLog, SparkEngine, analysed
 from resources.errors import LakehouseError
 from resources.lazy import LazyModule
 from tests.support import ROOT, SharedSpark
@@ -58,30 +63,23 @@ def test_an_engine_starts_with_the_first_table_that_needs_it_and_not_before() ->
     assert engine.ports == []
 
 
-def test_one_session_serves_every_table_until_it_is_closed() -> None:
-    engine = Watched()
-    try:
+def test_one_session_serves_every_table_until_it_is_closed_and_then_a_fresh_one_does(spark: SparkSession) -> None:
+    with closing(Watched()) as engine:
         session = engine.spark_session
         assert session is engine.spark_session
         (port,) = engine.ports
         assert answers(port)
-        assert session.range(3).count() == 3
-    finally:
+        session.range(1).createOrReplaceTempView("only_here")
+        assert session.sql("select * from only_here").count() == 1
+        with pytest.raises(Exception, match="only_here"):  # two engines do not meet
+            spark.sql("select * from only_here").count()
         engine.close()
-    assert not answers(port)
-    engine.close()
-    assert engine.ports == [port]
-
-
-def test_a_closed_engine_can_be_used_again() -> None:
-    engine = Watched()
-    try:
-        assert engine.spark_session.range(2).count() == 2
+        assert not answers(port)
         engine.close()
         assert engine.spark_session.range(3).count() == 3
-    finally:
-        engine.close()
+    assert len(engine.ports) == 2
     assert not any(map(answers, engine.ports))
+    assert spark.range(3).count() == 3
 
 
 def test_an_engine_that_starts_but_cannot_be_reached_is_stopped_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,18 +98,6 @@ def test_an_engine_that_starts_but_cannot_be_reached_is_stopped_too(monkeypatch:
     assert answers(ports[0])
     engine.close()
     assert not answers(ports[0])
-
-
-def test_two_engines_do_not_meet(spark: SparkSession) -> None:
-    engine = Watched()
-    try:
-        engine.spark_session.range(1).createOrReplaceTempView("only_here")
-        assert engine.spark_session.sql("select * from only_here").count() == 1
-        with pytest.raises(Exception, match="only_here"):
-            spark.sql("select * from only_here").count()
-    finally:
-        engine.close()
-    assert spark.range(3).count() == 3
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["succeeds", "fails"])
@@ -134,10 +120,12 @@ def test_the_session_ends_with_the_run_that_started_it(fails: bool) -> None:
 
 RUN = """
 import sys
+import resources.engines.emr_serverless, resources.engines.local
 from resources.engines.embedded import EmbeddedSpark
 engine = EmbeddedSpark()
 engine.engine
-assert not {"pysail", "pyspark"} & set(sys.modules), "the engine was imported before it was needed"
+heavy = {"boto3", "botocore", "grpc", "pysail", "pyspark", "pyarrow"} & set(sys.modules)
+assert not heavy, f"{heavy} were imported before they were needed"
 spark = engine.spark_session
 assert spark.range(3).count() == 3
 try:
@@ -149,12 +137,25 @@ engine.close()
 """
 
 
-def test_an_engine_adds_no_noise_to_what_the_run_prints() -> None:
+def test_engines_import_nothing_heavy_before_it_is_needed_and_add_no_noise_to_what_the_run_prints() -> None:
     done = subprocess.run(
         [sys.executable, "-c", RUN], env={"PYTHONPATH": str(ROOT)}, check=False, capture_output=True, text=True
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
+
+def test_a_session_of_the_process_itself_is_asked_for_no_progress() -> None:
+    """Such as in a Glue job: it is none of Spark Connect's, and has none to tell."""
+    from pyspark.sql.session import SparkSession as ClassicSession
+
+    class AtHand(SharedSpark):
+        def start(self) -> Any:
+            return object.__new__(ClassicSession)
+
+    assert isinstance(AtHand().spark_session, ClassicSession)
+
+
+# What fails -------------------------------------------------------------------------------------------------------
 
 # Of what an engine says: its name for the error, and what no row can have said.
 STUMBLES = {
@@ -169,30 +170,122 @@ STUMBLES = {
 }
 
 
-@pytest.mark.parametrize("lender", ["embedded", "local"])
+@pytest.fixture(params=["embedded", "local"])
+def lent(request: pytest.FixtureRequest) -> SparkEngine:
+    """Each engine's session."""
+    request.getfixturevalue({"embedded": "spark", "local": "apache_spark"}[request.param])
+    return SharedSpark(lender=request.param)
+
+
 def test_what_an_engine_says_of_a_row_is_in_no_error_and_no_log(
-    request: pytest.FixtureRequest, lender: str, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    lent: SharedSpark, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    request.getfixturevalue({"embedded": "spark", "local": "apache_spark"}[lender])
     logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})  # as Dagster does for each run
-    engine = SharedSpark(lender=lender)
-    rows = engine.spark_session.createDataFrame([("ann@example.org",)], "email string")
+    rows = lent.spark_session.createDataFrame([("ann@example.org",)], "email string")
     for query, names in STUMBLES.items():
-        with pytest.raises(LakehouseError) as failed, engine.at_work():
+        with pytest.raises(LakehouseError) as failed, lent.at_work():
             rows.select(F.expr(query)).collect()
-        assert str(failed.value.description).startswith(f"A query failed in the engine: {names[lender]}.")
+        assert str(failed.value.description).startswith(f"A query failed in the engine: {names[lent.lender]}.")
         told = "".join(traceback.format_exception(failed.value))
         assert "rows.select(F.expr(query)).collect()" in told  # the place in the code is
         assert "ann@" not in told
     assert "ann@" not in "".join(capfd.readouterr()) + caplog.text
 
 
-def test_an_error_that_is_none_of_the_engine_s_is_told_as_it_is() -> None:
-    with pytest.raises(LakehouseError, match="ValueError: mine"), SharedSpark().at_work():
-        raise ValueError("mine")
+@pytest.mark.parametrize("names", ["shoe_size", "no_such_function(id)", "id + array(1)"])
+def test_a_query_that_cannot_be_is_told_in_the_engine_s_own_words(lent: SharedSpark, names: str) -> None:
+    rows = lent.spark_session.range(1)
+    word = names.partition("(")[0].partition(" ")[0]
+    with pytest.raises(LakehouseError, match=rf"(?s)refuses the query before it reads a row: .*{word}") as refused:
+        analysed(rows.select(F.expr(names)))
+    assert refused.value.allow_retries is False
+    assert analysed(rows).count() == 1
 
 
-def test_a_query_that_names_what_is_not_there_is_told_in_the_engine_s_own_words(spark: SparkSession) -> None:
-    with pytest.raises(LakehouseError, match=r"refuses the query before it reads a row: .*shoe_size"):
-        analysed(spark.range(1).select("shoe_size"))
-    assert analysed(spark.range(1)).count() == 1
+def at_work(do: Any) -> tuple[LakehouseError, str]:
+    """The error that leaves a step which fails so, and all that Dagster keeps of it."""
+    with pytest.raises(LakehouseError) as failed, SharedSpark().at_work():
+        do()
+    assert failed.value.allow_retries is False
+    return failed.value, "".join(traceback.format_exception(failed.value))
+
+
+def test_an_error_of_our_own_code_is_told_as_it_is_and_not_tried_again() -> None:
+    error, told = at_work(lambda: {}["mine"])
+    assert error.description == "KeyError: 'mine'"
+    assert isinstance(error.__cause__, KeyError)
+    assert 'at_work(lambda: {}["mine"])' in told
+
+
+def test_what_another_s_code_says_is_not_kept_for_it_may_quote_rows() -> None:
+    def measure() -> None:
+        pa.array(["ann@example.org"]).cast(pa.int64())
+
+    error, told = at_work(measure)
+    assert error.description == (
+        "ArrowInvalid was raised in pyarrow.lib. What it says may quote rows, so it is not kept."
+    )
+    assert 'pa.array(["ann@example.org"])' in told  # the place in the code is
+    assert "Failed to parse" not in told
+
+
+def test_what_the_operating_system_refuses_is_told_with_what_to_do(tmp_path: Path) -> None:
+    error, _ = at_work((tmp_path / "gone").read_text)
+    assert str(error.description).startswith("Could not finish the step: [Errno 2] No such file or directory: ")
+
+
+def test_a_failure_that_is_told_already_leaves_a_step_as_it_is() -> None:
+    with pytest.raises(dg.Failure) as failed, SharedSpark().at_work():
+        raise dg.Failure("told", allow_retries=True)
+    assert type(failed.value) is dg.Failure
+
+
+# How far a long query is --------------------------------------------------------------------------------------------
+
+
+def stage(number: int, tasks: int, completed: int, done: bool = False) -> SimpleNamespace:
+    return SimpleNamespace(stage_id=number, num_tasks=tasks, num_completed_tasks=completed, done=done)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, which the test sets."""
+    now = [100.0]
+    monkeypatch.setattr(engines.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_open_stages_are_reported_every_ten_seconds(clock: list[float], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    report = ProgressLog(logging.getLogger("run"))
+    for second in range(26):
+        clock[0] = 100.0 + second
+        report([stage(1, 8, 8, done=True), stage(2, 200, second)], 2, "query", False)
+    assert caplog.messages == ["stage 2: 10 of 200 tasks done", "stage 2: 20 of 200 tasks done"]
+
+
+def test_each_query_has_ten_seconds_before_its_first_line(clock: list[float], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    report = ProgressLog(logging.getLogger("run"))
+    for second in range(30):
+        clock[0] = 100.0 + second
+        report([stage(second, 4, 1)], 1, f"query {second // 9}", False)
+    report(None, 0, "the last", True)
+    assert caplog.messages == []
+
+
+def test_apache_spark_sends_its_progress(
+    apache_spark: SparkSession, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(engines, "PROGRESS_SECONDS", 0.0)
+    handler = ProgressLog(logging.getLogger("run"))
+    apache_spark.registerProgressHandler(handler)
+    apache_spark.conf.set("spark.connect.progress.reportInterval", "50ms")
+    try:
+        sleepy = "java_method('java.lang.Thread', 'sleep', 300L + 0 * id) is null"
+        apache_spark.range(0, 4, 1, 4).where(sleepy).collect()
+    finally:
+        apache_spark.removeProgressHandler(handler)
+        apache_spark.conf.unset("spark.connect.progress.reportInterval")
+    assert any(" of 4 tasks done" in message for message in caplog.messages)

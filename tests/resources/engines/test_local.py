@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ import pytest
 
 from resources.engines.local import ClassArchive, LocalSpark, driver_memory_gb, laptop_defaults, require_java
 from resources.errors import LakehouseError
+from resources.settings import cache_folder
 from tests.support import ROOT, require_apache_spark
 
 if TYPE_CHECKING:
@@ -41,17 +42,22 @@ print("success", result.success, flush=True)
 
 
 @contextmanager
-def running(then: str) -> Iterator[tuple[subprocess.Popen[str], int, Path]]:
-    """A run in a process of its own, once its engine is at work: the process, its one JVM, its scratch folder."""
+def started(then: str, cache: Path) -> Iterator[Callable[[], tuple[subprocess.Popen[str], int, Path]]]:
+    """A run in a process of its own, and what waits until its engine is at work: it gives the process, its one JVM
+    and its scratch folder.
+    """
     require_apache_spark()
     command = [sys.executable, "-c", RUN.format(then=then)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(cache)}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
-        assert run.stdout is not None
+
+        def at_work() -> tuple[subprocess.Popen[str], int, Path]:
+            assert run.stdout is not None
+            _, jvm, scratch = next(line.split() for line in run.stdout if line.startswith("JVM"))
+            return run, int(jvm), Path(scratch)
+
         try:
-            lines = (line.split() for line in run.stdout if line.startswith("JVM"))
-            _, jvm, scratch = next(lines)
-            yield run, int(jvm), Path(scratch)
+            yield at_work
         finally:
             run.kill()
 
@@ -59,40 +65,51 @@ def running(then: str) -> Iterator[tuple[subprocess.Popen[str], int, Path]]:
 def ends(jvm: int) -> bool:
     """Whether the process ends within a minute."""
     for _ in range(600):
-        try:
-            os.kill(jvm, 0)
-        except ProcessLookupError:
+        if not Path("/proc", str(jvm)).exists():
             return True
         time.sleep(0.1)
     return False
 
 
-@pytest.mark.parametrize(("then", "success"), [("pass", True), ("raise dg.Failure('no')", False)])
-def test_a_run_has_one_jvm_which_ends_with_it(then: str, success: bool) -> None:
-    with running(then) as (run, jvm, scratch):
+def test_a_run_has_one_jvm_which_ends_with_it_and_stores_sparks_classes_from_which_the_next_one_starts(
+    tmp_path: Path,
+) -> None:
+    with started("pass", tmp_path) as at_work:
+        run, jvm, scratch = at_work()
+        assert list(tmp_path.glob("**/*.jsa")) == []
         output, errors = run.communicate()
-        assert f"success {success}" in output
-        assert "Apache Spark 4.1.3 (local) started in" in errors
-        assert not Path("/proc", str(jvm)).exists()
-        assert not scratch.exists()
+    assert "success True" in output
+    assert "Apache Spark 4.1.3 (local) started in" in errors
+    assert not Path("/proc", str(jvm)).exists()
+    assert not scratch.exists()
+    (archive,) = (tmp_path / "stedi-lakehouse").iterdir()
+    with started("time.sleep(1); raise dg.Failure('no')", tmp_path) as at_work:
+        run, jvm, scratch = at_work()
+        assert str(archive) in Path(f"/proc/{jvm}/maps").read_text()
+        output, _ = run.communicate()
+    assert "success False" in output
+    assert not Path("/proc", str(jvm)).exists()
+    assert not scratch.exists()
+    assert list((tmp_path / "stedi-lakehouse").iterdir()) == [archive]
 
 
-@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_the_jvm_ends_with_a_run_that_is_terminated(sign: signal.Signals) -> None:
-    with running("spark.spark_session.sql(\"select java_method('java.lang.Thread', 'sleep', 600000L)\").collect()") as (
-        run,
-        jvm,
-        _,
-    ):
-        time.sleep(1)  # into the query
-        run.send_signal(sign)
-        run.wait(60)
-        assert ends(jvm)
+def test_the_jvm_ends_with_a_run_that_is_terminated() -> None:
+    signs = [signal.SIGTERM, signal.SIGINT, signal.SIGKILL]
+    query = "select java_method('java.lang.Thread', 'sleep', 600000L)"
+    with ExitStack() as stack:
+        runs = [
+            stack.enter_context(started(f'spark.spark_session.sql("{query}").collect()', cache_folder().parent))
+            for _ in signs
+        ]
+        for sign, (run, jvm, _) in zip(signs, [at_work() for at_work in runs], strict=True):
+            run.send_signal(sign)
+            run.wait(60)
+            assert ends(jvm), sign
 
 
 def test_settings_that_spark_refuses_are_told_in_one_sentence() -> None:
     require_apache_spark()
-    script = "from resources.engines.local import LocalSpark\nLocalSpark(conf={'spark.driver.memory': 'much'}).start()"
+    script = "from resources.engines.local import LocalSpark; LocalSpark(conf={'spark.driver.memory': 'much'}).start()"
     done = subprocess.run(
         [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
     )
@@ -177,52 +194,39 @@ def test_another_java_is_refused_with_what_was_found_and_what_to_do(
     assert "STEDI_SPARK=embedded needs no Java" in sentence
 
 
-def test_a_machine_without_java_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("JAVA_HOME", raising=False)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(LakehouseError, match="no Java was found in the PATH"):
-        LocalSpark().start()
-    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "jdk"))
-    with pytest.raises(LakehouseError, match="no Java was found in JAVA_HOME="):
-        LocalSpark().start()
-
-
-def test_the_first_run_stores_sparks_classes_and_the_next_one_starts_from_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("home", "found"), [(None, "the PATH"), ("jdk", "JAVA_HOME=")])
+def test_a_machine_without_java_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str | None, found: str
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with running("pass") as (run, _, _):
-        assert list(tmp_path.glob("**/*.jsa")) == []
-        run.communicate()
-    (archive,) = (tmp_path / "stedi-lakehouse").iterdir()
-    with running("time.sleep(1)") as (run, jvm, _):
-        assert str(archive) in Path(f"/proc/{jvm}/maps").read_text()
-        run.communicate()
-    assert list((tmp_path / "stedi-lakehouse").iterdir()) == [archive]
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / home) if home else "")
+    with pytest.raises(LakehouseError, match=f"no Java was found in {found}"):
+        LocalSpark().start()
 
 
-def test_another_java_or_another_spark_has_another_archive(tmp_path: Path) -> None:
-    one, other = tmp_path / "one", tmp_path / "other"
-    one.mkdir()
-    other.mkdir()
-    files = {ClassArchive(java, spark, tmp_path).file for java in ("17.0.15", "21") for spark in (one, other)}
+def test_another_java_or_another_spark_has_another_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = set()
+    for spark in ("one", "other"):
+        (tmp_path / spark).mkdir()
+        monkeypatch.setenv("SPARK_HOME", str(tmp_path / spark))
+        files |= {ClassArchive(java, tmp_path).file for java in ("17.0.15", "21")}
     assert len(files) == 4
 
 
 def test_an_archive_that_was_not_written_to_its_end_is_not_used(tmp_path: Path) -> None:
-    archive = ClassArchive("17.0.15", tmp_path, tmp_path)
-    (_, written) = archive.java_options.split(" ")[0].split("=")
-    Path(written).write_text("half")
-    archive.discard()
+    archive = ClassArchive("17.0.15", tmp_path)
+    written = Path(archive.java_options.split(" ")[0].partition("=")[2])
+    written.write_text("half")
+    archive.take(whole=False)
     assert list(tmp_path.iterdir()) == []
-    Path(written).write_text("whole")
-    archive.keep()
+    written.write_text("whole")
+    archive.take(whole=True)
     assert archive.java_options.startswith(f"-XX:SharedArchiveFile={archive.file}")
 
 
 def test_without_a_place_for_the_archive_spark_starts_as_ever(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    archive = ClassArchive("17.0.15", tmp_path, tmp_path / "file" / "cache")
+    archive = ClassArchive("17.0.15", tmp_path / "file" / "cache")
     assert archive.java_options == ""
-    archive.keep()
-    archive.discard()
+    archive.take(whole=True)
+    archive.take(whole=False)
