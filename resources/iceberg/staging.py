@@ -14,6 +14,7 @@ import re
 import uuid
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,11 +34,12 @@ _NOTE = re.compile(r"\.(.+-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.staging
 class StagingDir:
     """A run's own folder, named `name`, among a table's data; `table` is the table's folder, or its bucket and key."""
 
-    def __init__(self, files: FileSystem, table: str, scheme: str, name: str = "") -> None:
-        self.name = name
+    def __init__(self, files: FileSystem, table: str, scheme: str) -> None:
+        self.name = ""
         self._files = files
-        self._table = table
-        self._scheme = scheme
+        self._data, self._metadata = f"{table}/data", f"{table}/metadata"
+        self._is_local = scheme == "file"
+        self._prefix = "" if self._is_local else f"{scheme}://"
         self._lock: int | None = None
         self._open = False
 
@@ -95,13 +97,17 @@ class StagingDir:
         self.close()
 
     def remove_leftovers(self, published: Callable[[], Collection[str]]) -> None:
-        """Remove each folder that has a note, whose writer has died, and that `published`, the versions', lacks."""
+        """Remove each folder that has a note, whose writer has died, and that `published`, the versions', lacks.
+
+        To be called before the run's own folder is opened.
+        """
         # Found before the notes are taken: whoever begins after that writes none of these.
         metadata = list(filter(_is_json, self._list(self._metadata)))
         found = [match[1] for entry in self._list(self._data) if (match := _NOTE.fullmatch(entry.base_name))]
         alive = False
         for name in sorted(found):
-            left = StagingDir(self._files, self._table, self._scheme, name)
+            left = copy(self)
+            left.name = name
             left._open = left._is_abandoned() and left._take()
             alive = alive or not left._open
             # Asked while it is locked: whoever lost the lock publishes nothing any more.
@@ -112,22 +118,6 @@ class StagingDir:
             for entry in metadata:  # what a writer left by half does not tell any more whose it is
                 if _is_half(self._read(entry)):
                     self._delete(entry.path)
-
-    @property
-    def _is_local(self) -> bool:
-        return self._scheme == "file"
-
-    @property
-    def _prefix(self) -> str:
-        return "" if self._is_local else f"{self._scheme}://"
-
-    @property
-    def _data(self) -> str:
-        return f"{self._table}/data"
-
-    @property
-    def _metadata(self) -> str:
-        return f"{self._table}/metadata"
 
     @property
     def _folder(self) -> str:

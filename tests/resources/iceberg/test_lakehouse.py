@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -61,7 +61,7 @@ def test_a_version_is_one_snapshot_that_carries_its_origin(house: House) -> None
 
 
 def test_what_the_commit_says_is_what_is_there(house: House) -> None:
-    for rows in ([ANN, BOB, EVE], [BOB], [], [ANN, ANN]):
+    for rows in ([], [ANN, BOB, EVE], [], [ANN, ANN]):
         published = house.publish(*rows)
         table = house.iceberg
         files = [task.file for task in table.scan().plan_files()]
@@ -72,6 +72,7 @@ def test_what_the_commit_says_is_what_is_there(house: House) -> None:
         snapshot = table.current_snapshot()
         assert snapshot is not None
         assert (published.snapshot_id, published.committed_ms) == (snapshot.snapshot_id, snapshot.timestamp_ms)
+    assert len(table.metadata.schemas) == 1
 
 
 def test_a_version_that_is_no_more_is_never_taken_for_the_newest(local_house: House) -> None:
@@ -98,12 +99,6 @@ def test_the_first_publication_makes_the_table_and_its_rows_in_one_commit(house:
     house.lakehouse.publish(staged, {})
     assert len([path for path in house.paths if path.endswith(".metadata.json")]) == 1
     assert len(house.iceberg.metadata.snapshots) == 1
-
-
-def test_a_table_whose_first_version_is_empty_is_a_table(local_house: House) -> None:
-    published = local_house.publish()
-    assert (published.rows, published.files, published.size) == (0, 0, 0)
-    assert local_house.everybody_reads([])
 
 
 def test_every_reader_finds_format_version_2_and_columns_by_name(house: House) -> None:
@@ -281,48 +276,15 @@ def test_a_new_shape_arrives_with_its_rows_in_one_commit(
     assert house.rows(WALKS, old.snapshot_id) == [ANN]
 
 
-def test_a_column_that_was_removed_is_still_in_the_older_versions_for_every_reader(local_house: House) -> None:
-    old = local_house.publish(ANN)
-    local_house.publish(("bob",), table=Table("walks", (USER,)))
-    assert arrow_rows(local_house.iceberg.scan(snapshot_id=old.snapshot_id).to_arrow()) == [ANN]
+def test_a_column_that_was_removed_is_still_in_the_older_versions_for_every_reader(house: House) -> None:
+    old = house.publish(ANN)
+    house.publish(("bob",), table=Table("walks", (USER,)))
+    assert arrow_rows(house.iceberg.scan().to_arrow()) == [("bob",)]
+    assert arrow_rows(house.iceberg.scan(snapshot_id=old.snapshot_id).to_arrow()) == [ANN]
 
 
-def test_on_glue_too_a_new_shape_arrives_with_its_rows(glue_house: House) -> None:
-    glue_house.publish(ANN)
-    glue_house.publish(("bob", 2, 1.5), table=WIDE)
-    assert glue_house.rows(WIDE) == arrow_rows(glue_house.iceberg.scan().to_arrow()) == [("bob", 2, 1.5)]
-
-
-def test_a_column_that_comes_back_is_a_new_one_and_brings_no_old_values(local_house: House) -> None:
-    local_house.publish(ANN)
-    local_house.publish(("bob",), table=Table("walks", (USER,)))
-    local_house.publish(EVE)
-    assert local_house.everybody_reads([EVE])
-
-
-def test_the_same_shape_again_is_no_change_of_shape(local_house: House) -> None:
-    local_house.publish(ANN)
-    local_house.publish(BOB)
-    assert len(local_house.iceberg.metadata.schemas) == 1
-
-
-shapes = st.lists(
-    st.builds(
-        Column, st.sampled_from(["user", "steps", "speed", "at"]), st.sampled_from(["string", "bigint", "double"])
-    ),
-    min_size=1,
-    max_size=4,
-    unique_by=lambda column: column.name,
-)
-
-
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(shapes, min_size=2, max_size=3))
-def test_a_table_may_change_from_any_shape_to_any_other(local_house: House, history: list[list[Column]]) -> None:
-    samples: dict[str, Any] = {"string": "x", "bigint": 7, "double": 0.5}
-    for columns in history:
-        row = tuple(samples[column.type] for column in columns)
-        local_house.publish(row, table=Table("walks", tuple(columns)))
-        table = local_house.iceberg
-        assert table.schema().column_names == [column.name for column in columns]
-        assert arrow_rows(table.scan().to_arrow()) == [row]
+def test_a_column_that_comes_back_is_a_new_one_and_brings_no_old_values(house: House) -> None:
+    house.publish(ANN)
+    house.publish(("bob",), table=Table("walks", (USER,)))
+    house.publish(EVE)
+    assert house.everybody_reads([EVE])

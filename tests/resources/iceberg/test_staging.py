@@ -238,19 +238,10 @@ def test_a_note_that_was_caught_before_it_was_locked_guards_nothing_and_is_made_
     assert folder.is_dir()
 
 
-def test_folders_tell_which_run_they_are_of_and_never_meet(tmp_path: Path) -> None:
-    directories = [StagingDir(LocalFileSystem(), str(tmp_path), "file") for _ in range(3)]
-    names = [Path(one.open("0123456789")).name for one in directories]
-    assert len(set(names)) == 3
-    assert all(name.startswith("01234567-") for name in names)
-    for one in directories:
-        one.close()
-    assert list((tmp_path / "data").iterdir()) == []
-
-
-def test_only_the_engines_data_files_are_staged(tmp_path: Path) -> None:
+def test_a_folder_tells_which_run_it_is_of_and_only_the_engines_data_files_are_staged(tmp_path: Path) -> None:
     directory = StagingDir(LocalFileSystem(), str(tmp_path), "file")
-    folder = Path(directory.open("run"))
+    folder = Path(directory.open("0123456789"))
+    assert folder.name.startswith("01234567-")
     folder.mkdir()
     for name in ("b.parquet", "a.parquet", "_SUCCESS", ".a.parquet.crc", "_c.parquet", ".d.parquet"):
         (folder / name).touch()
