@@ -92,9 +92,11 @@ def _lines(spark: SparkSession, file: TextFile) -> DataFrame:
     lines = spark.read.text(file.path, lineSep="\n")
     if file.file is not None:
         return lines.select(F.lit(file.file).alias("file"), "value")
-    return lines.select(  # a bundle: each line begins with the name of its file
-        F.substring_index("value", "\t", 1).alias("file"),
-        F.expr("substring(value, instr(value, '\t') + 1)").alias("value"),
+    # A bundle: each line begins with the name of its file. Cast, because the embedded engine cuts into another kind of
+    # text, and finds no column again in a union of five reads that differ in it.
+    return lines.select(
+        F.substring_index("value", "\t", 1).cast("string").alias("file"),
+        F.expr("substring(value, instr(value, '\t') + 1)").cast("string").alias("value"),
     )
 
 
