@@ -64,7 +64,7 @@ def machine_learning_curated(
 ) -> DataFrame:
     """Each trusted distance reading with the accelerometer readings of the same customer at the same millisecond.
 
-    A serial number with several holders belongs to nobody in particular: its readings are left out. No name,
+    A serial number with several holders belongs to nobody in particular: its readings are dropped. No name,
     e-mail address, phone number or birthday is among the columns.
     """
     distances = step_trainer_trusted.join(sole_holders(customer_trusted), "serialnumber")

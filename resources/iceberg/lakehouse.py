@@ -188,7 +188,7 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
         return Staged(table, directory, base, full, sum(footer.num_rows for footer in footers.values()), schema)
 
     def read_staged(self, spark: SparkSession, staged: Staged) -> DataFrame:
-        """The staged rows, for the audits."""
+        """The staged rows, for the checks."""
         return read_files(spark, staged.table, staged.files)
 
     def publish(self, staged: Staged, properties: Mapping[str, str]) -> Version:

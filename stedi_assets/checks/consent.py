@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from resources.lazy import LazyModule
-from stedi_assets.checks.independent_rules import serial_verdicts, too_early, verdicts
+from stedi_assets.checks.independent_rules import consent_of_customers, consent_of_serials, too_early
 from stedi_assets.contracts import TABLES, Pii
 from stedi_assets.pipeline.checks import (
     Facts,
@@ -40,14 +40,14 @@ LOOKS_LIKE_AN_EMAIL = r"[^@\s]+@[^@\s]+\.[^@\s]+"
 @blocking_check
 def only_consenting_customers(rows: DataFrame, customer_records: DataFrame) -> DataFrame:
     """No customer is here who, by their newest record, does not share their data for research."""
-    agreed = verdicts(customer_records).where("agreed").select("person")
+    agreed = consent_of_customers(customer_records).where("agreed").select("person")
     return rows.withColumn("person", person("email")).join(agreed, "person", "left_anti")
 
 
 @blocking_check
 def only_readings_of_consenting_customers(rows: DataFrame, customer_records: DataFrame, consent: Consent) -> DataFrame:
     """No reading is here whose user is not a consenting customer, or that the consent rule does not cover."""
-    agreed = verdicts(customer_records).where("agreed").select("person", SINCE)
+    agreed = consent_of_customers(customer_records).where("agreed").select("person", SINCE)
     readings = rows.select(person("user").alias("person"), "timestamp").join(agreed, "person", "left")
     return readings.where(F.col(SINCE).isNull() | too_early(consent, "timestamp"))
 
@@ -55,7 +55,7 @@ def only_readings_of_consenting_customers(rows: DataFrame, customer_records: Dat
 @blocking_check
 def only_readings_of_consenting_holders(rows: DataFrame, customer_records: DataFrame, consent: Consent) -> DataFrame:
     """No distance reading is here whose serial number anybody without consent holds, or nobody at all."""
-    agreed = serial_verdicts(customer_records).where("all_agreed").select("serialnumber", SINCE)
+    agreed = consent_of_serials(customer_records).where("all_agreed").select("serialnumber", SINCE)
     readings = rows.select("serialnumber", "sensorreadingtime").join(agreed, "serialnumber", "left")
     return readings.where(F.col(SINCE).isNull() | too_early(consent, "sensorreadingtime"))
 
@@ -65,7 +65,7 @@ def no_row_pairs_two_customers(
     rows: DataFrame, customer_records: DataFrame, accelerometer_trusted: DataFrame
 ) -> DataFrame:
     """No row pairs one customer's distance with another's motion: its single holder took exactly that reading."""
-    holders = serial_verdicts(customer_records).where("holders = 1").select("serialnumber", "person")
+    holders = consent_of_serials(customer_records).where("holders = 1").select("serialnumber", "person")
     held = rows.join(holders, "serialnumber", "left").alias("held")
     taken = accelerometer_trusted.withColumn("person", person("user")).alias("taken")
     # Motions are compared by difference: equal ones would be keys of the join, which takes several times longer.
@@ -122,7 +122,7 @@ def one_row_per_customer(rows: DataFrame) -> DataFrame:
 @partial(blocking_check, against_today=False)
 def only_latest_records(rows: DataFrame, customer_records: DataFrame) -> DataFrame:
     """No row is from an older record than its customer's newest, or names another Step Trainer than that does."""
-    newest = verdicts(customer_records).select("person", "lastupdatedate", "serialnumber")
+    newest = consent_of_customers(customer_records).select("person", "lastupdatedate", "serialnumber")
     return rows.withColumn("person", person("email")).join(newest, newest.columns, "left_anti")
 
 
@@ -138,14 +138,14 @@ def equal_readings(rows: DataFrame) -> DataFrame:
 @warning_check("accelerometer readings were taken before their owner consented")
 def readings_before_consent(rows: DataFrame, customer_records: DataFrame) -> DataFrame:
     """Readings from before their owner's consent: under STEDI_CONSENT=customer they are shared, and counted here."""
-    since = verdicts(customer_records).select("person", SINCE)
+    since = consent_of_customers(customer_records).select("person", SINCE)
     return rows.select(person("user").alias("person"), "timestamp").join(since, "person").where(f"timestamp < {SINCE}")
 
 
 @warning_check("distance readings were taken before all holders consented")
 def distances_before_consent(rows: DataFrame, customer_records: DataFrame) -> DataFrame:
     """Readings from before their holders' consent: under STEDI_CONSENT=customer they are shared, and counted here."""
-    since = serial_verdicts(customer_records).select("serialnumber", SINCE)
+    since = consent_of_serials(customer_records).select("serialnumber", SINCE)
     readings = rows.select("serialnumber", "sensorreadingtime").join(since, "serialnumber")
     return readings.where(f"sensorreadingtime < {SINCE}")
 
@@ -153,4 +153,4 @@ def distances_before_consent(rows: DataFrame, customer_records: DataFrame) -> Da
 @warning_check("serial numbers are held by several customers")
 def shared_serial_numbers(customer_records: DataFrame) -> DataFrame:
     """A serial number should have one holder. Shared ones are trusted only if all agree, and never trained on."""
-    return serial_verdicts(customer_records).where("holders > 1")
+    return consent_of_serials(customer_records).where("holders > 1")

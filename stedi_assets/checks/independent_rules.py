@@ -22,7 +22,7 @@ LEAST = -(2**63)  # below every date, as null is
 DIGITS = 20  # of the largest distance between two dates
 
 
-def verdicts(customer_records: DataFrame) -> DataFrame:
+def consent_of_customers(customer_records: DataFrame) -> DataFrame:
     """What each customer's newest record says; of several of the same moment, the most reluctant.
 
     Columns: person, records (how many there are of the customer), lastupdatedate, serialnumber, agreed,
@@ -56,14 +56,14 @@ def _sorted(position: int) -> Column:
     return (above + F.lit(LEAST).cast("decimal(20,0)")).cast("bigint")
 
 
-def serial_verdicts(customer_records: DataFrame) -> DataFrame:
+def consent_of_serials(customer_records: DataFrame) -> DataFrame:
     """What the holders of each serial number say together.
 
     Columns: serialnumber, holders (how many), person (one of them), all_agreed, consented_since (epoch ms; the
     latest of theirs).
     """
     return (
-        verdicts(customer_records)
+        consent_of_customers(customer_records)
         .groupBy("serialnumber")
         .agg(
             F.count("*").alias("holders"),

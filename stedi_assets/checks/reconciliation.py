@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from resources.lazy import LazyModule
-from stedi_assets.checks.independent_rules import serial_verdicts, too_early, verdicts
+from stedi_assets.checks.independent_rules import consent_of_customers, consent_of_serials, too_early
 from stedi_assets.rules import Consent, person
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ NO_MATCH = "no accelerometer reading of the customer at that millisecond"
 
 def customer_trusted(customer_records: DataFrame) -> DataFrame:
     """Records that a later one replaces, and latest records without consent."""
-    customers = verdicts(customer_records)
+    customers = consent_of_customers(customer_records)
     replaced = customers.select(
         F.lit(NOT_LATEST).alias("rule"), (F.col("records") - 1).alias("rows"), F.lit(0).alias("becomes")
     )
@@ -49,7 +49,7 @@ def accelerometer_trusted(accelerometer_records: DataFrame, customer_records: Da
         .when(~F.col("agreed"), NO_CONSENT)
         .when(too_early(consent, "timestamp"), BEFORE_CONSENT)
     )
-    return _one_row_each(readings.join(verdicts(customer_records), "person", "left"), rule)
+    return _one_row_each(readings.join(consent_of_customers(customer_records), "person", "left"), rule)
 
 
 def customers_curated(customer_trusted: DataFrame, accelerometer_trusted: DataFrame) -> DataFrame:
@@ -69,7 +69,7 @@ def step_trainer_trusted(
     curated = customers_curated.select("serialnumber").distinct().withColumn("curated", F.lit(1))
     readings = (
         step_trainer_records.select("serialnumber", "sensorreadingtime")
-        .join(serial_verdicts(customer_records), "serialnumber", "left")
+        .join(consent_of_serials(customer_records), "serialnumber", "left")
         .join(curated, "serialnumber", "left")
     )
     rule = (

@@ -68,8 +68,8 @@ def test_both_engines_make_the_same_lakehouse(
     embedded, local = (({name: content(stedi, name) for name in STORED}) for stedi in stedis.values())
     for name in STORED:
         assert_same(name, embedded[name], local[name])
-    assert verdicts(runs["embedded"]) == verdicts(runs["local"])
-    assert len(verdicts(runs["local"])) > 50
+    assert consent_of_customers(runs["embedded"]) == consent_of_customers(runs["local"])
+    assert len(consent_of_customers(runs["local"])) > 50
     assert numbers(runs["embedded"]) == numbers(runs["local"])
 
 
@@ -102,7 +102,7 @@ def data_files(stedi: Stedi, table: str) -> list[Path]:
     return [Path(task.file.file_path.removeprefix("file://")) for task in loaded.scan().plan_files()]
 
 
-def verdicts(run: Outcome) -> dict[tuple[str, str], Any]:
+def consent_of_customers(run: Outcome) -> dict[tuple[str, str], Any]:
     """What each check said, with its numbers."""
     return {
         key: (one.passed, one.severity, one.description, {name: value.value for name, value in one.metadata.items()})

@@ -112,9 +112,7 @@ def test_a_file_without_a_line_end_is_quarantined_in_pieces_that_fit_in_memory(
     few = kind == "a record of records that never ends"
     size = rounds(3 * MB if few else 0, 200 * MB)
     if not size:
-        pytest.skip(
-            "tests/resources/files/test_ndjson.py has a few megabytes of each other kind; --full tries 200"
-        )
+        pytest.skip("tests/resources/files/test_ndjson.py has a few megabytes of each other kind; --full tries 200")
     (source / "good.json").write_text(json.dumps(READING))
     start, piece = RUBBISH[kind]
     block = piece * (MB // len(piece.encode()))

@@ -174,7 +174,9 @@ def test_a_file_that_is_delivered_twice_counts_once(stedi: Stedi, consent: Conse
     outcome = stedi.materialize()
     # Blanks around a text are no part of it.
     read = {
-        feed: [{name: value.strip() if isinstance(value, str) else value for name, value in row.items()} for row in rows]
+        feed: [
+            {name: value.strip() if isinstance(value, str) else value for name, value in row.items()} for row in rows
+        ]
         for feed, rows in feeds.items()
     }
     assert_tables(stedi, outcome, read, consent.value)
