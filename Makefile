@@ -39,9 +39,9 @@ bench: $(VENV)/installed-dev
 ddl: $(VENV)/installed
 	$(BIN)/python -m stedi_assets.cli ddl
 
-# Write docs/audits.md anew from the audits, and from the rules that the tests break.
+# Write docs/audits.md anew from the checks, and from the rules that the tests break.
 docs: $(VENV)/installed-dev
-	$(BIN)/python -m tests.stedi_assets.audits_page
+	$(BIN)/python -m tests.stedi_assets.checks.page
 
 # Whether a vulnerability is known of any version that the project pins. Asks the network.
 audit: $(PIP_AUDIT)/installed
