@@ -204,7 +204,7 @@ def choose(page: Page, choice: str) -> None:
 
 def show_whole_graph(page: Page) -> FloatRect:
     """Set the lineage so that every asset is readable at once; the answer is where the graph lies in the window."""
-    page.set_viewport_size({"width": 2150, "height": 1300})
+    page.set_viewport_size({"width": 2900, "height": 1700})
     page.get_by_role("button", name="config", exact=True).click()
     facets = page.get_by_role("dialog").filter(has_text="Choose Asset Facets")
     for facet in ("Latest event", "Automation", "Partitions"):
