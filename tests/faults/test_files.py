@@ -80,7 +80,7 @@ def source(stedi: Stedi) -> Iterator[Path]:
 def test_a_hundred_thousand_tiny_files(
     source: Path, ingested: Callable[[], dict[str, float]], rounds: Callable[[int, int], int]
 ) -> None:
-    count = rounds(300, 100_000)
+    count = rounds(60, 100_000)
     for number in range(count):
         (source / f"{number}.json").write_text(json.dumps({**READING, "timestamp": READING["timestamp"] + number}))
     seen = ingested()
