@@ -85,7 +85,7 @@ class SparkEngine(dg.ConfigurableResource[Any], ABC):
 
         lines = self.spark_session.read.text([f"{folder}/{name}" for name in names], lineSep="\n")
         # The engine tells a URI in which the folder may be spelled otherwise, but has as many parts.
-        parts = urlsplit(folder).path.count("/") + bool(urlsplit(folder).netloc)
+        parts = len(folder.partition("://")[2].split("/")) if "://" in folder else folder.count("/")
         name = F.regexp_replace(F.col("_metadata.file_path"), rf"^[a-z0-9]+:/+(?:[^/]*/){{{parts}}}", "")
         return lines.select(name.alias("file"), "value")
 
