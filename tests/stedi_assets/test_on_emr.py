@@ -40,6 +40,9 @@ def test_the_whole_graph_is_the_same_as_on_the_embedded_engine(
     assert not session.alive
 
 
+SELECTED = "customer_landing or customer_records"
+
+
 def lose_in_a_query(emr: EmrServerless) -> None:
     """Terminate the session from outside, as soon as it is at work on a query."""
     emr.endpoint.open.clear()
@@ -123,7 +126,7 @@ def command(stedi: Stedi) -> Iterator[subprocess.Popen[str]]:
 
 def test_the_command_makes_a_table_and_leaves_no_session(stedi: Stedi, emr: EmrServerless) -> None:
     with command(stedi) as process:
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=15)
     assert process.returncode == 0, said
     assert "EMR Serverless bills" in said
     assert stedi.rows("customer_records")
@@ -151,7 +154,7 @@ def test_a_run_that_is_terminated_leaves_no_session(
     with command(stedi) as process:
         wait_until(emr, moment)
         process.send_signal(sign)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=15)
     assert process.returncode != 0
     (session,) = emr.sessions.values()
     assert not session.alive, said

@@ -152,6 +152,11 @@ def random_feeds(seed: int) -> Feeds:
     }
 
 
+def stripped(row: Row) -> Row:
+    """Blanks around a text are no part of it."""
+    return {name: value.strip() if isinstance(value, str) else value for name, value in row.items()}
+
+
 def assert_tables(stedi: Stedi, outcome: Outcome, feeds: Feeds, consent: str) -> None:
     """The run made the tables that the rules say."""
     assert outcome.success, outcome.failure
@@ -172,7 +177,6 @@ def test_a_file_that_is_delivered_twice_counts_once(stedi: Stedi, consent: Conse
         stedi.deliver(feed, as_delivered(feed, rows[half:]), "later/2.json")
         stedi.deliver(feed, first, "later/1 again.json")
     outcome = stedi.materialize()
-    # Blanks around a text are no part of it.
     read = {
         feed: [
             {name: value.strip() if isinstance(value, str) else value for name, value in row.items()} for row in rows
