@@ -19,12 +19,20 @@ from stedi_assets.contracts import (
     MACHINE_LEARNING_CURATED,
     STEP_TRAINER_TRUSTED,
     USER,
-    Column,
     Pii,
 )
 from stedi_assets.pipeline.reconciliation import rows_reconciled
 from stedi_assets.pipeline.table import LakehouseTable
-from stedi_assets.rules import Consent, consented, consented_serials, latest_record, owners, person, sole_holders
+from stedi_assets.rules import (
+    CONSENT,
+    Consent,
+    consented,
+    consented_serials,
+    latest_record,
+    owners,
+    person,
+    sole_holders,
+)
 from tests.stedi_assets.examples import T
 from tests.stedi_assets.runs import ASSETS
 
@@ -34,12 +42,13 @@ if TYPE_CHECKING:
 else:
     F = LazyModule("pyspark.sql.functions")
 
+Rows = Callable[[Any], "DataFrame"]
+
 NO_CONSENT_FILTER = "the consent filter is removed"
 REVERSED = "the latest-record rule is reversed: the oldest decides"
 TIMESTAMP_ONLY = "the sensors are joined by timestamp alone"
 ADDRESS_KEPT = "the e-mail address is kept"
 ANY_DATE = "the consent rule as-of-date is not asked for: earlier readings are shared too"
-ALLOWED = "is kept, and the contract allows it"
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,7 @@ class Mutant:
 
     rule: str
     table: str
-    rows: Callable[[Any], DataFrame]
+    rows: Rows
     caught_by: frozenset[str]
     consent: Consent = Consent.CUSTOMER
     differences: Mapping[str, Any] = field(default_factory=dict)
@@ -75,8 +84,9 @@ MUTANTS: list[Mutant] = []
 """Evaluated as a run would."""
 
 
-def broken(table: str, rule: str, rows: Callable[[Any], DataFrame], *caught_by: str, **more: Any) -> None:
-    MUTANTS.append(Mutant(rule, table, rows, frozenset(caught_by), **more))
+def breaks(table: str, rules: Mapping[str, tuple[Any, ...]], **more: Any) -> None:
+    """By rule: what makes the table's rows of the published tables, and the checks that fail."""
+    MUTANTS.extend(Mutant(rule, table, rows, frozenset(caught), **more) for rule, (rows, *caught) in rules.items())
 
 
 # Customers ----------------------------------------------------------------------------------------------------
@@ -107,31 +117,30 @@ def active(customers: DataFrame, readings: DataFrame, how: str = "left_semi") ->
     return customers.withColumn("person", person("email")).join(of, "person", how).drop("person")
 
 
-DATED = "sharewithresearchasofdate is not null"
-broken(CUSTOMERS, NO_CONSENT_FILTER, lambda t: latest_record(t.customer_records), CONSENTING, SUM)
-broken(
+breaks(
     CUSTOMERS,
-    "any date is consent, zero too",
-    lambda t: latest_record(t.customer_records).where(DATED),
-    CONSENTING,
-    SUM,
+    {
+        NO_CONSENT_FILTER: (lambda t: latest_record(t.customer_records), CONSENTING, SUM),
+        "zero is consent": (lambda t: latest_record(t.customer_records).where(f"{CONSENT} >= 0"), CONSENTING, SUM),
+        REVERSED: (lambda t: oldest_decides(t.customer_records), CONSENTING, LATEST),
+        "an older record is kept": (lambda t: an_older_record(t.customer_records), LATEST),
+        "letter case makes another customer": (lambda t: by_letter_case(t.customer_records), LATEST, ONE, SUM),
+    },
 )
-broken(CUSTOMERS, REVERSED, lambda t: oldest_decides(t.customer_records), CONSENTING, LATEST)
-broken(CUSTOMERS, "an older record is kept", lambda t: an_older_record(t.customer_records), LATEST)
-broken(CUSTOMERS, "letter case makes another customer", lambda t: by_letter_case(t.customer_records), LATEST, ONE, SUM)
-broken(
+breaks(
     CURATED,
-    NO_CONSENT_FILTER,
-    lambda t: active(latest_record(t.customer_records), t.accelerometer_records),
-    *(CONSENTING, SUM),
-)
-broken(CURATED, REVERSED, lambda t: active(oldest_decides(t.customer_records), t.accelerometer_trusted), LATEST, SUM)
-broken(CURATED, "customers without readings are kept", lambda t: t.customer_trusted, SUM)
-broken(
-    CURATED,
-    "a customer is there for each reading",
-    lambda t: active(t.customer_trusted, t.accelerometer_trusted, "inner"),
-    *(SUM, ONE),
+    {
+        NO_CONSENT_FILTER: (
+            lambda t: active(latest_record(t.customer_records), t.accelerometer_records),
+            *(CONSENTING, SUM),
+        ),
+        REVERSED: (lambda t: active(oldest_decides(t.customer_records), t.accelerometer_trusted), LATEST, SUM),
+        "customers without readings are kept": (lambda t: t.customer_trusted, SUM),
+        "a customer is there for each reading": (
+            lambda t: active(t.customer_trusted, t.accelerometer_trusted, "inner"),
+            *(SUM, ONE),
+        ),
+    },
 )
 
 # Readings -----------------------------------------------------------------------------------------------------
@@ -152,89 +161,78 @@ def lossy_sum(accelerometer_records: DataFrame, customer_records: DataFrame, con
     return reconciliation.accelerometer_trusted(accelerometer_records.where("x <> 1.5"), customer_records, consent)
 
 
-LOSSY = {"reconciliation": lossy_sum, "checks": (rows_reconciled(lossy_sum),)}
-broken(
-    READINGS, NO_CONSENT_FILTER, lambda t: readings_of(t.accelerometer_records, t.customer_records), OF_CUSTOMERS, SUM
-)
-broken(READINGS, "strangers' readings are kept", lambda t: t.accelerometer_records.drop("file"), OF_CUSTOMERS, SUM)
-broken(
+def of_customers(whose: Rows) -> Rows:
+    return lambda t: readings_of(t.accelerometer_records, whose(t))
+
+
+breaks(
     READINGS,
-    "who ever consented counts",
-    lambda t: readings_of(t.accelerometer_records, t.customer_records.where(consented())),
-    *(OF_CUSTOMERS, SUM),
+    {
+        NO_CONSENT_FILTER: (of_customers(lambda t: t.customer_records), OF_CUSTOMERS, SUM),
+        REVERSED: (of_customers(lambda t: oldest_decides(t.customer_records)), OF_CUSTOMERS),
+        "strangers' readings are kept": (lambda t: t.accelerometer_records.drop("file"), OF_CUSTOMERS, SUM),
+        "who ever consented counts": (
+            of_customers(lambda t: t.customer_records.where(consented())),
+            *(OF_CUSTOMERS, SUM),
+        ),
+    },
 )
-broken(
+breaks(
     READINGS,
-    REVERSED,
-    lambda t: readings_of(t.accelerometer_records, oldest_decides(t.customer_records)),
-    OF_CUSTOMERS,
-)
-broken(
-    READINGS,
-    ANY_DATE,
-    lambda t: readings_of(t.accelerometer_records, t.customer_trusted),
-    *(OF_CUSTOMERS, SUM),
+    {
+        ANY_DATE: (of_customers(lambda t: t.customer_trusted), OF_CUSTOMERS, SUM),
+        "the millisecond of consent is too early": (
+            lambda t: after_consent_only(t.accelerometer_records, t.customer_trusted),
+            SUM,
+        ),
+    },
     consent=Consent.AS_OF_DATE,
 )
-broken(
+LOSSY = (lambda t: readings_of(t.accelerometer_records.where("x <> 1.5"), t.customer_trusted), SUM)
+breaks(
     READINGS,
-    "the millisecond of consent is too early",
-    lambda t: after_consent_only(t.accelerometer_records, t.customer_trusted),
-    SUM,
-    consent=Consent.AS_OF_DATE,
-)
-broken(
-    READINGS,
-    "table and reconciliation both overlook a row",
-    lambda t: readings_of(t.accelerometer_records.where("x <> 1.5"), t.customer_trusted),
-    SUM,
-    differences=LOSSY,
+    {"table and reconciliation both overlook a row": LOSSY},
+    differences={"reconciliation": lossy_sum, "checks": (rows_reconciled(lossy_sum),)},
 )
 
 # Distances ----------------------------------------------------------------------------------------------------
 
 
 def distances_of(distances: DataFrame, holders: DataFrame) -> DataFrame:
-    held = distances.join(holders.select("serialnumber").distinct(), "serialnumber", "left_semi")
-    return held.select(*STEP_TRAINER_TRUSTED.column_names)
-
-
-def of_every_holder(distances: DataFrame, holders: DataFrame) -> DataFrame:
-    held = distances.join(holders.select("serialnumber"), "serialnumber").where("serialnumber <> 'half'")
-    return held.select(*STEP_TRAINER_TRUSTED.column_names)
+    return distances.join(holders.select("serialnumber"), "serialnumber").select(*STEP_TRAINER_TRUSTED.column_names)
 
 
 def ever_held(customers: DataFrame, curated: DataFrame) -> DataFrame:
-    one = curated.select(person("email").alias("person"))
-    ever = customers.withColumn("person", person("email")).join(one, "person", "left_semi")
-    return ever.where("serialnumber <> 'half'")
+    return active(customers, curated.select(F.col("email").alias("user")))
 
 
-HOLDERS: dict[str, tuple[Callable[[Any], DataFrame], list[str]]] = {
-    NO_CONSENT_FILTER: (lambda t: latest_record(t.customer_records), [OF_HOLDERS, SUM]),
-    REVERSED: (lambda t: consented_serials(oldest(t.customer_records)), [OF_HOLDERS, SUM]),
-    "one consenting holder is enough": (lambda t: t.customers_curated, [OF_HOLDERS, SUM]),
-    "a device once held still counts": (
-        lambda t: ever_held(t.customer_records, t.customers_curated),
-        [OF_HOLDERS, SUM],
-    ),
-    "holders without readings count": (lambda t: consented_serials(t.customer_records), [SUM]),
-}
-for rule, (holders, caught_by) in HOLDERS.items():
-    broken(DISTANCES, rule, lambda t, of=holders: distances_of(t.step_trainer_records, of(t)), *caught_by)
-broken(
+def of_holders(which: Rows) -> Rows:
+    return lambda t: distances_of(t.step_trainer_records, which(t).select("serialnumber").distinct())
+
+
+WHOLLY_AGREED = "serialnumber <> 'half'"
+breaks(
     DISTANCES,
-    "several holders multiply a reading",
-    lambda t: of_every_holder(t.step_trainer_records, t.customers_curated),
-    SUM,
+    {
+        NO_CONSENT_FILTER: (of_holders(lambda t: latest_record(t.customer_records)), OF_HOLDERS, SUM),
+        REVERSED: (of_holders(lambda t: consented_serials(oldest(t.customer_records))), OF_HOLDERS, SUM),
+        "one consenting holder is enough": (of_holders(lambda t: t.customers_curated), OF_HOLDERS, SUM),
+        "a device once held still counts": (
+            of_holders(lambda t: ever_held(t.customer_records, t.customers_curated).where(WHOLLY_AGREED)),
+            *(OF_HOLDERS, SUM),
+        ),
+        "holders without readings count": (of_holders(lambda t: consented_serials(t.customer_records)), SUM),
+        "several holders multiply a reading": (
+            lambda t: distances_of(t.step_trainer_records, t.customers_curated.where(WHOLLY_AGREED)),
+            SUM,
+        ),
+    },
 )
-broken(
-    DISTANCES,
-    ANY_DATE,
+REGARDLESS = (
     lambda t: ASSETS[DISTANCES](t.step_trainer_records, t.customers_curated, t.customer_records, Consent.CUSTOMER),
     *(OF_HOLDERS, SUM),
-    consent=Consent.AS_OF_DATE,
 )
+breaks(DISTANCES, {ANY_DATE: REGARDLESS}, consent=Consent.AS_OF_DATE)
 
 # What is trained on -------------------------------------------------------------------------------------------
 
@@ -256,21 +254,14 @@ def pairs_of_anybody(t: Any) -> DataFrame:
 
 def pairs_of_the_same_moment(t: Any) -> DataFrame:
     readings = t.accelerometer_trusted.withColumnRenamed("timestamp", "sensorreadingtime")
-    paired = t.step_trainer_trusted.join(readings, "sensorreadingtime")
-    return paired.select(*MACHINE_LEARNING_CURATED.column_names)
-
-
-def pairs_with_the_address(t: Any) -> DataFrame:
-    return pairs_by(t, sole_holders(t.customer_trusted), "user")
+    return t.step_trainer_trusted.join(readings, "sensorreadingtime").select(*MACHINE_LEARNING_CURATED.column_names)
 
 
 def pairs_with(t: Any, column: str) -> DataFrame:
+    if column == "user":
+        return pairs_by(t, sole_holders(t.customer_trusted), column)
     known = t.customer_trusted.select("serialnumber", F.coalesce(column, F.lit("nobody's")).alias(column))
     return pairs_by(t, sole_holders(t.customer_trusted).join(known, "serialnumber"), column)
-
-
-def address_for_a_serial_number(t: Any) -> DataFrame:
-    return pairs_with_the_address(t).withColumn("serialnumber", F.col("user")).drop("user")
 
 
 def any_holders(customers: DataFrame) -> DataFrame:
@@ -283,23 +274,25 @@ def one_altered(t: Any) -> DataFrame:
     return made.sparkSession.createDataFrame(rows, made.schema)
 
 
-def allowing(column: Column) -> dict[str, Any]:
-    """Even the contract has the column."""
-    return {"contract": replace(MACHINE_LEARNING_CURATED, columns=(*MACHINE_LEARNING_CURATED.columns, column))}
-
-
-broken(TRAINING, NO_CONSENT_FILTER, pairs_of_anybody, OF_HOLDERS, OF_ONE, SUM)
-broken(TRAINING, REVERSED, lambda t: pairs_by(t, sole_holders(oldest_decides(t.customer_records))), SUM, MATCHED)
-broken(TRAINING, TIMESTAMP_ONLY, pairs_of_the_same_moment, OF_ONE, SUM)
-broken(
-    TRAINING, "shared Step Trainers are trained on", lambda t: pairs_by(t, any_holders(t.customer_trusted)), OF_ONE, SUM
+breaks(
+    TRAINING,
+    {
+        NO_CONSENT_FILTER: (pairs_of_anybody, OF_HOLDERS, OF_ONE, SUM),
+        REVERSED: (lambda t: pairs_by(t, sole_holders(oldest_decides(t.customer_records))), SUM, MATCHED),
+        TIMESTAMP_ONLY: (pairs_of_the_same_moment, OF_ONE, SUM),
+        "shared Step Trainers are trained on": (lambda t: pairs_by(t, any_holders(t.customer_trusted)), OF_ONE, SUM),
+        "a value changes on the way": (one_altered, OF_ONE),
+        ADDRESS_KEPT: (lambda t: pairs_with(t, "user"), "matches_contract"),
+        f"{ADDRESS_KEPT} in place of the serial number": (
+            lambda t: pairs_with(t, "user").withColumn("serialnumber", F.col("user")).drop("user"),
+            *(UNNAMED, OF_ONE, OF_HOLDERS, MATCHED),
+        ),
+    },
 )
-broken(TRAINING, "a value changes on the way", one_altered, OF_ONE)
-broken(TRAINING, ADDRESS_KEPT, pairs_with_the_address, "matches_contract")
-IN_PLACE = f"{ADDRESS_KEPT} in place of the serial number"
-broken(TRAINING, IN_PLACE, address_for_a_serial_number, UNNAMED, OF_ONE, OF_HOLDERS, MATCHED)
-broken(TRAINING, f"user {ALLOWED}", pairs_with_the_address, UNNAMED, differences=allowing(USER))
-for column in CUSTOMER_COLUMNS:
+for column in (USER, *CUSTOMER_COLUMNS):
     if column.pii is Pii.DIRECT:
-        kept = f"{column.name} {ALLOWED}"
-        broken(TRAINING, kept, lambda t, c=column.name: pairs_with(t, c), UNNAMED, differences=allowing(column))
+        allowing = replace(MACHINE_LEARNING_CURATED, columns=(*MACHINE_LEARNING_CURATED.columns, column))
+        kept = (lambda t, name=column.name: pairs_with(t, name), UNNAMED)
+        breaks(
+            TRAINING, {f"{column.name} is kept, and the contract allows it": kept}, differences={"contract": allowing}
+        )
