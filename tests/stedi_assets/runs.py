@@ -11,7 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from stedi_assets.definitions import TRUSTED_AND_CURATED
+from stedi_assets.definitions import TRUSTED_AND_CURATED, build_definitions
 from stedi_assets.pipeline.asset import table_asset
 from stedi_assets.pipeline.table import LakehouseTable
 from stedi_assets.rules import Consent
@@ -58,3 +58,21 @@ def failed(outcome: Outcome) -> set[str]:
 def data_folders(stedi: Stedi, table: str) -> list[str]:
     """The folders (and locks) among the table's data files: one for each version, where nothing is left behind."""
     return sorted(path.name for path in Path(stedi.location(table), "data").iterdir())
+
+
+def snapshot(stedi: Stedi, table: str) -> int:
+    """The id of the version that readers see."""
+    version = stedi.lakehouse.version(table)
+    assert version is not None
+    return version.snapshot_id
+
+
+def checks_of(stedi: Stedi, *assets: str) -> list[dg.AssetCheckKey]:
+    """All checks of these assets."""
+    graph = build_definitions(stedi.settings).resolve_asset_graph()
+    return sorted(graph.get_check_keys_for_assets({dg.AssetKey(name) for name in assets}))
+
+
+def told(outcome: Outcome, table: str = "") -> dict[tuple[str, str], tuple[bool, str]]:
+    """What the run's checks said, of one table or of all."""
+    return {key: (check.passed, check.description) for key, check in outcome.checks.items() if table in ("", key[0])}

@@ -10,11 +10,13 @@ import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
 
+from resources.iceberg.lakehouse import spark_ddl
 from resources.lazy import LazyModule
 from stedi_assets.contracts import ASSETS, FEEDS, TABLES, Column, Feed, Table
 from stedi_assets.definitions import build_definitions
 from stedi_assets.ingestion import parse
-from tests.stedi_assets.examples import T, as_delivered, deliver_all, distance, reading
+from tests.oracle import expected_tables
+from tests.stedi_assets.examples import CUSTOMERS, DISTANCES, READINGS, T, as_delivered, deliver_all, distance, reading
 from tests.stedi_assets.runs import data_folders
 from tests.support import ENGINE, Stedi
 
@@ -116,23 +118,23 @@ def test_a_lakehouse_of_the_version_before_is_read_on_by_making_everything_and_a
     stedi: Stedi,
 ) -> None:
     deliver_all(stedi)
-    assert stedi.materialize().success
-    expected = {table: stedi.rows(table) for table in TABLES}
-    before = Stedi(stedi.folder / "before", instance=dg.DagsterInstance.ephemeral())
-    deliver_all(before)
-    for feed in FEEDS:
-        for table in of_the_version_before(feed):
-            ddl = ", ".join(f"`{column.name}` {column.type}" for column in table.columns)
-            row = tuple({"string": "old", "bigint": T, "double": 1.0}[column.type] for column in table.columns)
-            rows = ENGINE.spark_session.createDataFrame([row], ddl)
-            with before.lakehouse.stage(rows, table, "a run") as staged:
-                before.lakehouse.publish(staged, {"stedi.run-id": "a run"})
-    refused = before.materialize("customer_trusted")
+    values = {"string": "old", "bigint": T, "double": 1.0}
+    for table in (table for feed in FEEDS for table in of_the_version_before(feed)):
+        row = tuple(values[column.type] for column in table.columns)
+        rows = ENGINE.spark_session.createDataFrame([row], spark_ddl(table))
+        with stedi.lakehouse.stage(rows, table, "a run") as staged:
+            stedi.lakehouse.publish(staged, {"stedi.run-id": "a run"})
+    refused = stedi.materialize("customer_trusted")
     assert refused.failure == (
-        f"customer_records in {before.lakehouse.root} has other columns than this version of the project makes, it is "
+        f"customer_records in {stedi.lakehouse.root} has other columns than this version of the project makes, it is "
         "from an earlier one. Materialize everything once."
     )
     assert refused.materialized == set()
-    outcome = before.materialize()
+    outcome = stedi.materialize()
     assert outcome.success, outcome.failure
-    assert {table: before.rows(table) for table in TABLES} == expected
+    expected = expected_tables(CUSTOMERS, READINGS, DISTANCES, "customer")
+    assert {table: stedi.rows(table) for table in expected} == {
+        table: sorted(rows, key=repr) for table, rows in expected.items()
+    }
+    assert [len(stedi.rows(feed.records.name)) for feed in FEEDS] == [len(CUSTOMERS), len(READINGS), len(DISTANCES)]
+    assert [stedi.rows(feed.quarantine.name) for feed in FEEDS] == [[], [], []]

@@ -18,21 +18,14 @@ from stedi_assets.pipeline import asset as pipeline_asset
 from stedi_assets.pipeline.step import RETRY
 from stedi_assets.rules import Consent
 from tests.oracle import expected_tables
-from tests.stedi_assets.examples import CUSTOMERS, DISTANCES, READINGS, T, as_delivered, customer, deliver_all
-from tests.stedi_assets.runs import ASSETS, changed, data_folders, failed, run
+from tests.stedi_assets.examples import CUSTOMERS, DISTANCES, READINGS, T, deliver_all
+from tests.stedi_assets.runs import ASSETS, changed, checks_of, data_folders, run, snapshot, told
 from tests.support import ENGINE, Outcome, SharedSpark, Stedi
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-CONSENT_CHECKS = {
-    "customer_trusted": "only_consenting_customers",
-    "accelerometer_trusted": "only_readings_of_consenting_customers",
-    "customers_curated": "only_consenting_customers",
-    "step_trainer_trusted": "only_readings_of_consenting_holders",
-    "machine_learning_curated": "only_readings_of_consenting_holders",
-}
-MADE = tuple(CONSENT_CHECKS)
+MADE = tuple(ASSETS)
 
 
 class CountingSpark(SharedSpark):
@@ -55,39 +48,6 @@ def published(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> 
     stedi = Stedi(tmp_path_factory.mktemp("published"))
     deliver_all(stedi)
     return stedi, stedi.materialize(resources={"spark": CountingSpark(noted=str(stedi.folder / "starts"))})
-
-
-@pytest.fixture(scope="module")
-def withdrawn(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Published:
-    """A lakehouse after whose one full run Ann's withdrawal has landed. Tests only look, or try to publish in vain."""
-    stedi = Stedi(tmp_path_factory.mktemp("withdrawn"))
-    deliver_all(stedi)
-    made = stedi.materialize()
-    withdraw(stedi, " ANN@x.org")
-    assert stedi.materialize("customer_landing", "customer_records").success
-    return stedi, made
-
-
-def withdraw(stedi: Stedi, email: str) -> None:
-    stedi.deliver(
-        "customer", as_delivered("customer", [customer(email, "ann", updated=T + 99, consent=None)]), "2.json"
-    )
-
-
-def snapshot(stedi: Stedi, table: str) -> int:
-    version = stedi.lakehouse.version(table)
-    assert version is not None
-    return version.snapshot_id
-
-
-def checks_of(stedi: Stedi, *assets: str) -> list[dg.AssetCheckKey]:
-    graph = build_definitions(stedi.settings).resolve_asset_graph()
-    return sorted(graph.get_check_keys_for_assets({dg.AssetKey(name) for name in assets}))
-
-
-def told(outcome: Outcome, table: str = "") -> dict[tuple[str, str], tuple[bool, str]]:
-    """What the run's checks said, of one table or of all."""
-    return {key: (check.passed, check.description) for key, check in outcome.checks.items() if table in ("", key[0])}
 
 
 # A run that goes well -----------------------------------------------------------------------------------------
@@ -150,17 +110,26 @@ def test_a_commit_names_its_run_code_rule_source_and_inputs(published: Published
     assert json.loads(properties["stedi.inputs"]) == {name: snapshot(stedi, name) for name in read}
 
 
-def test_a_feed_that_has_not_begun_and_customers_who_all_refuse_give_empty_tables(stedi: Stedi) -> None:
+@pytest.fixture(scope="module")
+def made_twice(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> tuple[Stedi, dict[str, int], Outcome]:
+    """A lakehouse, its rows after a run in which one feed had not begun, and a second run: all customers refuse."""
+    stedi = Stedi(tmp_path_factory.mktemp("made-twice"))
     deliver_all(stedi)
     stedi.deliver("accelerometer", "\n")
     outcome = stedi.materialize()
     assert outcome.success, outcome.failure
-    expected = expected_tables(CUSTOMERS, [], DISTANCES, "customer")
-    assert {table: stedi.counts()[table] for table in MADE} == {table: len(expected[table]) for table in MADE}
-    assert stedi.counts()["accelerometer_records"] == 0
-    nobody = [{**record, "sharewithresearchasofdate": None, "lastupdatedate": T + 99} for record in CUSTOMERS]
-    deliver_all(stedi, nobody)
-    assert stedi.materialize().success
+    first = stedi.counts()
+    deliver_all(stedi, [{**one, "sharewithresearchasofdate": None, "lastupdatedate": T + 99} for one in CUSTOMERS])
+    return stedi, first, stedi.materialize()
+
+
+def test_a_feed_that_has_not_begun_and_customers_who_all_refuse_give_empty_tables(
+    made_twice: tuple[Stedi, dict[str, int], Outcome],
+) -> None:
+    stedi, first, second = made_twice
+    expected = {table: len(rows) for table, rows in expected_tables(CUSTOMERS, [], DISTANCES, "customer").items()}
+    assert first == {**first, **expected, "accelerometer_records": 0}
+    assert second.success, second.failure
     for table in MADE:
         loaded = stedi.lakehouse.load(table)
         assert loaded is not None
@@ -168,19 +137,17 @@ def test_a_feed_that_has_not_begun_and_customers_who_all_refuse_give_empty_table
         assert (arrow.num_rows, tuple(arrow.column_names)) == (0, TABLES[table].column_names)
 
 
-def test_a_check_result_belongs_to_the_version_that_it_is_about(stedi: Stedi) -> None:
-    deliver_all(stedi)
-    assert stedi.materialize().success
-    withdraw(stedi, "ann@x.org")
-    again = stedi.materialize()
-    assert again.success
-    assert again.checks.keys() == {(one.asset_key.to_user_string(), one.name) for one in checks_of(stedi, *EVERY_ASSET)}
-    for (asset, _), check in again.checks.items():
+def test_a_check_result_belongs_to_the_version_that_it_is_about(
+    made_twice: tuple[Stedi, dict[str, int], Outcome],
+) -> None:
+    stedi, _, second = made_twice
+    assert {asset for asset, _ in second.checks} == EVERY_ASSET.keys()
+    for (asset, _), check in second.checks.items():
         latest = stedi.instance.get_latest_materialization_event(dg.AssetKey(asset))
         target = check.target_materialization_data
         assert latest is not None
         assert target is not None
-        assert (target.run_id, target.timestamp) == (again.result.run_id, latest.timestamp)
+        assert (target.run_id, target.timestamp) == (second.result.run_id, latest.timestamp)
 
 
 # A run that must not publish ----------------------------------------------------------------------------------
@@ -294,7 +261,7 @@ def test_every_step_that_makes_a_table_is_tried_again(published: Published) -> N
     assert policies == {RETRY}
 
 
-# Checks alone, and a withdrawal -------------------------------------------------------------------------------
+# Checks alone -------------------------------------------------------------------------------------------------
 
 
 def test_checks_alone_say_of_what_is_published_what_they_said_when_it_was_made(published: Published) -> None:
@@ -309,41 +276,3 @@ def test_one_check_alone_is_the_only_one_that_is_recorded(published: Published) 
     stedi, _ = published
     key = dg.AssetCheckKey(dg.AssetKey("customer_trusted"), "rows_reconciled")
     assert [*stedi.materialize(checks=[key]).checks] == [("customer_trusted", "rows_reconciled")]
-
-
-def test_a_withdrawal_fails_the_consent_checks_alone_until_the_tables_are_made_anew(withdrawn: Published) -> None:
-    stedi, made = withdrawn
-    before = {table: snapshot(stedi, table) for table in MADE}
-    alone = stedi.materialize(checks=checks_of(stedi, *MADE))
-    assert not alone.success
-    assert alone.materialized == set()
-    assert {table: snapshot(stedi, table) for table in MADE} == before
-    for table, consent_check in CONSENT_CHECKS.items():
-        was, now = told(made, table), told(alone, table)
-        assert not now.pop((table, consent_check))[0]
-        del was[table, consent_check]
-        assert now == was
-
-
-@pytest.mark.parametrize("table", ["accelerometer_trusted", "customers_curated", "machine_learning_curated"])
-def test_a_table_is_not_made_from_upstream_tables_that_do_not_know_of_a_withdrawal(
-    withdrawn: Published, table: str
-) -> None:
-    stedi, _ = withdrawn
-    before = snapshot(stedi, table)
-    outcome = stedi.materialize(table)
-    assert CONSENT_CHECKS[table] in failed(outcome)
-    assert outcome.failure.startswith(f"{table} was not published, the previous version is still served.")
-    assert snapshot(stedi, table) == before
-
-
-def test_the_rows_of_a_table_add_up_though_its_upstream_tables_were_made_anew(stedi: Stedi) -> None:
-    deliver_all(stedi)
-    upstream = ["customer_trusted", "accelerometer_trusted"]
-    upstream += [f"{feed}_{kind}" for feed in ("customer", "accelerometer") for kind in ("landing", "records")]
-    assert stedi.materialize(*upstream, "customers_curated").success
-    withdraw(stedi, "ann@x.org")
-    assert stedi.materialize(*upstream).success
-    alone = stedi.materialize(checks=checks_of(stedi, "customers_curated"))
-    assert failed(alone) == {"only_consenting_customers"}
-    assert alone.checks["customers_curated", "rows_reconciled"].passed
