@@ -126,7 +126,7 @@ def command(stedi: Stedi) -> Iterator[subprocess.Popen[str]]:
 
 def test_the_command_makes_a_table_and_leaves_no_session(stedi: Stedi, emr: EmrServerless) -> None:
     with command(stedi) as process:
-        _, said = process.communicate(timeout=15)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 0, said
     assert "EMR Serverless bills" in said
     assert stedi.rows("customer_records")
@@ -154,7 +154,7 @@ def test_a_run_that_is_terminated_leaves_no_session(
     with command(stedi) as process:
         wait_until(emr, moment)
         process.send_signal(sign)
-        _, said = process.communicate(timeout=15)
+        _, said = process.communicate(timeout=60)
     assert process.returncode != 0
     (session,) = emr.sessions.values()
     assert not session.alive, said
