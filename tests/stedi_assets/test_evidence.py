@@ -1,47 +1,25 @@
 """Evidence for people who want to look: queries that run anywhere, and pictures of their answers.
 
-On AWS Athena answers over the files in S3, and no engine is started for it. The lakehouse is made in a folder and its
-files are laid into S3, because the test server's Athena reads no Iceberg table.
+That Athena answers on AWS is in `test_on_aws.py`.
 """
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import sqlglot
 from PIL import Image, ImageChops
 
-from resources.athena import AthenaQuery
-from resources.engines.engine import SparkEngine
 from resources.query import EngineQuery, QueryResult
-from stedi_assets.contracts import ASSETS, FEEDS, TABLES
+from stedi_assets.contracts import ASSETS
 from stedi_assets.evidence import PICTURED, picture_of, queries, table_picture, tables_in
-from tests.servers.ministack import Aws
-from tests.stedi_assets.examples import CUSTOMERS, T, deliver_all
-from tests.support import ROOT, Outcome, Stedi
+from tests.support import Outcome, Stedi
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-LANDING = {feed.landing.name for feed in FEEDS}
-
-
-def assert_evidence(stedi: Stedi, shown: dict[str, Any]) -> None:
-    """Every picture is a file that the page links to, and the counts are those of the tables."""
-    for name in PICTURED:
-        path = Path(stedi.lakehouse.root, "evidence", f"{name}.png")
-        assert shown[f"{name}.png"] == str(path)
-        width, height = Image.open(path).size
-        assert width > 400
-        assert height > 300
-    counts = {name: rows for name, rows in stedi.counts().items() if not name.endswith("_quarantine")}
-    assert len(set(counts.values())) > 3
-    assert [f"| {name} | {rows} |" for name, rows in counts.items()] == shown["table_counts"].splitlines()[2:]
-    customers = counts["customer_trusted"]
-    assert f"| {customers} | {customers} | 0 |" in shown["consent_of_customer_trusted"]
 
 
 @pytest.mark.parametrize("dialect", ["athena", "spark"])
@@ -53,7 +31,19 @@ def test_the_queries_are_sql_that_athena_and_spark_understand(dialect: str) -> N
 
 def test_the_pictures_are_files_that_the_page_links_to_and_the_counts_are_right(made: tuple[Stedi, Outcome]) -> None:
     stedi, outcome = made
-    assert_evidence(stedi, outcome.metadata("query_evidence"))
+    shown = outcome.metadata("query_evidence")
+    for name in PICTURED:
+        path = Path(stedi.lakehouse.root, "evidence", f"{name}.png")
+        assert shown[f"{name}.png"] == str(path)
+        width, height = Image.open(path).size
+        assert width > 400
+        assert height > 300
+    counts = {name: rows for name, rows in stedi.counts().items() if not name.endswith("_quarantine")}
+    assert len(set(counts.values())) > 3
+    assert [f"| {name} | {rows} |" for name, rows in counts.items()] == shown["table_counts"].splitlines()[2:]
+    customers = counts["customer_trusted"]
+    assert f"| {customers} | {customers} | 0 |" in shown["consent_of_customer_trusted"]
+    assert shown["engine"] == outcome.metadata("customer_trusted")["engine"]
 
 
 def test_no_picture_is_in_what_dagster_remembers_of_any_asset(made: tuple[Stedi, Outcome]) -> None:
@@ -115,79 +105,3 @@ def test_numbers_end_at_the_right_edge_of_their_column_and_text_begins_at_the_le
 
     assert edges("4711")[0] > 40 > 4 >= abs(edges("4711")[1])
     assert edges("ABCD")[1] > 40 > 4 >= abs(edges("ABCD")[0])
-
-
-# On AWS -------------------------------------------------------------------------------------------------------------
-
-PROFILE = {
-    **dict.fromkeys(("customername", "phone", "birthday"), "x"),
-    **dict.fromkeys(("registrationdate", "sharewithpublicasofdate", "sharewithfriendsasofdate"), T),
-}
-"""What the example customers leave out: the server's Athena knows no columns but those of the files."""
-
-
-class NoEngine(SparkEngine):
-    """An engine that must not be asked."""
-
-    @property
-    def engine(self) -> str:
-        raise AssertionError("the engine is named")
-
-    def start(self) -> SparkSession:
-        raise AssertionError("the engine is started")
-
-    def stop(self) -> None:
-        pass
-
-
-@pytest.fixture
-def athena(aws: Aws) -> AthenaQuery:
-    return AthenaQuery(workgroup=aws.new_workgroup(), database=aws.new_database())
-
-
-def show(stedi: Stedi, athena: AthenaQuery, aws: Aws) -> None:
-    """Have external tables over the lakehouse's files, laid into S3."""
-    s3, bucket = aws.client("s3"), aws.new_bucket()
-    for name in {table for sql in queries().values() for table in tables_in(sql)}:
-        for number, path in enumerate(files_of(stedi, name)):
-            s3.upload_file(str(path), bucket, f"{name}/{number}{path.suffix}")
-        if name in LANDING:
-            athena.ensure_table(name, (ROOT / "sql" / f"{name}.sql").read_text(), f"s3://{bucket}/{name}/")
-        else:
-            columns = ", ".join(f"`{column.name}` {column.type}" for column in TABLES[name].columns)
-            where = f"STORED AS PARQUET LOCATION 's3://{bucket}/{name}/'"
-            athena.run(f"CREATE EXTERNAL TABLE `{name}` ({columns}) {where}", {})
-
-
-def files_of(stedi: Stedi, name: str) -> list[Path]:
-    if name in LANDING:
-        return sorted(Path(stedi.lakehouse.root, name).glob("*.json"))
-    table = stedi.lakehouse.load(name)
-    assert table is not None
-    return [Path(task.file.file_path.removeprefix("file://")) for task in table.scan().plan_files()]
-
-
-def test_athena_answers_with_the_lakehouse_s_counts_and_no_engine_is_started(
-    stedi: Stedi, athena: AthenaQuery, aws: Aws
-) -> None:
-    deliver_all(stedi, [{**PROFILE, **row} for row in CUSTOMERS])
-    for _ in range(2):  # a second run finds its external tables made
-        assert stedi.materialize("customer_landing", resources={"query": athena}).success
-    table = aws.client("glue").get_table(DatabaseName=athena.database, Name="customer_landing")["Table"]
-    assert table["StorageDescriptor"]["Location"].rstrip("/").endswith("/lakehouse/customer_landing")
-    assert len(aws.client("athena").list_query_executions(WorkGroup=athena.workgroup)["QueryExecutionIds"]) == 1
-    assert stedi.materialize().success
-    beside = AthenaQuery(workgroup=athena.workgroup, database=aws.new_database())
-    show(stedi, beside, aws)
-    outcome = stedi.materialize("query_evidence", resources={"query": beside, "spark": NoEngine()})
-    assert outcome.failure == ""
-    shown = outcome.metadata("query_evidence")
-    assert_evidence(stedi, shown)
-    for name in queries():
-        assert len(shown[f"query id: {name}"]) == 36
-        assert shown[f"bytes scanned: {name}"] > 0
-        assert shown[f"seconds: {name}"] > 0
-    assert "engine" not in shown
-    # With tables made in the same run, it says which engine made them.
-    both = stedi.materialize("customer_trusted", "query_evidence", resources={"query": beside})
-    assert both.metadata("query_evidence")["engine"] == both.metadata("customer_trusted")["engine"]

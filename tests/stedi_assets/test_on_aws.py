@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pytest
 
 from resources.athena import AthenaQuery
+from resources.engines.engine import SparkEngine
 from resources.files.landing_zone import folder_at
 from resources.iceberg.catalogs import GlueLakehouse
 from sample.feeds import write_feeds
 from stedi_assets.contracts import ASSETS, FEEDS, TABLES
 from stedi_assets.definitions import build_definitions, build_resources
-from stedi_assets.evidence import PICTURED
+from stedi_assets.evidence import PICTURED, queries
 from tests.servers.emr_serverless import APPLICATION, ROLE, EmrServerless
 from tests.servers.ministack import Aws
 from tests.stedi_assets.counts import COUNTS
 from tests.support import REFERENCE, Stedi, require_reference
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 LANDING = [feed.landing.name for feed in FEEDS]
 
@@ -66,6 +70,20 @@ class StediOnAws(Stedi):
         return athena
 
 
+class NoEngine(SparkEngine):
+    """An engine that must not be asked."""
+
+    @property
+    def engine(self) -> str:
+        raise AssertionError("the engine is named")
+
+    def start(self) -> SparkSession:
+        raise AssertionError("the engine is started")
+
+    def stop(self) -> None:
+        pass
+
+
 @pytest.fixture
 def stedi_on_aws(tmp_path_factory: pytest.TempPathFactory, aws: Aws, spark: Any) -> StediOnAws:
     return StediOnAws(tmp_path_factory.mktemp("aws"), aws=aws)
@@ -99,10 +117,15 @@ def test_the_reference_data_on_emr_serverless_s3_glue_and_athena(
             assert found["StorageDescriptor"]["Location"].rstrip("/") == f"{stedi.lakehouse.root}/{name}"
         else:
             assert found["Parameters"]["table_type"].lower() == "iceberg"
-    shown = stedi.materialize("query_evidence", resources={"query": stedi.show_to_athena()})
+    # Athena alone answers, and no engine is started for it.
+    shown = stedi.materialize("query_evidence", resources={"query": stedi.show_to_athena(), "spark": NoEngine()})
     assert shown.failure == ""
     assert stedi.objects("prod/evidence/") == sorted(f"{name}.png" for name in PICTURED)
     listed = shown.metadata("query_evidence")
+    assert "engine" not in listed
+    for name in queries():
+        assert len(listed[f"query id: {name}"]) == 36
+        assert min(listed[f"bytes scanned: {name}"], listed[f"seconds: {name}"]) > 0
     assert listed["customer_landing.png"] == f"s3://{stedi.bucket}/prod/evidence/customer_landing.png"
     for name, rows in COUNTS["customer"].items():
         if not name.endswith("_quarantine"):

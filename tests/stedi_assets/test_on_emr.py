@@ -17,28 +17,11 @@ import pytest
 from dagster_graphql import DagsterGraphQLClient
 
 from stedi_assets.automation import LAKEHOUSE_JOB
-from stedi_assets.contracts import TABLES
 from tests.resources.emr_runs import engine
 from tests.servers import free_port, running
 from tests.servers.emr_serverless import EmrServerless, Fault
 from tests.stedi_assets.examples import deliver_all
 from tests.support import ROOT, Stedi
-
-
-def test_the_whole_graph_is_the_same_as_on_the_embedded_engine(
-    tmp_path: Path, stedi: Stedi, emr: EmrServerless
-) -> None:
-    deliver_all(stedi)
-    assert stedi.materialize().success
-    other = Stedi(tmp_path / "other")
-    deliver_all(other)
-    done = other.materialize(resources={"spark": engine()})
-    assert done.success
-    assert {table: other.rows(table) for table in TABLES} == {table: stedi.rows(table) for table in TABLES}
-    (session,) = emr.sessions.values()
-    assert {done.metadata(table)["EMR session"] for table in TABLES} == {session.id}
-    assert not session.alive
-
 
 SELECTED = "customer_landing or customer_records"
 

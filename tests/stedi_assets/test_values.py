@@ -29,24 +29,13 @@ def person(email: str, consent: int | None, serial: str = "A", updated: int = T)
     return customer(email, serial, updated=updated, consent=consent)
 
 
-def test_a_consent_date_of_zero_or_less_is_none_and_one_in_the_future_is_one(stedi: Stedi) -> None:
-    people = [person("zero@x", 0), person("negative@x", -T), person("future@x", NEXT_YEAR), person("ann@x", T)]
-    assert trusted(stedi, *people, person("nobody@x", None)) == ["ann@x", "future@x"]
-
-
 def test_a_consent_date_in_the_future_covers_by_date_only_readings_from_then_on(stedi: Stedi) -> None:
     stedi.environment["STEDI_CONSENT"] = "as-of-date"
-    readings = [reading("ann@x", at) for at in (T, NEXT_YEAR - 1, NEXT_YEAR)]
-    deliver_all(stedi, [person("ann@x", NEXT_YEAR)], readings, [distance("A", NEXT_YEAR)])
+    readings = [reading("ann@x.org", at) for at in (T, NEXT_YEAR - 1, NEXT_YEAR)]
+    deliver_all(stedi, [person("ann@x.org", NEXT_YEAR)], readings, [distance("A", NEXT_YEAR)])
     assert stedi.materialize().success
+    assert [row[1] for row in stedi.rows("customer_trusted")] == ["ann@x.org"]
     assert [row[1] for row in stedi.rows("accelerometer_trusted")] == [NEXT_YEAR]
-
-
-def test_a_consent_date_in_seconds_is_quarantined_and_decides_nothing(stedi: Stedi) -> None:
-    stedi.environment["STEDI_QUARANTINE_LIMIT"] = "1"
-    assert trusted(stedi, person("ann@x", T), person("ann@x", T // 1000, updated=T + 1)) == ["ann@x"]
-    ((_, reason, _, _),) = stedi.rows("customer_quarantine")
-    assert reason == "shareWithResearchAsOfDate is out of range: epoch milliseconds expected"
 
 
 def test_the_last_of_a_thousand_records_of_one_customer_however_they_write_their_address_decides(stedi: Stedi) -> None:
@@ -55,16 +44,6 @@ def test_the_last_of_a_thousand_records_of_one_customer_however_they_write_their
     assert trusted(stedi, *records) == ["ann@x"]
     assert stedi.rows("customer_trusted")[0][4] == "s-999"
     assert trusted(stedi, *records, person("Ann@x", None, updated=T + 1_000)) == []
-
-
-def test_readings_of_a_serial_number_that_others_hold_are_in_no_training_row(stedi: Stedi) -> None:
-    people = [person("ann@x", T, "both"), person("bob@x", T, "both"), person("cleo@x", T, "mixed")]
-    people += [person("dan@x", None, "mixed"), person("eve@x", T, "own")]
-    readings = [reading(f"{name}@x", T) for name in ("ann", "bob", "cleo", "dan", "eve")]
-    deliver_all(stedi, people, readings, [distance(serial, T) for serial in ("both", "mixed", "own")])
-    assert stedi.materialize().success
-    assert {row[1] for row in stedi.rows("step_trainer_trusted")} == {"both", "own"}
-    assert [row[1] for row in stedi.rows("machine_learning_curated")] == ["own"]
 
 
 def test_thirty_serial_numbers_for_everybody_pair_nobody_with_anybody(stedi: Stedi) -> None:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 TYPED = ("a@example.com", 1655564376361, 1.0, -0.5, 0.25)
 LINE = json.dumps(READING)
 CUSTOMER_RECORD = {**hostile.CUSTOMER, "email": "ada@example.com"}
+DISTANCE = {"sensorReadingTime": 1655564376361, "serialNumber": "s-1", "distanceFromObject": 240}
+NUMBER_IN_A_TEXT = 'Ada: 0.12345678901234567, "x":1e9, \\\\":2,'
+OUT_OF_RANGE = "is out of range: epoch milliseconds expected"
 
 
 class Read:
@@ -172,20 +175,22 @@ def test_a_record_that_cannot_be_trusted_is_quarantined_with_its_text_and_the_re
 
 
 @pytest.mark.parametrize(
-    ("feed", "key"),
+    ("feed", "changes", "reason"),
     [
-        *((CUSTOMER, key) for key in ("email", "serialNumber", "lastUpdateDate")),
-        *((STEP_TRAINER, key) for key in ("sensorReadingTime", "serialNumber", "distanceFromObject")),
+        *((CUSTOMER, {key: None}, f"{key} is missing") for key in ("email", "serialNumber", "lastUpdateDate")),
+        *((STEP_TRAINER, {key: None}, f"{key} is missing") for key in DISTANCE),
+        (CUSTOMER, {"shareWithResearchAsOfDate": 1655564376}, f"shareWithResearchAsOfDate {OUT_OF_RANGE}"),
+        (STEP_TRAINER, {"distanceFromObject": -1}, "distanceFromObject is out of range"),
+        (STEP_TRAINER, {"distanceFromObject": 240.5}, "distanceFromObject is not a whole number"),
     ],
 )
-def test_each_required_key_is_required(spark: SparkSession, feed: Feed, key: str) -> None:
-    whole: dict[str, Any] = {
-        CUSTOMER.name: CUSTOMER_RECORD,
-        STEP_TRAINER.name: {"sensorReadingTime": 1655564376361, "serialNumber": "s-1", "distanceFromObject": 240},
-    }[feed.name]
-    read = Read(spark, feed, json.dumps(whole), json.dumps({k: v for k, v in whole.items() if k != key}))
+def test_a_record_without_a_required_value_or_with_an_impossible_one_is_quarantined(
+    spark: SparkSession, feed: Feed, changes: dict[str, Any], reason: str
+) -> None:
+    whole = {CUSTOMER.name: CUSTOMER_RECORD, STEP_TRAINER.name: DISTANCE}[feed.name]
+    read = Read(spark, feed, json.dumps(whole), json.dumps({**whole, **changes}))
     assert len(read.accepted) == 1
-    assert [reason for reason, _ in read.quarantined] == [f"{key} is missing"]
+    assert [found for found, _ in read.quarantined] == [reason]
 
 
 def test_optional_keys_may_be_missing_null_or_blank_and_unknown_ones_are_ignored(spark: SparkSession) -> None:
@@ -208,32 +213,23 @@ def test_a_birthday_is_kept_as_typed_and_a_phone_number_may_come_as_a_number(spa
     assert read.accepted[0][2:4] == ("5550100", "0993-01-01")
 
 
-@pytest.mark.parametrize("consent", [0, -1])
-def test_a_consent_of_zero_or_less_is_accepted_as_the_withdrawal_that_it_is(spark: SparkSession, consent: int) -> None:
-    read = Read(spark, CUSTOMER, json.dumps({**CUSTOMER_RECORD, "shareWithResearchAsOfDate": consent}))
-    assert read.accepted[0][7] == consent
-
-
-def test_a_consent_in_seconds_is_quarantined(spark: SparkSession) -> None:
-    read = Read(spark, CUSTOMER, json.dumps({**CUSTOMER_RECORD, "shareWithResearchAsOfDate": 1655564376}))
-    assert read.accepted == []
-    assert read.quarantined[0][0] == "shareWithResearchAsOfDate is out of range: epoch milliseconds expected"
-
-
-def test_a_negative_or_fractional_distance_is_quarantined(spark: SparkSession) -> None:
-    whole = {"sensorReadingTime": 1655564376361, "serialNumber": "s-1", "distanceFromObject": 240}
-    read = Read(spark, STEP_TRAINER, *(json.dumps({**whole, "distanceFromObject": d}) for d in (0, -1, 240.5)))
-    assert [row[2] for row in read.accepted] == [0]
-    assert {reason for reason, _ in read.quarantined} == {
-        "distanceFromObject is out of range",
-        "distanceFromObject is not a whole number",
-    }
-
-
-def test_braces_and_escaped_quotes_inside_text_do_not_cut_a_record(spark: SparkSession) -> None:
-    odd = {**CUSTOMER_RECORD, "customerName": 'Curly } { "Brace" \\', "phone": "}{"}
-    read = Read(spark, CUSTOMER, json.dumps(odd), json.dumps(odd) + json.dumps(odd))
-    assert [row[0] for row in read.accepted] == ['Curly } { "Brace" \\'] * 3
+@pytest.mark.parametrize(
+    ("changes", "column", "value"),
+    [
+        ({"shareWithResearchAsOfDate": 0}, "sharewithresearchasofdate", 0),
+        ({"shareWithResearchAsOfDate": -1}, "sharewithresearchasofdate", -1),
+        ({"customerName": 'Curly } { "Brace" \\', "phone": "}{"}, "customername", 'Curly } { "Brace" \\'),
+        ({"customerName": "[Ada] Example"}, "customername", "[Ada] Example"),
+        ({"customerName": NUMBER_IN_A_TEXT}, "customername", NUMBER_IN_A_TEXT),
+        *(({"email": f"{blank}ada@x.org{blank}"}, "email", "ada@x.org") for blank in " \t\u00a0\ufeff\u200b"),
+    ],
+)
+def test_a_value_that_is_odd_but_possible_is_accepted_as_it_is(
+    spark: SparkSession, changes: dict[str, Any], column: str, value: object
+) -> None:
+    line = json.dumps({**CUSTOMER_RECORD, **changes})
+    accepted = Read(spark, CUSTOMER, line, line + line).accepted
+    assert [row[CUSTOMER.landing.column_names.index(column)] for row in accepted] == [value] * 3
 
 
 def test_a_bad_record_between_good_ones_on_one_line_hides_neither(spark: SparkSession) -> None:
@@ -266,29 +262,11 @@ def test_what_is_nested_less_deeply_is_ignored_like_any_unknown_field(spark: Spa
     assert Read(spark, ACCELEROMETER, deep, wide).accepted == [TYPED, TYPED]
 
 
-def test_a_text_may_begin_with_a_bracket(spark: SparkSession) -> None:
-    read = Read(spark, CUSTOMER, json.dumps({**CUSTOMER_RECORD, "customerName": "[Ada] Example"}))
-    assert read.accepted[0][0] == "[Ada] Example"
-
-
-@pytest.mark.parametrize("blank", [" ", "\t", "\u00a0", "\ufeff", "\u200b"])
-def test_blanks_around_a_text_are_no_part_of_it(spark: SparkSession, blank: str) -> None:
-    padded = {"email": f"{blank}ada@example.com{blank}", "serialNumber": f"{blank}s-1"}
-    read = Read(spark, CUSTOMER, json.dumps({**CUSTOMER_RECORD, **padded}))
-    assert (read.accepted[0][1], read.accepted[0][4]) == ("ada@example.com", "s-1")
-
-
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(st.lists(st.floats(-999_999, 999_999), min_size=1, max_size=300))
 def test_a_number_is_accepted_to_its_last_digit(spark: SparkSession, numbers: list[float]) -> None:
     read = Read(spark, ACCELEROMETER, *(_with(x=number) for number in numbers))
     assert sorted(row[2] for row in read.accepted) == sorted(numbers)
-
-
-def test_a_number_inside_a_text_is_part_of_the_text(spark: SparkSession) -> None:
-    name = 'Ada: 0.12345678901234567, "x":1e9, \\\\":2,'
-    read = Read(spark, CUSTOMER, json.dumps({**CUSTOMER_RECORD, "customerName": name}))
-    assert read.accepted[0][0] == name
 
 
 FRAGMENTS = st.sampled_from([LINE, LINE[:-4], _without("z"), "{", "}", "[", "]", ",", " ", '"', "rubbish", "\\", "{}"])
