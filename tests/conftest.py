@@ -12,6 +12,8 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
+from resources.engines.embedded import EmbeddedSpark
+from resources.engines.emr_serverless import EmrServerlessSpark
 from resources.iceberg.lakehouse import spark_ddl
 from stedi_assets.contracts import TABLES, Table
 from tests.servers import CREDENTIALS
@@ -106,6 +108,8 @@ def emr(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmrSer
     """EMR Serverless for one test, in front of the test run's engine. This process is pointed to it."""
     from tests.servers.emr_serverless import emr_serverless
 
+    # The engine behind it is the embedded one, which does not tell which file a line came from.
+    monkeypatch.setattr(EmrServerlessSpark, "read_text", EmbeddedSpark.read_text)
     engine = spark.client._builder.endpoint  # type: ignore[attr-defined]
     with emr_serverless(engine) as service:
         for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL_EMR_SERVERLESS": service.url}.items():

@@ -5,9 +5,13 @@ For runs in processes of their own. The engine behind the test server shares thi
 
 import dagster as dg
 
+from resources.engines.embedded import EmbeddedSpark
+from resources.engines.emr_serverless import EmrServerlessSpark
 from resources.settings import Settings
 from stedi_assets.definitions import build_definitions
 from tests.resources.emr_runs import engine
+
+EmrServerlessSpark.read_text = EmbeddedSpark.read_text  # type: ignore[method-assign]  # as the fixture `emr` has it
 
 
 @dg.definitions
