@@ -92,16 +92,3 @@ def test_a_table_has_room_for_each_row_and_for_its_longest_text() -> None:
     assert size(["ada", "1"], ["bob", "2"])[1] > height
     assert size(["ada" * 40, "1"])[0] > width
     assert size() < (width, height)
-
-
-def test_numbers_end_at_the_right_edge_of_their_column_and_text_begins_at_the_left() -> None:
-    def edges(text: str) -> tuple[int, int]:
-        """How far the last row's text begins and ends from where the heading does."""
-        image = opened(table_picture("SELECT", ["a_rather_long_heading"], [[text], [text]], ""))
-        dark = [(x, y) for y in range(image.height) for x in range(image.width) if image.getpixel((x, y)) == (34,) * 3]
-        below = [x for x, y in dark if y > max(y for _, y in dark) - 8]
-        heading = [x for x, y in dark if y < min(y for _, y in dark) + 8]
-        return min(below) - min(heading), max(heading) - max(below)
-
-    assert edges("4711")[0] > 40 > 4 >= abs(edges("4711")[1])
-    assert edges("ABCD")[1] > 40 > 4 >= abs(edges("ABCD")[0])

@@ -155,17 +155,6 @@ def without_run(table: str, stedi: Stedi) -> list[tuple[Any, ...]]:
     return [row[:-1] if table.endswith("_quarantine") else row for row in stedi.rows(table)]
 
 
-def test_on_aws_nothing_that_broke_a_promise_is_published(stedi_on_aws: StediOnAws) -> None:
-    stedi = stedi_on_aws
-    stedi.deliver("accelerometer", "no JSON")
-    stedi.environment |= {"STEDI_QUARANTINE_LIMIT": "0"}
-    done = stedi.materialize("accelerometer_landing", "accelerometer_records", "accelerometer_quarantine")
-    assert "quarantine_within_limit" in done.failure
-    for table in ("accelerometer_records", "accelerometer_quarantine"):
-        assert stedi.lakehouse.version(table) is None
-        assert stedi.objects(f"prod/{stedi.settings.database}/{table}/") == []
-
-
 def test_the_sample_is_generated_on_this_machine_and_lands_in_s3(
     stedi_on_aws: StediOnAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:

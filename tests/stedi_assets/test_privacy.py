@@ -104,30 +104,27 @@ def test_no_command_tells_who_somebody_is(marked: tuple[Stedi, Elsewhere]) -> No
     assert_private(stedi, elsewhere)
 
 
-@pytest.mark.slow
-def test_no_run_however_it_fails_tells_who_somebody_is(marked: tuple[Stedi, Elsewhere]) -> None:
-    stedi, elsewhere = marked
-    printed = elsewhere.make(stedi, "embedded", *SUCCEED, *FAIL)
-    assert "A query failed in the engine: " in printed
-    assert "shoe_size" in printed  # what is told before a row is read, is told
-    assert elsewhere.fill().count(b"STEP_FAILURE") >= len(FAIL)
-    assert_private(stedi, elsewhere)
-
-
 # Starting a JVM and making all tables on it takes long; what it does otherwise than others is its errors of queries.
 OF_A_QUERY = ["an address as a number", "a name in an error", "a query that stumbles in a check"]
 
 
 @pytest.mark.slow
-def test_no_error_of_apache_spark_tells_who_somebody_is(
-    marked: tuple[Stedi, Elsewhere], rounds: Callable[[int, int], int]
+@pytest.mark.parametrize(
+    ("engine", "runs"), [("embedded", [*SUCCEED, *FAIL]), ("local", ["customers alone", *OF_A_QUERY])]
+)
+def test_no_run_however_it_fails_tells_who_somebody_is(
+    marked: tuple[Stedi, Elsewhere], engine: str, runs: list[str], rounds: Callable[[int, int], int]
 ) -> None:
-    require_apache_spark()
+    if engine == "local":
+        require_apache_spark()
     stedi, elsewhere = marked
-    if everything := rounds(0, 1):
+    if rounds(0, 1):
+        runs = [*SUCCEED, *FAIL]
         elsewhere.environment["XDG_CACHE_HOME"] = str(elsewhere.folder / "home" / "cache")
-    printed = elsewhere.make(stedi, "local", *([*SUCCEED, *FAIL] if everything else ["customers alone", *OF_A_QUERY]))
+    printed = elsewhere.make(stedi, engine, *runs)
     assert printed.count("A query failed in the engine: ") >= len(OF_A_QUERY)
+    assert ("shoe_size" in printed) is ("a column that is not there" in runs)  # told before a row is read
+    assert elsewhere.fill().count(b"STEP_FAILURE") >= len(set(runs) & set(FAIL))
     assert_private(stedi, elsewhere)
 
 

@@ -166,18 +166,6 @@ def test_records_that_something_removed_are_read_again(stedi: Stedi, table: str)
     assert (len(stedi.rows(RECORDS)), len(stedi.rows(QUARANTINE))) == (3, 1)
 
 
-def test_a_file_that_another_run_takes_away_is_missed_and_nothing_is_published(stedi: Stedi) -> None:
-    """Two machines may sync one feed to one bucket; engines take a missing file for an empty one."""
-    stedi.deliver("accelerometer", [READING])
-    stedi.deliver("accelerometer", [{**READING, "x": 7.0}], "2.json")
-    stedi.materialize(LANDING)
-    (stedi.folder / "lakehouse" / LANDING / "2.json").unlink()
-    outcome = stedi.materialize(RECORDS, QUARANTINE)
-    assert "2.json among them: another run is syncing the same feed" in outcome.failure
-    assert outcome.materialized == set()
-    assert ingest(stedi).metadata(RECORDS)["dagster/row_count"] == 2
-
-
 @pytest.mark.parametrize("assets", [[LANDING], [RECORDS]])
 def test_a_run_waits_for_another_one_that_is_at_the_same_feed_and_says_so(stedi: Stedi, assets: list[str]) -> None:
     stedi.deliver("accelerometer", [READING])
