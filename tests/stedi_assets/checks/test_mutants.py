@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from inspect import signature
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,8 +33,6 @@ from tests.support import Stedi
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-Sound = tuple[Stedi, GivenTables]
-
 LATE = {by.BEFORE_CONSENT: 1}
 DROPPED: dict[str, dict[str, dict[str, int]]] = {
     Consent.CUSTOMER: {
@@ -54,61 +51,62 @@ OF_DATED = {name: DROPPED[Consent.CUSTOMER][name] | LATE for name in ("accelerom
 DROPPED[Consent.AS_OF_DATE] = DROPPED[Consent.CUSTOMER] | OF_DATED
 
 
-def sound(folder: Path, consent: Consent) -> Sound:
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Stedi:
     """A lakehouse in which everything is published as it should be, quarantined records among it."""
-    stedi = Stedi(folder, {"STEDI_CONSENT": consent.value, "STEDI_QUARANTINE_LIMIT": "1"})
+    stedi = Stedi(tmp_path_factory.mktemp("sound"), {"STEDI_QUARANTINE_LIMIT": "1"})
     deliver_all(stedi)
     for feed in FEEDS:
         stedi.deliver(feed.name, "no JSON\n{}\n", name="2.json")
     assert stedi.materialize().success
-    inputs = stedi.inputs
-    return stedi, GivenTables(inputs.spark, inputs.lakehouse, inputs.options)
+    return stedi
 
 
 @pytest.fixture(scope="module")
-def lakehouses(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> dict[Consent, Sound]:
-    """One for each consent rule: a table is never made from tables of another rule."""
-    return {consent: sound(tmp_path_factory.mktemp(f"sound-{consent}"), consent) for consent in Consent}
-
-
-def test_the_tables_as_they_should_be_pass_and_every_row_that_is_dropped_is_counted_under_its_rule(
-    lakehouses: dict[Consent, Sound],
-) -> None:
-    for consent, (_, tables) in lakehouses.items():
+def made(sound: Stedi) -> dict[Consent, GivenTables]:
+    """The tables as they should be, under each consent rule, from the records of the sound lakehouse."""
+    inputs = sound.inputs
+    tables = {consent: GivenTables(inputs.spark, inputs.lakehouse, {"consent": consent}) for consent in Consent}
+    for consent, so_far in tables.items():
         for name, table in ASSETS.items():
-            same = replace(tables, given={name: in_memory(tables.bind(table.function))})
-            evaluation = evaluated([table], same)[name]
-            assert evaluation.stops == []
-            assert dropped(evaluation.numbers["rows_reconciled"]) == DROPPED[consent][name]
+            given = {**so_far.given, name: in_memory(so_far.bind(table.function))}
+            so_far = tables[consent] = replace(so_far, given=given)
+    return tables
+
+
+@pytest.mark.parametrize("consent", list(Consent))
+def test_the_tables_as_they_should_be_pass_and_every_row_that_is_dropped_is_counted_under_its_rule(
+    made: dict[Consent, GivenTables], consent: Consent
+) -> None:
+    for name, table in ASSETS.items():
+        evaluation = evaluated([table], made[consent])[name]
+        assert evaluation.stops == []
+        assert dropped(evaluation.numbers["rows_reconciled"]) == DROPPED[consent][name]
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=str)
-def test_a_table_whose_rule_is_broken_is_caught(lakehouses: dict[Consent, Sound], mutant: Mutant) -> None:
-    _, tables = lakehouses[mutant.consent]
-    given = replace(tables, given={mutant.table: in_memory(mutant.rows(Published(tables)))})
-    stops = evaluated([mutant.checked], given)[mutant.table].stops
+def test_a_table_whose_rule_is_broken_is_caught(made: dict[Consent, GivenTables], mutant: Mutant) -> None:
+    tables = made[mutant.consent]
+    rows = in_memory(mutant.rows(Published(tables)))
+    stops = evaluated([mutant.checked], replace(tables, given={**tables.given, mutant.table: rows}))[mutant.table].stops
     assert {sentence.partition(": ")[0] for sentence in stops} == mutant.caught_by
 
 
 @pytest.mark.parametrize("accident", ACCIDENTS, ids=str)
-def test_a_table_to_which_something_happens_is_caught_and_not_published(
-    lakehouses: dict[Consent, Sound], accident: Accident
-) -> None:
-    stedi, _ = lakehouses[Consent.CUSTOMER]
-    before = stedi.lakehouse.version(accident.table), data_folders(stedi, accident.table)
-    outcome = run(stedi, [changed(accident.table, function=accident.function)])
+def test_a_table_to_which_something_happens_is_caught_and_not_published(sound: Stedi, accident: Accident) -> None:
+    before = sound.lakehouse.version(accident.table), data_folders(sound, accident.table)
+    outcome = run(sound, [changed(accident.table, function=accident.function)])
     assert failed(outcome) == accident.caught_by
     assert outcome.failure.startswith(f"{accident.table} was not published, the previous version is still served.")
     assert all(f"{name}: " in outcome.failure for name in accident.caught_by)
     assert outcome.materialized == set()
-    assert (stedi.lakehouse.version(accident.table), data_folders(stedi, accident.table)) == before
+    assert (sound.lakehouse.version(accident.table), data_folders(sound, accident.table)) == before
 
 
 @pytest.mark.parametrize("mutant", MUTANT_READERS, ids=str)
 def test_a_feed_whose_reader_is_broken_is_caught_and_neither_of_its_tables_is_published(
-    lakehouses: dict[Consent, Sound], mutant: MutantReader, monkeypatch: pytest.MonkeyPatch
+    sound: Stedi, mutant: MutantReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sound, _ = lakehouses[Consent.CUSTOMER]
     stedi = replace(sound, environment={**sound.environment, "STEDI_QUARANTINE_LIMIT": mutant.quarantine_limit})
     stedi.deliver(CUSTOMER.name, json.dumps({"news": mutant.rule}), name="3.json")  # or nothing is read again
     tables = (CUSTOMER.records.name, CUSTOMER.quarantine.name)

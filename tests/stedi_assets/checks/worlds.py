@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -100,10 +101,15 @@ class GivenTables(Inputs):
     def version(self, name: str) -> Version:
         if name not in self.given:
             return super().version(name)
-        return Version(1, rows=self.given[name].count(), size=0, files=1, committed_ms=0, properties={})
+        return Version(1, rows=_count(self.given[name]), size=0, files=1, committed_ms=0, properties={})
 
     def as_then(self, version: Version) -> Inputs:
         return self
+
+
+@cache
+def _count(frame: DataFrame) -> int:
+    return frame.count()
 
 
 @dataclass

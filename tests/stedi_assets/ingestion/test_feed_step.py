@@ -85,17 +85,11 @@ def stale(stedi: Stedi) -> set[str]:
 def test_the_same_files_give_the_same_tables_and_make_nothing_stale_and_news_do(stedi: Stedi) -> None:
     deliver_all(stedi)
     assert stedi.materialize().success
-    before = snapshots(stedi), {table: stedi.rows(table) for table in TABLES}
+    before = snapshots(stedi)
     of_feeds = {table.name for feed in FEEDS for table in (feed.landing, feed.records, feed.quarantine)}
     assert stedi.materialize(*of_feeds).materialized == of_feeds
+    assert snapshots(stedi) == before
     assert stale(stedi) == set()
-    assert snapshots(stedi) == before[0]
-    made = [name for name in TABLES if name not in of_feeds]
-    assert stedi.materialize(*made).success
-    assert {table: stedi.rows(table) for table in TABLES} == before[1]
-    for table in made:
-        history = [version.snapshot_id for version in stedi.lakehouse.history(table)]
-        assert history == [before[0][table], snapshots(stedi)[table]]
     stedi.deliver("step_trainer", as_delivered("step_trainer", [distance("ann", T + 31)]), "2.json")
     assert stedi.materialize("step_trainer_landing").success
     assert stale(stedi) == {"step_trainer_records", "step_trainer_quarantine"}
