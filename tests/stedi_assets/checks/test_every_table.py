@@ -23,6 +23,7 @@ from tests.stedi_assets.checks.worlds import (
     ERROR,
     EVERY_TABLE,
     MATCHING,
+    OF_EVERY_FEED,
     ON_EVERY_TABLE,
     GivenTables,
     bind,
@@ -120,6 +121,12 @@ def test_every_tables_rows_are_reconciled_by_its_own_rules_from_its_own_first_in
         else:
             assert query is table.reconciliation is getattr(reconciliation, name)
             assert next(iter(signature(query).parameters)) == table.inputs[0]
+
+
+def test_every_feeds_records_are_held_to_what_was_counted_of_that_feed() -> None:
+    for feed in FEEDS:
+        queries = {check_of(feed.records.name, name).query for name in OF_EVERY_FEED}
+        assert queries == {count_delivery(feed)}
 
 
 # All checks together ------------------------------------------------------------------------------------------
