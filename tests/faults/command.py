@@ -24,26 +24,12 @@ SECONDS = {COPIES: 2, COMPUTES: 0}
 """How long a run waits at a point, other than at the rest of them: a copy that has begun is not broken off."""
 
 IMPORTS = """
-alembic.autogenerate
-dagster._cli
-dagster._core.definitions.antlr_asset_selection.antlr_asset_selection
-dagster._core.executor.in_process
-dagster._core.launcher.default_run_launcher
-dagster._core.storage.event_log.sqlite
-dagster._core.storage.local_compute_log_manager
-dagster._core.storage.sqlite_storage
-dagster._daemon
-grpc.aio
-numpy.random
-pyarrow.parquet
-pyiceberg.catalog.sql
-pyiceberg.io.pyarrow
-pysail.spark
-pyspark.sql.connect.client
-pyspark.sql.connect.functions
-pyspark.sql.connect.session
-sqlalchemy.dialects.sqlite
-stedi_assets.definitions
+alembic.autogenerate dagster._cli dagster._core.definitions.antlr_asset_selection.antlr_asset_selection
+dagster._core.executor.in_process dagster._core.launcher.default_run_launcher
+dagster._core.storage.event_log.sqlite dagster._core.storage.local_compute_log_manager
+dagster._core.storage.sqlite_storage dagster._daemon grpc.aio numpy.random pyarrow.parquet pyiceberg.catalog.sql
+pyiceberg.io.pyarrow pysail.spark pyspark.sql.connect.client pyspark.sql.connect.functions
+pyspark.sql.connect.session dagster_pyspark pandas sqlalchemy.dialects.sqlite stedi_assets.definitions
 tests.faults.command
 """
 # Everything that a run imports, and nothing that it starts: what processes are forked from holds no thread.

@@ -11,9 +11,8 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
@@ -22,9 +21,6 @@ from tests.faults.world import SCENE, Scene, rows, select
 from tests.support import ROOT
 
 pytestmark = pytest.mark.slow
-
-Breaks = Callable[[Path], Any]
-"""Breaks the lakehouse in that folder for a block."""
 
 
 def as_an_impatient_user() -> None:
@@ -44,89 +40,80 @@ def as_an_impatient_user() -> None:
 
 
 @contextmanager
-def modes(**paths: int) -> Iterator[None]:
-    before = {path: Path(path).stat().st_mode for path in paths}
-    try:
-        for path, mode in paths.items():
-            os.chmod(path, mode)
-        yield
-    finally:
-        for path, mode in before.items():
-            os.chmod(path, mode)
-
-
-def no_right_to_stage(root: Path) -> Any:
-    return modes(**{str(root / "stedi/customer_trusted/data"): 0o555})
-
-
-def no_right_to_land(root: Path) -> Any:
-    return modes(**{str(root / "customer_landing"): 0o555})
-
-
-def no_right_to_a_data_file(root: Path) -> Any:
-    files = (root / "stedi/customer_records/data").rglob("*.parquet")
-    return modes(**{str(path): 0 for path in files})
-
-
-def no_right_to_commit(root: Path) -> Any:
-    return modes(**{str(root / "stedi/customer_records/metadata"): 0o555})
-
-
-def read_only_catalog(root: Path) -> Any:
-    return modes(**{str(root / "catalog.db"): 0o444, str(root): 0o555})
+def modes(mode: int, *paths: Path) -> Iterator[None]:
+    before = {path: path.stat().st_mode for path in paths}
+    for path in paths:
+        path.chmod(mode)
+    yield
+    for path in paths:
+        path.chmod(before[path])
 
 
 @contextmanager
-def another_holds_the_catalog(root: Path) -> Iterator[None]:
-    connection = sqlite3.connect(root / "catalog.db", isolation_level=None)
-    try:
+def another_holds_it(path: Path) -> Iterator[None]:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("BEGIN EXCLUSIVE")
         yield
-    finally:
-        connection.close()
 
 
 @contextmanager
-def overwritten(path: Path, content: bytes) -> Iterator[None]:
+def overwritten(path: Path, head: int, byte: bytes) -> Iterator[None]:
+    """The file with these bytes in place of all but the first few."""
     before = path.read_bytes()
-    path.write_bytes(content)
+    path.write_bytes(before[:head] + byte * (len(before) - head))
     yield
     path.write_bytes(before)
 
 
-def no_database(root: Path) -> Any:
-    return overwritten(root / "catalog.db", b"this is no database " * 500)
-
-
-def damaged_database(root: Path) -> Any:
-    content = (root / "catalog.db").read_bytes()
-    return overwritten(root / "catalog.db", content[:100] + b"\xff" * (len(content) - 100))
-
-
-REFUSALS: list[tuple[Breaks, str, tuple[str, ...]]] = [
-    (no_right_to_stage, "customer_trusted", ("Could not stage customer_trusted", "Permission denied", "the right to")),
-    (no_right_to_land, "customer_landing", ("Could not sync", "Permission denied", "the right to")),
-    (no_right_to_a_data_file, "customer_trusted", ("Could not", "Permission denied", "the right to")),
-    (
-        no_right_to_commit,
-        "customer_landing customer_records",
-        ("Could not publish customer_records", "Permission denied", "the right"),
+NO_RIGHT = ("Permission denied", "the right to")
+DAMAGED = "catalog.db is damaged: put a copy of it back"
+BREAKS: dict[str, tuple[Callable[[Path], AbstractContextManager[None]], str, tuple[str, ...]]] = {
+    "no right to stage": (
+        lambda root: modes(0o555, root / "stedi/customer_trusted/data"),
+        "customer_trusted",
+        ("Could not stage customer_trusted", *NO_RIGHT),
     ),
-    (
-        read_only_catalog,
+    "no right to land": (
+        lambda root: modes(0o555, root / "customer_landing"),
+        "customer_landing",
+        ("Could not sync ", *NO_RIGHT),
+    ),
+    "no right to a data file": (
+        lambda root: modes(0, *(root / "stedi/customer_records/data").rglob("*.parquet")),
+        "customer_trusted",
+        ("Could not", *NO_RIGHT),
+    ),
+    "no right to commit": (
+        lambda root: modes(0o555, root / "stedi/customer_records/metadata"),
+        "customer_landing customer_records",
+        ("Could not publish customer_records", *NO_RIGHT),
+    ),
+    "a catalog to read only": (
+        lambda root: modes(0o555, root / "catalog.db", root),
         "customer_landing customer_records",
         ("Could not", "the right to write catalog.db and its folder"),
     ),
-    (another_holds_the_catalog, "customer_trusted", ("Could not", "«database is locked»", "wait for it to end")),
-    (no_database, "customer_trusted", ("«file is not a database»", "catalog.db is damaged: put a copy of it back")),
-    (damaged_database, "customer_trusted", ("malformed»", "catalog.db is damaged: put a copy of it back")),
-]
+    "a catalog that another holds": (
+        lambda root: another_holds_it(root / "catalog.db"),
+        "customer_trusted",
+        ("Could not", "«database is locked»", "wait for it to end"),
+    ),
+    "no database": (
+        lambda root: overwritten(root / "catalog.db", 0, b"no database "),
+        "customer_trusted",
+        ("«file is not a database»", DAMAGED),
+    ),
+    "a damaged database": (
+        lambda root: overwritten(root / "catalog.db", 100, b"\xff"),
+        "customer_trusted",
+        ("malformed»", DAMAGED),
+    ),
+}
 
 
-@pytest.mark.parametrize(("breaks", "assets", "said"), REFUSALS, ids=lambda value: getattr(value, "__name__", ""))
-def test_what_storage_refuses_is_told_with_what_to_do_and_loses_nothing(
-    scene: Scene, breaks: Breaks, assets: str, said: tuple[str, ...]
-) -> None:
+@pytest.mark.parametrize("name", BREAKS)
+def test_what_storage_refuses_is_told_with_what_to_do_and_loses_nothing(scene: Scene, name: str) -> None:
+    breaks, assets, said = BREAKS[name]
     before = scene.put_back()
     with breaks(scene.world.root):
         run = scene.world.start(select(*assets.split()), prepare=as_an_impatient_user)
