@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sample.feeds import write_feeds
-from stedi_assets.contracts import ASSETS, TABLES
+from stedi_assets.contracts import TABLES
 from tests.conformance.hostile import write_hostile_feeds
 from tests.support import ENGINES, REFERENCE, Outcome, Stedi, require_reference
 
@@ -44,7 +44,7 @@ def lakehouses(
         "STEDI_QUARANTINE_LIMIT": "1",
     }
     stedis = {engine: Stedi(tmp_path / engine, environment, engine=engine) for engine in ENGINES}
-    return {engine: (stedi, stedi.materialize(*ASSETS, "query_evidence")) for engine, stedi in stedis.items()}
+    return {engine: (stedi, stedi.materialize()) for engine, stedi in stedis.items()}
 
 
 def test_both_engines_make_the_same_lakehouse(lakehouses: dict[str, tuple[Stedi, Outcome]]) -> None:

@@ -17,21 +17,24 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.world import NEW, NOTHING, OLD, Scene, World, select
+from tests.faults.world import NOTHING, OLD, Scene, World, select
 
 
-@pytest.fixture
-def disk(tmp_path: Path, scene: Scene) -> Iterator[Scene]:
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory: pytest.TempPathFactory, scene: Scene) -> Iterator[Scene]:
     """The scene on a disk of 4 MB."""
-    root = tmp_path / "lakehouse"
+    folder = tmp_path_factory.mktemp("disk")
+    root, copy = folder / "lakehouse", folder / "as it was"
     root.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", root], capture_output=True).returncode:
         pytest.skip("nobody may mount a disk here")
     try:
-        world = World(tmp_path)
+        world = World(folder)
         world.deliver(OLD)
         world.materialize(scene.selection)
-        yield replace(scene, world=world, old={**NOTHING, **{name: scene.old[name] for name in scene.chosen}})
+        shutil.copytree(root, copy)
+        old = {**NOTHING, **{name: scene.old[name] for name in scene.chosen}}
+        yield replace(scene, world=world, old=old, as_it_was=copy)
     finally:
         subprocess.run(["umount", "-l", root], check=True)
 
@@ -52,9 +55,7 @@ def full_but_for(root: Path, size: int) -> Iterator[None]:
 def test_a_disk_that_becomes_full_at_any_moment_stops_the_run_and_loses_nothing(
     disk: Scene, rounds: Callable[[int, int], int]
 ) -> None:
-    dice, copy, failed = random.Random(3), disk.world.folder / "copy", 0
-    shutil.copytree(disk.world.root, copy)
-    disk = replace(disk, as_it_was=copy)
+    dice, failed = random.Random(3), 0
     sizes = [0, *(dice.randrange(4096, 100_000 * rounds(1, 4), 4096) for _ in range(rounds(1, 30)))]
     for size in sizes:
         before = disk.put_back()
@@ -73,14 +74,12 @@ def test_a_disk_that_becomes_full_at_any_moment_stops_the_run_and_loses_nothing(
 
 
 def test_a_disk_that_can_only_be_read_is_told(disk: Scene) -> None:
-    world = disk.world
-    world.deliver(NEW)
-    subprocess.run(["mount", "-o", "remount,bind,ro", world.root], check=True)
+    before, root = disk.put_back(), disk.world.root
+    subprocess.run(["mount", "-o", "remount,bind,ro", root], check=True)
     for table in ("customer_landing", "customer_trusted"):
-        run = world.start(select(table))
+        run = disk.world.start(select(table))
         assert run.ends() == 1
         assert "Read-only file system" in run.said
         assert "Set STEDI_LAKEHOUSE to a folder that can be written" in run.said
-    assert world.differs_from(disk.old) == {}
-    subprocess.run(["mount", "-o", "remount,bind,rw", world.root], check=True)
-    disk.mend(disk.old)
+    subprocess.run(["mount", "-o", "remount,bind,rw", root], check=True)
+    disk.assert_stopped(before, "read-only")

@@ -122,9 +122,9 @@ class World:
 
         if not (self.root / "catalog.db").exists():
             return {}
-        catalog = SqlCatalog("stedi", uri=f"sqlite:///{self.root}/catalog.db")
-        there = catalog.list_tables("stedi") if catalog.namespace_exists("stedi") else []
-        return {name: catalog.load_table((space, name)) for space, name in there}
+        with SqlCatalog("stedi", uri=f"sqlite:///{self.root}/catalog.db") as catalog:
+            there = catalog.list_tables("stedi") if catalog.namespace_exists("stedi") else []
+            return {name: catalog.load_table((space, name)) for space, name in there}
 
     @property
     def state(self) -> State:
