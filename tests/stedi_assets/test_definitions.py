@@ -104,15 +104,6 @@ def test_a_table_is_found_under_the_name_that_the_ui_shows_and_has_all_that_it_p
         assert found == {key.name for key in graph.get_check_keys_for_assets({dg.AssetKey(name)})}
 
 
-def test_on_aws_the_landing_tables_too_are_in_the_catalog() -> None:
-    graph = build_definitions(Settings.from_environment(AWS)).resolve_asset_graph()
-    shown = {name: graph.get(dg.AssetKey(name)).metadata for name in ASSETS}
-    assert {name: metadata["dagster/table_name"] for name, metadata in shown.items()} == {
-        name: f"stedi.{name}" for name in ASSETS
-    }
-    assert shown["customer_landing"]["dagster/uri"] == "s3://lake/prod/customer_landing/"
-
-
 def test_the_training_table_has_a_consent_a_privacy_and_a_pairing_check_that_block(graph: dg.AssetGraph) -> None:
     keys = graph.get_check_keys_for_assets({dg.AssetKey("machine_learning_curated")})
     blocking = {key.name for key in keys if graph.get_check_spec(key).blocking}
