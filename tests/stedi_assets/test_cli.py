@@ -24,7 +24,7 @@ def line_of(table: str, stedi: Stedi) -> str:
     console = Console(width=300)
     with console.capture() as shown:
         console.print(cli.summary(stedi.instance, stedi.settings))
-    return next(line for line in shown.get().splitlines() if f" {table} " in line)
+    return next(" ".join(line.split()) for line in shown.get().splitlines() if f" {table} " in line)
 
 
 def test_a_run_that_does_not_come_to_a_table_takes_nothing_from_what_its_checks_found(stedi: Stedi) -> None:
