@@ -7,9 +7,10 @@ afterwards (`world.py`).
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import dagster as dg
@@ -70,6 +71,8 @@ class Ui:
 
 @contextmanager
 def ui_of(world: World) -> Iterator[Ui]:
-    """Serve the world's UI."""
+    """Serve the world's UI, with a history of its own: in the world's, runs that were killed are at work for ever."""
+    shutil.rmtree(world.home)
+    world = replace(world)
     with dagster_dev(world.settings, world.folder / "dev.log", ("-m", "tests.faults.served")) as port:
         yield Ui(world, DagsterGraphQLClient("127.0.0.1", port_number=port))
