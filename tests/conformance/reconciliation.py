@@ -50,7 +50,7 @@ def land(folder: Path, feed: Feed, files: Sequence[bytes]) -> list[TextFile]:
 
 
 def read(engine: str, feed: Feed, texts: Sequence[TextFile]) -> Read:
-    pieces = parse.cut_records(parse.read_text(ENGINES[engine].spark_session, texts))
+    pieces = parse.cut_records(parse.read_text(ENGINES[engine], texts))
     rows = [row.asDict() for row in parse.type_records(pieces, feed).collect()]
     return sorted(row["value"] for row in pieces.collect()), sorted(rows, key=repr)
 
