@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from stedi_assets.checks import reconciliation
 from stedi_assets.checks.consent import (
+    no_customer_in_doubt,
     no_direct_identifiers,
     no_row_pairs_two_customers,
     one_row_per_customer,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     reconciliation=reconciliation.customers_curated,
     checks=[
         only_consenting_customers,
+        no_customer_in_doubt,
         only_latest_records,
         one_row_per_customer,
         consenting_customers_with_readings,
