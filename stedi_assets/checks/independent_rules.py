@@ -77,7 +77,8 @@ def _unreadable_records(customer_quarantine: DataFrame) -> DataFrame:
     decoded = F.from_json(F.concat(F.lit('{"it":"'), blanked, F.lit('"}')), "it string")["it"]  # of escapes
     words = F.split(F.coalesce(decoded, F.replace(blanked, F.lit("\\u0040"), F.lit("@"))), r"[ \\,;:<>(){}\[\]]+")
     behind = F.substring_index(text, '"lastupdatedate"', -1)
-    digits = F.regexp_extract(F.translate(behind, ' \t"', ""), r"^:([0-9]{13})[,}\r\n]", 1)
+    # Cast, because the embedded engine cuts into another kind of text, which its regular expressions do not take.
+    digits = F.regexp_extract(F.translate(behind, ' \t"', "").cast("string"), r"^:([0-9]{13})[,}\r\n]", 1)
     said = F.when(F.contains(text, F.lit('"lastupdatedate"')) & (digits != ""), digits.cast("bigint"))
     named = customer_quarantine.select(F.explode(words).alias("person"), said.alias("said"))
     return named.where(F.contains("person", F.lit("@")))
