@@ -8,7 +8,7 @@ MINISTACK := .venv-ministack
 PIP_AUDIT := .venv-pip-audit
 export DAGSTER_HOME := $(CURDIR)/.dagster
 
-.PHONY: lakehouse test faults ui lint audit bench ddl docs clean
+.PHONY: lakehouse test faults ui lint audit bench ddl docs pictures clean
 
 # Materialize every table (on the sample feeds, unless STEDI_SOURCE says otherwise), and say what there is now.
 lakehouse: $(VENV)/installed
@@ -39,9 +39,13 @@ bench: $(VENV)/installed-dev
 ddl: $(VENV)/installed
 	$(BIN)/python -m stedi_assets.cli ddl
 
-# Write docs/audits.md anew from the audits, and from the rules that the tests break.
+# Write docs/audits.md anew from the checks, and from the rules that the tests break.
 docs: $(VENV)/installed-dev
-	$(BIN)/python -m tests.stedi_assets.audits_page
+	$(BIN)/python -m tests.stedi_assets.checks.page
+
+# Make the pictures in docs/ anew, from what a browser sees.
+pictures: $(VENV)/installed-dev
+	UPDATE_PICTURES=1 $(BIN)/python -m pytest tests/test_ui.py -k 'lineage or asset_page'
 
 # Whether a vulnerability is known of any version that the project pins. Asks the network.
 audit: $(PIP_AUDIT)/installed

@@ -62,6 +62,9 @@ class SharedSpark(SparkEngine):
     def start(self) -> SparkSession:
         return ENGINES[self.lender].spark_session
 
+    def read_text(self, folder: str, names: Sequence[str]) -> DataFrame:
+        return ENGINES[self.lender].read_text(folder, names)
+
     def stop(self) -> None:
         pass
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import PrivateAttr
@@ -14,7 +15,7 @@ from pydantic import PrivateAttr
 from resources.engines.engine import COMMON_CONF, SparkEngine, connect_here
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 
 class EmbeddedSpark(SparkEngine):
@@ -44,8 +45,23 @@ class EmbeddedSpark(SparkEngine):
             session.conf.set(name, value)
         return session
 
+    def read_text(self, folder: str, names: Sequence[str]) -> DataFrame:
+        """A read for each file, since Sail does not tell which file a line came from: 300 take 0.2 s more than one."""
+        from pyspark.sql import functions as F
+
+        read = self.spark_session.read
+        return _union(
+            [read.text(f"{folder}/{name}", lineSep="\n").select(F.lit(name).alias("file"), "value") for name in names]
+        )
+
     def stop(self) -> None:
         """Stop the server."""
         server, self._server = self._server, None
         if server is not None:
             server.stop()
+
+
+def _union(frames: Sequence[DataFrame]) -> DataFrame:
+    """The frames as one: halved, since plans nest only so deep."""
+    half = len(frames) // 2
+    return frames[0] if not half else _union(frames[:half]).unionAll(_union(frames[half:]))

@@ -14,7 +14,7 @@ import sys
 import time
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
@@ -78,6 +78,16 @@ class SparkEngine(dg.ConfigurableResource[Any], ABC):
             self._log.info(f"{self.engine} started in {time.perf_counter() - began:.2f} s")
         session: SparkSession = self._session
         return session
+
+    def read_text(self, folder: str, names: Sequence[str]) -> DataFrame:
+        """The lines of these text files of a folder, and which file each is of. Columns: file, value."""
+        from pyspark.sql import functions as F
+
+        lines = self.spark_session.read.text([f"{folder}/{name}" for name in names], lineSep="\n")
+        # The engine tells a URI in which the folder may be spelled otherwise, but has as many parts.
+        parts = len(folder.partition("://")[2].split("/")) if "://" in folder else folder.count("/")
+        name = F.regexp_replace(F.col("_metadata.file_path"), rf"^[a-z0-9]+:/+(?:[^/]*/){{{parts}}}", "")
+        return lines.select(name.alias("file"), "value")
 
     @property
     def is_started(self) -> bool:

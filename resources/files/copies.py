@@ -4,7 +4,7 @@ Belongs here: which copies a feed's files need, and making one. Does not belong 
 (`ndjson.py`), or when copies are made (`landing_zone.py`).
 
 Opening a file takes an engine milliseconds, whatever is in it: ten thousand readings in as many files took Apache
-Spark a minute and a half. A bundle's name follows from its files, so a delivery makes anew only those it adds to.
+Spark a minute and a half. A copy's name follows from its files, so a delivery makes anew only those it adds to.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from resources.files.manifest import LandedFile
 from resources.files.ndjson import FileShape, decompressed, ndjson_lines
 
 SMALL = 1 << 16  # bytes: what is in a larger file takes longer than to open it
-MANY = 200  # small files: more of them are bundled, into at most 256 bundles
+MANY = 200  # small files: more of them are bundled
+VERY_MANY = 1000  # small files: up to as many make at most 16 bundles, more at most 256, so that few are made anew
 
 
 @dataclass(frozen=True)
 class TextFile:
     """What an engine reads line by line: a landed file, or a copy.
 
-    `file` is the landed file's name. It is None for a bundle: there, each line begins with the name of the landed file
+    `file` is the landed file's name. It is None for a copy: there, each line begins with the name of the landed file
     that it came from, and a tab.
     """
 
@@ -38,27 +39,25 @@ class TextFile:
 def copies(files: Iterable[LandedFile]) -> dict[str, list[LandedFile]]:
     """The names of the copies that engines read, and the files in each; others they read as they are, or are empty."""
     filled = [file for file in files if file.shape is not FileShape.EMPTY]
-    bundled = sum(file.size <= SMALL for file in filled) > MANY
+    small = sum(file.size <= SMALL for file in filled)
+    bundle = slice(1 if small <= VERY_MANY else 2)  # of the checksum: its first digits
     groups: dict[str, list[LandedFile]] = defaultdict(list)
     for file in sorted(filled, key=lambda file: file.sha256):
-        if bundled and file.size <= SMALL:
-            groups[file.sha256[:2]].append(file)
+        if small > MANY and file.size <= SMALL:
+            groups[file.sha256[bundle]].append(file)
         elif file.shape.needs_rewriting:
             groups[file.sha256].append(file)
     return {_name(group): group for group in groups.values() if len(group) > 1 or group[0].shape.needs_rewriting}
 
 
 def _name(group: Sequence[LandedFile]) -> str:
-    if len(group) == 1:
-        return f"{group[0].sha256[:32]}.json"
     held = "\n".join(f"{file.sha256} {file.name}" for file in group)
     return f"{hashlib.sha256(held.encode()).hexdigest()[:32]}.json"
 
 
 def write_copy(files: Sequence[LandedFile], folder: Folder, out: BinaryIO) -> None:
-    """Write the lines of these files of the folder but for blank ones; those of several as `TextFile` says."""
+    """Write the lines of these files of the folder, but for blank ones, as `TextFile` says."""
     for file in files:
-        start = f"{file.name}\t" if len(files) > 1 else ""
         with folder.open(file.name) as raw:
             lines = ndjson_lines(decompressed(raw, file.name), file.shape)
-            out.writelines(f"{start}{line}\n".encode() for line in lines if line.strip(" \t\r"))
+            out.writelines(f"{file.name}\t{line}\n".encode() for line in lines if line.strip(" \t\r"))

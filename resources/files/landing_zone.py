@@ -100,7 +100,7 @@ class LandingZone(dg.ConfigurableResource[Any]):
         """
         folder, beside, made = self._folder(feed), self._beside(feed), copies(result.files)
         copied = {file.name for files in made.values() for file in files}
-        parts = [(beside, name, files[0].name if len(files) == 1 else None) for name, files in made.items()]
+        parts: list[tuple[Folder, str, str | None]] = [(beside, name, None) for name in made]
         for file in result.files:
             if file.shape is not FileShape.EMPTY and file.name not in copied:
                 parts.append((folder, file.name, file.name))

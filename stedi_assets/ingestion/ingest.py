@@ -133,7 +133,7 @@ class FeedStep(Step):
         return landed_files(self.zone, self.feed)
 
     def _text(self) -> DataFrame:
-        return read_text(self.inputs.spark.spark_session, self.zone.readable(self.feed.name, self.landed))
+        return read_text(self.inputs.spark, self.zone.readable(self.feed.name, self.landed))
 
     def _made_of(self, table: LakehouseTable) -> dict[str, str]:
         return {

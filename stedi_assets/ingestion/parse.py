@@ -24,9 +24,10 @@ from stedi_assets.contracts import EPOCH_MS_MIN, FILE, REASON, TEXT, ColumnType,
 from stedi_assets.contracts import Column as ContractColumn
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame
     from pyspark.sql import functions as F
 
+    from resources.engines.engine import SparkEngine
     from resources.files.copies import TextFile
 else:
     F = LazyModule("pyspark.sql.functions")
@@ -79,31 +80,24 @@ def parse(text: DataFrame, feed: Feed) -> DataFrame:
     return type_records(cut_records(text), feed)
 
 
-def read_text(spark: SparkSession, files: Sequence[TextFile]) -> DataFrame:
+def read_text(spark: SparkEngine, files: Sequence[TextFile]) -> DataFrame:
     """The files' lines. Columns: file, value."""
-    if not files:
-        return spark.createDataFrame([], "file string, value string")
-    # A read for each file, since not every engine tells which file a line came from. Brought together before anything
-    # is computed: parsed one by one, 300 files took the embedded engine ten times as long.
-    return _union([_lines(spark, one) for one in files])
-
-
-def _lines(spark: SparkSession, file: TextFile) -> DataFrame:
-    lines = spark.read.text(file.path, lineSep="\n")
-    if file.file is not None:
-        return lines.select(F.lit(file.file).alias("file"), "value")
-    # A bundle: each line begins with the name of its file. Cast, because the embedded engine cuts into another kind of
-    # text, and finds no column again in a union of five reads that differ in it.
-    return lines.select(
-        F.substring_index("value", "\t", 1).cast("string").alias("file"),
-        F.expr("substring(value, instr(value, '\t') + 1)").cast("string").alias("value"),
-    )
-
-
-def _union(frames: Sequence[DataFrame]) -> DataFrame:
-    """The frames as one: halved, since plans nest only so deep."""
-    half = len(frames) // 2
-    return frames[0] if not half else _union(frames[:half]).unionAll(_union(frames[half:]))
+    session = spark.spark_session  # started before any expression is made: those are its own
+    named = {one.path: one.file for one in files if one.file is not None}
+    frames = []
+    if copies := [one.path for one in files if one.file is None]:
+        # Each line begins with the name of its file.
+        parts = F.split("value", "\t", 2)
+        lines = session.read.text(copies, lineSep="\n")
+        frames.append(lines.select(parts[0].alias("file"), parts[1].alias("value")))
+    if named:
+        path, name = next(iter(named.items()))
+        frames.append(spark.read_text(path.removesuffix(f"/{name}"), list(named.values())))
+    if not frames:
+        return session.createDataFrame([], "file string, value string")
+    # Brought together before anything is computed: parsed one by one, 300 files took the embedded engine ten times as
+    # long.
+    return frames[0] if len(frames) == 1 else frames[0].unionAll(frames[1])
 
 
 def cut_records(lines: DataFrame) -> DataFrame:

@@ -6,6 +6,7 @@ published only together. Does not belong here: what a table is (`table.py`), or 
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -27,7 +28,19 @@ if TYPE_CHECKING:
 
     from stedi_assets.pipeline.table import LakehouseTable
 
-RETRY = dg.RetryPolicy(max_retries=2, delay=1, backoff=dg.Backoff.EXPONENTIAL)
+
+class RetryPolicy(dg.RetryPolicy):
+    """Dagster's, which also tries again what was interrupted: a step went on after Ctrl-C. This one lets it end."""
+
+    def calculate_delay(self, attempt_num: int) -> float:
+        """Seconds until the next attempt; what Dagster is about to try again is the error that it handles now."""
+        error = sys.exception()
+        if error is not None and not isinstance(error, Exception):
+            raise error
+        return super().calculate_delay(attempt_num)
+
+
+RETRY = RetryPolicy(max_retries=2, delay=1, backoff=dg.Backoff.EXPONENTIAL)
 """For what passes by itself: throttling, a lost connection or session, another run's commit. Other errors forbid it."""
 
 Found = dg.MaterializeResult[Any] | dg.AssetCheckResult

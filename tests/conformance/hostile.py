@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from resources.files.ndjson import LONGEST_LINE
+from stedi_assets import contracts
 
 READING = {"user": "a@example.com", "timestamp": 1655564376361, "x": 1.0, "y": -0.5, "z": 0.25}
 STEP = {"sensorReadingTime": 1655564376361, "serialNumber": "s-1", "distanceFromObject": 240}
@@ -29,128 +30,30 @@ PAIRED = "paired@example.com"
 """A customer whose phone and Step Trainer agree, so that every table has rows."""
 WHOLE = '"user":"a@example.com","timestamp":1655564376361,"x":1,"y":2,"z":3'
 
+# fmt: off
 NUMBERS = [
-    r"1e400",
-    r"-1e400",
-    r"1e308",
-    r"1.7976931348623157e308",
-    r"5e-324",
-    r"1e-400",
-    r"2.2250738585072011e-308",
-    r"1e1000000000",
-    r"0e0",
-    r"-0",
-    r"-0.0",
-    r"0.0",
-    r"1E5",
-    r"1e+05",
-    r"01",
-    r"+1",
-    r".5",
-    r"5.",
-    r"1_000",
-    r"0x10",
-    r"-",
-    r"1e",
-    r"1/2",
-    r"NaN",
-    r"Infinity",
-    r"-Infinity",
-    r'"NaN"',
-    r'"nan"',
-    r'"Infinity"',
-    r'"-inf"',
-    r'"+inf"',
-    r'"INF"',
-    r'"1d"',
-    r'"1f"',
-    r'"1D"',
-    r'"1.0F"',
-    r'"1l"',
-    r'"0x1p3"',
-    r'"0b1"',
-    r'"1e5"',
-    r'"1,5"',
-    r'".5"',
-    r'"5."',
-    r'"+5"',
-    r'"--5"',
-    r'"-"',
-    r'"1e"',
-    r'"1e400"',
-    r'"-1e-400"',
-    r'"1\u0000"',
-    r'"\u0031"',
-    r'"1\u00a0"',
-    r"1.0000000000000001",
-    r"0.12345678901234567",
-    r"0.1000000000000000055511151231257827",
-    r"123456789.123456789123456789",
-    r"4.35",
-    r"1655564376361.0",
-    r"1.655564376361e12",
-    r"1655564376361.0000000001",
-    r"123456789012345678",
-    r"9223372036854775807",
-    r"9223372036854775808",
-    r"-9223372036854775808",
-    r"99999999999999999999999999",
-    r"true",
-    r"false",
-    r"null",
-    r'""',
-    r'"\t1"',
-    r'"1\n"',
-    r"[]",
-    r"{}",
-    r"[1]",
-    r'{"a":1}',
-    r'""1""',
-    r"'1'",
-    r"tru",
-    r"1//c",
+    '1e400', '-1e400', '1e308', '1.7976931348623157e308', '5e-324', '1e-400', '2.2250738585072011e-308',
+    '1e1000000000', '0e0', '-0', '-0.0', '0.0', '1E5', '1e+05', '01', '+1', '.5', '5.', '1_000', '0x10', '-', '1e',
+    '1/2', 'NaN', 'Infinity', '-Infinity', '"NaN"', '"nan"', '"Infinity"', '"-inf"', '"+inf"', '"INF"', '"1d"',
+    '"1f"', '"1D"', '"1.0F"', '"1l"', '"0x1p3"', '"0b1"', '"1e5"', '"1,5"', '".5"', '"5."', '"+5"', '"--5"', '"-"',
+    '"1e"', '"1e400"', '"-1e-400"', r'"1\u0000"', r'"\u0031"', r'"1\u00a0"', '1.0000000000000001',
+    '0.12345678901234567', '0.1000000000000000055511151231257827', '123456789.123456789123456789', '4.35',
+    '1655564376361.0', '1.655564376361e12', '1655564376361.0000000001', '123456789012345678', '9223372036854775807',
+    '9223372036854775808', '-9223372036854775808', '99999999999999999999999999', 'true', 'false', 'null', '""',
+    r'"\t1"', r'"1\n"', '[]', '{}', '[1]', '{"a":1}', '""1""', "'1'", 'tru', '1//c',
 ]
 TEXTS = [
-    '" "',
-    '"1 2"',
-    '" 1.5 "',
-    r'"a\"b"',
-    r'"a\\b"',
-    r'"a\/b"',
-    r'"\ud83d\ude00"',
-    '"😀"',
-    r'"\ud83d"',
-    r'"\udc00\ud800"',
-    r'"\x41"',
-    '"tab\there"',
-    r'"\u00e9"',
-    '"e\u0301"',
-    '"\u2028"',
-    '"null"',
-    '"[a"',
-    '"{a"',
-    '"\u0085a"',
-    r'"\u0085a"',
-    '"\u3000a"',
-    '"\u001fa"',
-    r'"\u001fa"',
-    '"' + "x" * 900 + '"',
-    '"a\\',
-    '"\u0130"',
-    '"ß"',
-    "1.10",
-    "12.5e3",
-    '"１"',
-    '"٣"',
-    "12345678901234567890123",
-    r'"\\ud83d"',
-    '"\u200b"',
-    '"\ufeffa\u00a0"',
-    r'"\u0000"',
-    r'"\u٣041"',
-    r'"\u004"',
-    '"end of the record"',
+    '" "', '"1 2"', '" 1.5 "', r'"a\"b"', r'"a\\b"', r'"a\/b"', r'"\ud83d\ude00"', '"😀"', r'"\ud83d"',
+    r'"\udc00\ud800"', r'"\x41"', '"tab\there"', r'"\u00e9"', '"e\u0301"', '"\u2028"', '"null"', '"[a"', '"{a"',
+    '"\x85a"', r'"\u0085a"', '"\u3000a"', '"\x1fa"', r'"\u001fa"',
+    '"' + "x" * 900 + '"', '"a\\', '"İ"', '"ß"', '1.10', '12.5e3', '"１"', '"٣"', '12345678901234567890123',
+    r'"\\ud83d"', '"\u200b"', '"\ufeffa\xa0"', r'"\u0000"', r'"\u٣041"', r'"\u004"', '"end of the record"',
 ]
+SCRAPS = [
+    '{', '}', '[', ']', ',', ' ', '"', '\\', ':', '\xa0', '\u2028', '\x85', '\x0b', '\r', '\t', '\ufeff', '٣', 'x',
+    '1.', 'e5', '-', r'\u0041', "'", '/*', '\x00', '\ufffd', '😀',
+]
+# fmt: on
 RECORDS = [
     '{"user":"a","user":"b","timestamp":1655564376361,"x":1,"y":2,"z":3}',
     '{"user":"a","timestamp":1655564376361,"timeStamp":1655564376362,"x":1,"y":2,"z":3}',
@@ -222,40 +125,26 @@ RECORDS = [
     "\x1c",
     "٣",
 ]
-SCRAPS = [
-    "{",
-    "}",
-    "[",
-    "]",
-    ",",
-    " ",
-    '"',
-    "\\",
-    ":",
-    "\u00a0",
-    "\u2028",
-    "\u0085",
-    "\x0b",
-    "\r",
-    "\t",
-    "\ufeff",
-    "٣",
-    "x",
-    "1.",
-    "e5",
-    "-",
-    "\\u0041",
-    "'",
-    "/*",
-    "\x00",
-    "\ufffd",
-    "😀",
-]
 
 
 def with_value(record: dict[str, object], field: str, value: str) -> str:
     """The record as JSON, with this text in place of the field's value."""
     return json.dumps({**record, field: "@"}).replace('"@"', value)
+
+
+LINES = {
+    feed.name: [
+        *[json.dumps(record)] * 20,
+        *(with_value(record, field, value) for field in fields for value in [*NUMBERS, *TEXTS]),
+        *(record for record in RECORDS if len(record) < 900),
+    ]
+    for feed, record, fields in (
+        (contracts.ACCELEROMETER, READING, ("x", "timestamp", "user")),
+        (contracts.STEP_TRAINER, STEP, ("distanceFromObject", "serialNumber", "sensorReadingTime")),
+        (contracts.CUSTOMER, CUSTOMER, ("email", "phone", "shareWithResearchAsOfDate")),
+    )
+}
+"""Lines of each feed to damage: whole ones, ones with odd values, and hostile ones."""
 
 
 def damaged(records: list[str], count: int, seed: int = 20220615) -> Iterator[str]:
@@ -272,7 +161,7 @@ def damaged(records: list[str], count: int, seed: int = 20220615) -> Iterator[st
         yield "".join(characters)[:990].replace("\n", " ")
 
 
-def readings() -> list[str]:
+def readings(damaged_lines: int) -> list[str]:
     """Hostile lines of the accelerometer feed."""
     paired = json.dumps({**READING, "user": PAIRED})
     values = [*NUMBERS, *TEXTS]
@@ -280,51 +169,41 @@ def readings() -> list[str]:
     # Equal and nearly equal readings: zero has two signs, and engines group them in two ways.
     twins = [with_value(READING, "z", value) for value in ("0.0", "-0.0", "0.0", "0", "-0")]
     records = [json.dumps(READING), paired, *odd, *twins, *RECORDS]
-    return [*records, *damaged(records, 3000)]
+    return [*records, *damaged(records, damaged_lines)]
 
 
-def steps() -> list[str]:
+def steps(damaged_lines: int) -> list[str]:
     """Hostile lines of the Step Trainer feed."""
     values = [*NUMBERS, *TEXTS]
     odd = [with_value(STEP, field, value) for field in ("distanceFromObject", "serialNumber") for value in values]
     paired = json.dumps({**STEP, "serialNumber": "s-paired"})
-    return [paired, *odd, *damaged([json.dumps(STEP), *odd], 500)]
+    return [paired, *odd, *damaged([json.dumps(STEP), *odd], damaged_lines)]
 
 
-def customers() -> list[str]:
+def customers(damaged_lines: int) -> list[str]:
     """Hostile lines of the customer feed: odd values, ties, and e-mail addresses that letter case makes one or two."""
     fields = ("email", "phone", "lastUpdateDate", "shareWithResearchAsOfDate")
     odd = [with_value(CUSTOMER, field, value) for field in fields for value in [*NUMBERS, *TEXTS]]
-    names = [
-        "İ@example.com",
-        "i̇@example.com",
-        "ΣΑΣ@example.com",
-        "σας@example.com",
-        "σασ@example.com",
-        "ẞ@example.com",
-        "ß@example.com",
-        "K@example.com",
-        "k@example.com",
-        "A@EXAMPLE.COM ",
-        "\u00a0a@example.com",
-    ]
-    people = [{**CUSTOMER, "email": name, "serialNumber": f"s-{number}"} for number, name in enumerate(names)]
+    names = ["İ", "i̇", "ΣΑΣ", "σας", "σασ", "ẞ", "ß", "K", "k", "\u00a0a"]
+    emails = [*(f"{name}@example.com" for name in names), "A@EXAMPLE.COM "]
+    people = [{**CUSTOMER, "email": email, "serialNumber": f"s-{number}"} for number, email in enumerate(emails)]
     ties = [{**CUSTOMER, "shareWithResearchAsOfDate": since} for since in (None, 0, 1655564376361, 1655564376362)]
     ties += [
         {**CUSTOMER, "email": "tie@example.com", "phone": phone} for phone in ("1", None, "é", "z", "Z", "😀", "\uffff")
     ]
     paired = {**CUSTOMER, "email": PAIRED, "serialNumber": "s-paired"}
     records = [json.dumps(record, ensure_ascii=False) for record in (paired, *people, *ties)]
-    return [*records, *odd, *damaged([*records, *odd], 500)]
+    return [*records, *odd, *damaged([*records, *odd], damaged_lines)]
 
 
-def write_hostile_feeds(folder: Path) -> None:
-    """Write the three feeds, each in several files of every layout that the reader promises to take."""
-    lines = {"customer": customers(), "accelerometer": readings(), "step_trainer": steps()}
+def write_hostile_feeds(folder: Path, damaged_lines: int) -> None:
+    """Write the three feeds, each in several files of every layout that the parser promises to take."""
+    writers = {"customer": customers, "accelerometer": readings, "step_trainer": steps}
     whole = {"customer": CUSTOMER, "accelerometer": READING, "step_trainer": STEP}
-    for feed, records in lines.items():
+    for feed, write in writers.items():
+        records = write(damaged_lines)
         place, record = folder / feed / "landing", json.dumps(whole[feed])
-        place.mkdir(parents=True)
+        place.mkdir(parents=True, exist_ok=True)
         long_text = json.dumps({**whole[feed], "note": '\\ " } { é' * 30_000, "user": "u" * 100_000})
         files = {
             "lines.json": "\n".join(line for line in records if len(line.encode()) <= LONGEST_LINE),

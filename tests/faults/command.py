@@ -23,8 +23,32 @@ COMPUTES = "while the engine computes and writes"
 SECONDS = {COPIES: 2, COMPUTES: 0}
 """How long a run waits at a point, other than at the rest of them: a copy that has begun is not broken off."""
 
-_forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["tests.faults.preloaded"])
+IMPORTS = """
+alembic.autogenerate
+dagster._cli
+dagster._core.definitions.antlr_asset_selection.antlr_asset_selection
+dagster._core.executor.in_process
+dagster._core.launcher.default_run_launcher
+dagster._core.storage.event_log.sqlite
+dagster._core.storage.local_compute_log_manager
+dagster._core.storage.sqlite_storage
+dagster._daemon
+grpc.aio
+numpy.random
+pyarrow.parquet
+pyiceberg.catalog.sql
+pyiceberg.io.pyarrow
+pysail.spark
+pyspark.sql.connect.client
+pyspark.sql.connect.functions
+pyspark.sql.connect.session
+sqlalchemy.dialects.sqlite
+stedi_assets.definitions
+tests.faults.command
+"""
+# Everything that a run imports, and nothing that it starts: what processes are forked from holds no thread.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(IMPORTS.split())
 
 
 @dataclass(frozen=True)
@@ -84,7 +108,7 @@ def start(
 ) -> Run:
     """Start the command with these settings; `prepare` is called in its process before anything else."""
     arguments = ["asset", "materialize", "-m", "stedi_assets", "--select", select]
-    process = _forks.Process(target=_main, args=(dict(environment), arguments, output, at, prepare), daemon=True)
+    process = FORKS.Process(target=_main, args=(dict(environment), arguments, output, at, prepare), daemon=True)
     process.start()
     return Run(process, output)
 
@@ -163,7 +187,7 @@ def _when_the_first_file_is_there(happen: Happen) -> None:
     StagingDir.open = opened  # type: ignore[method-assign]
 
 
-def _soon_after_the_audit_began(happen: Happen) -> None:
+def _soon_after_the_check_began(happen: Happen) -> None:
     from resources.iceberg.lakehouse import Lakehouse
 
     _after(Lakehouse, "read_staged")(lambda: threading.Timer(0.02, happen).start())
@@ -194,8 +218,8 @@ def _points() -> dict[str, Callable[[Happen], None]]:
         "before stage": _before(Lakehouse, "stage"),
         "during the Parquet write": _when_the_first_file_is_there,
         "after stage": _after(Lakehouse, "stage"),
-        "before the audit": _before(Lakehouse, "read_staged"),
-        "during the audit": _soon_after_the_audit_began,
+        "before the check": _before(Lakehouse, "read_staged"),
+        "during the check": _soon_after_the_check_began,
         "before commit": _before(SqlCatalog, "commit_table"),
         "inside commit, before the catalog knows": _after(SqlCatalog, "_write_metadata", static=True),
         "inside commit, in the catalog's transaction": _before(Session, "commit"),

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import re
 
-from stedi_assets.pipeline.publish import MATCHES_CONTRACT
-
-from stedi_assets.definitions import LAKEHOUSE_TABLES
-from stedi_assets.ingestion import delivery
+from resources.settings import Settings
+from stedi_assets.definitions import build_definitions
 
 OVERTAKEN = "another run published the table first"
 TOO_EARLY = "a table that is needed is not there yet"
-MIXED = "its tables are made of two deliveries, and an audit says so"
+MIXED = "its tables are made of two deliveries, and a check says so"
 
 SENTENCES = {
     OVERTAKEN: r"Another run published (\w+) at the same time; this run's version was discarded\. "
@@ -32,13 +30,11 @@ COMPARE = {
     "only_latest_records",
     "only_readings_of_consenting_customers",
     "only_readings_of_consenting_holders",
-    "rows_accounted_for",
+    "rows_reconciled",
 }
-"""The audits that hold a table against others, and so notice tables of two deliveries."""
+"""The checks that hold a table against others, and so notice tables of two deliveries."""
 
-AUDITS = {check.name for check in (*delivery.CHECKS, MATCHES_CONTRACT)}.union(
-    audit.name for table in LAKEHOUSE_TABLES for audit in table.audits
-)
+CHECKS = {key.name for key in build_definitions(Settings.from_environment({})).resolve_asset_graph().asset_check_keys}
 CAUSED = "The above exception was caused by the following exception:\n"
 STATEMENT = r"(?:\n[\[(].*)*"  # SQLAlchemy adds it to its errors
 ERROR = re.compile(
@@ -66,7 +62,7 @@ def reasons(said: str) -> set[str]:
 def reason(sentence: str) -> str:
     """The cause that the sentence names."""
     told = [cause for cause, pattern in SENTENCES.items() if re.fullmatch(pattern, sentence)]
-    broken = {audit for audit in AUDITS if f" {audit}: " in sentence}
+    broken = {check for check in CHECKS if f" {check}: " in sentence}
     assert len(told) == 1, f"unknown: {sentence}"
     assert broken <= COMPARE, f"no other run is to blame: {sentence}"
     return told[0]

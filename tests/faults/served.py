@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from stedi_assets import defs as defs
@@ -16,9 +18,12 @@ from tests.faults.command import At
 ORDER = "order.pickle"
 
 
-def order(home: Path, at: At) -> None:
-    """Have runs of the UI with this DAGSTER_HOME come to a point, and wait there."""
+@contextmanager
+def order(home: Path, at: At) -> Iterator[None]:
+    """A block in which runs of the UI with this DAGSTER_HOME come to a point, and wait there."""
     (home / ORDER).write_bytes(pickle.dumps(at))
+    yield
+    (home / ORDER).unlink()
 
 
 def _obey() -> None:

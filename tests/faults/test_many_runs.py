@@ -8,22 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.faults.reasons import reasons
-from tests.faults.world import ALL, NEW, PART, Scene
+from tests.faults.world import ALL, SELECTIONS, Scene
 
 pytestmark = pytest.mark.slow
-
-SELECTIONS = (
-    PART,
-    '+key:"accelerometer_trusted"',
-    "group:landing",
-    ALL,
-    '+key:"machine_learning_curated"',
-    'key:"customer_trusted" or key:"customers_curated"',
-    '+key:"step_trainer_trusted"',
-    "group:trusted",
-    ALL,
-    'key:"customer_landing"+',
-)
 
 
 @pytest.mark.parametrize("first_run", [True, False], ids=["first runs", "later runs"])
@@ -37,11 +24,10 @@ def test_runs_at_the_same_time_succeed_or_say_why_not_and_one_more_run_makes_all
         for run in runs:
             code = run.ends()
             why = reasons(run.said)
-            assert code == (1 if why else 0), run.said[-6000:]
-            told.update(why or ["succeeded"])
+            assert code in ({0, 1} if why else {0}), run.said[-6000:]
+            told.update(why if code else ["succeeded"])
         assert scene.world.differs_from(before, scene.new) == {}
-        scene.world.materialize(NEW)
-        assert scene.world.differs_from(scene.new) == {}
-        assert scene.world.untidy() == []
+        scene.mend(before, ALL)
     print(dict(told))
-    assert told["succeeded"]
+    # Who is overtaken tries again.
+    assert told["succeeded"] >= rounds(3, 15)

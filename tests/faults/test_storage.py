@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import pickle
 import re
 import shutil
 import sqlite3
@@ -14,9 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 
-from tests.faults.world import Scene, iceberg, rows
+from tests.faults.world import SCENE, Scene, rows, select
 from tests.support import ROOT
 
 pytestmark = pytest.mark.slow
@@ -25,8 +27,13 @@ Breaks = Callable[[Path], Any]
 """Breaks the lakehouse in that folder for a block."""
 
 
-def as_a_user() -> None:
-    """Make this process heed permissions, which root does not."""
+def as_an_impatient_user() -> None:
+    """Make this process heed permissions, which root does not, and wait for no lock that is not given up."""
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    dg.RetryPolicy.calculate_delay = lambda *_: 0.01  # type: ignore[method-assign]
+    event.listen(Engine, "do_connect", lambda _, __, args, options: options.update(timeout=0.1))
     if os.geteuid() != 0:
         return
     libc = ctypes.CDLL(None, use_errno=True)
@@ -98,23 +105,31 @@ def damaged_database(root: Path) -> Any:
 
 REFUSALS: list[tuple[Breaks, str, tuple[str, ...]]] = [
     (no_right_to_stage, "customer_trusted", ("Could not stage customer_trusted", "Permission denied", "the right to")),
-    (no_right_to_land, "customer_landing", ("Could not sync ", "Permission denied", "the right to")),
+    (no_right_to_land, "customer_landing", ("Could not sync", "Permission denied", "the right to")),
     (no_right_to_a_data_file, "customer_trusted", ("Could not", "Permission denied", "the right to")),
-    (no_right_to_commit, "customer_landing", ("Could not publish customer_records", "Permission denied", "the right")),
-    (read_only_catalog, "customer_landing", ("Could not", "the right to write catalog.db and its folder")),
+    (
+        no_right_to_commit,
+        "customer_landing customer_records",
+        ("Could not publish customer_records", "Permission denied", "the right"),
+    ),
+    (
+        read_only_catalog,
+        "customer_landing customer_records",
+        ("Could not", "the right to write catalog.db and its folder"),
+    ),
     (another_holds_the_catalog, "customer_trusted", ("Could not", "«database is locked»", "wait for it to end")),
     (no_database, "customer_trusted", ("«file is not a database»", "catalog.db is damaged: put a copy of it back")),
     (damaged_database, "customer_trusted", ("malformed»", "catalog.db is damaged: put a copy of it back")),
 ]
 
 
-@pytest.mark.parametrize(("breaks", "table", "said"), REFUSALS, ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.parametrize(("breaks", "assets", "said"), REFUSALS, ids=lambda value: getattr(value, "__name__", ""))
 def test_what_storage_refuses_is_told_with_what_to_do_and_loses_nothing(
-    scene: Scene, breaks: Breaks, table: str, said: tuple[str, ...]
+    scene: Scene, breaks: Breaks, assets: str, said: tuple[str, ...]
 ) -> None:
     before = scene.put_back()
     with breaks(scene.world.root):
-        run = scene.world.start(f'key:"{table}"', prepare=as_a_user)
+        run = scene.world.start(select(*assets.split()), prepare=as_an_impatient_user)
         assert run.ends() == 1, run.said[-3000:]
     for words in said:
         assert words in run.said
@@ -125,26 +140,25 @@ def test_what_storage_refuses_is_told_with_what_to_do_and_loses_nothing(
 def test_of_a_table_whose_data_file_was_deleted_the_older_version_is_read_and_the_table_made_anew(scene: Scene) -> None:
     before = scene.put_back()
     scene.mend(before)
-    table = iceberg(scene.world.root).load_table("stedi.customer_trusted")
+    table = scene.world.tables["customer_trusted"]
     for task in table.scan().plan_files():
         Path(task.file.file_path.removeprefix("file://")).unlink()
-    run = scene.world.start('key:"accelerometer_trusted"')
+    run = scene.world.start(select("accelerometer_trusted"))
     assert run.ends() == 1
     assert "data files of customer_trusted are gone" in run.said
     assert "Materialize customer_trusted again to make it anew" in run.said
     [first, _] = table.metadata.snapshots
     older = table.scan(snapshot_id=first.snapshot_id).to_arrow()
     assert sorted((tuple(row.values()) for row in older.to_pylist()), key=repr) == before["customer_trusted"]
-    scene.world.materialize(select='key:"customer_trusted"')
-    assert rows(iceberg(scene.world.root).load_table("stedi.customer_trusted")) == scene.new["customer_trusted"]
+    scene.world.materialize(select("customer_trusted"))
+    assert rows(scene.world.tables["customer_trusted"]) == scene.new["customer_trusted"]
 
 
 def test_a_catalog_that_was_lost_and_comes_back_finds_the_files_of_its_versions(scene: Scene) -> None:
     before = scene.put_back()
     catalog, kept = scene.world.root / "catalog.db", scene.world.folder / "kept.db"
     shutil.move(catalog, kept)
-    run = scene.world.materialize(select=scene.selection)
-    assert "STEP_FAILURE" not in run.said
+    scene.world.materialize(scene.selection)
     shutil.move(kept, catalog)
     assert scene.world.differs_from(before) == {}
 
@@ -162,11 +176,15 @@ def namespace(folder: Path) -> list[str]:
     return []
 
 
-def test_what_a_small_disk_refuses_is_told_and_loses_nothing(tmp_path: Path, rounds: Callable[[int, int], int]) -> None:
+def test_what_a_small_disk_refuses_is_told_and_loses_nothing(
+    scene: Scene, tmp_path: Path, rounds: Callable[[int, int], int]
+) -> None:
+    (tmp_path / "scene").write_bytes(pickle.dumps(scene))
     options = ["-q", "-rs", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'inside'}", *["--full"] * rounds(0, 1)]
     done = subprocess.run(
         [*namespace(tmp_path), sys.executable, "-m", "pytest", *options, "tests/faults/on_a_small_disk.py"],
         cwd=ROOT,
+        env={**os.environ, SCENE: str(tmp_path / "scene")},
         capture_output=True,
         text=True,
     )

@@ -7,7 +7,6 @@ afterwards (`world.py`).
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,13 +18,12 @@ from dagster_graphql import DagsterGraphQLClient
 
 from resources.settings import Settings
 from stedi_assets.definitions import build_definitions
-from tests.dagster_dev import PROJECT, dagster_dev
-from tests.faults.world import World
+from tests.dagster_dev import dagster_dev
+from tests.faults.world import World, wait_until
 
 ALL_ASSETS = "__ASSET_JOB"
 """What the UI calls a run of assets that were chosen by hand."""
 ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
-PATIENCE = 300  # seconds: a run is a new process, and the machine may be busy
 
 
 @dataclass
@@ -43,10 +41,11 @@ class Ui:
         return run_id
 
     def wait_for(self, runs: Sequence[str]) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while {self.client.get_run_status(run) for run in runs} - ENDED:
-            assert time.monotonic() < deadline, [self.client.get_run_status(run) for run in runs]
-            time.sleep(0.2)
+        """Wait until they have ended."""
+        wait_until(
+            lambda: {self.client.get_run_status(run) for run in runs} <= ENDED,
+            lambda: [self.client.get_run_status(run) for run in runs],
+        )
 
     @property
     def history(self) -> dg.DagsterInstance:
@@ -70,7 +69,7 @@ class Ui:
 
 
 @contextmanager
-def ui_of(world: World, location: Sequence[str] = PROJECT) -> Iterator[Ui]:
-    """Serve the world's UI, with this code location."""
-    with dagster_dev(world.settings, world.folder / "dev.log", location) as port:
+def ui_of(world: World) -> Iterator[Ui]:
+    """Serve the world's UI."""
+    with dagster_dev(world.settings, world.folder / "dev.log", ("-m", "tests.faults.served")) as port:
         yield Ui(world, DagsterGraphQLClient("127.0.0.1", port_number=port))

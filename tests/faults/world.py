@@ -8,38 +8,62 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stedi_assets.contracts import FEEDS, TABLES
-from tests.faults.command import At, Run, start
+from stedi_assets.contracts import ASSETS, TABLES
+from tests.faults.command import COMPUTES, COPIES, At, Run, start
 from tests.oracle import expected_tables
-from tests.stedi_assets.examples import (
-    CUSTOMERS,
-    DISTANCES,
-    READINGS,
-    Row,
-    T,
-    as_delivered,
-    customer,
-    distance,
-    reading,
-)
+from tests.stedi_assets import examples
+from tests.stedi_assets.examples import Row, T, as_delivered, customer, distance, reading
 from tests.support import ROOT
 
+SCENE = "SCENE_OF_THE_TESTS"
+"""Names the file of a scene that another process made."""
 State = dict[str, list[tuple[Any, ...]]]
-PUBLISHED = sorted({feed.records.name for feed in FEEDS} | set(TABLES) - {feed.landing.name for feed in FEEDS})
-ALL = " or ".join(f'key:"{name}"' for name in TABLES)
-"""All tables, without the pictures of them."""
-PART = 'key:"customer_landing" or key:"customer_trusted"'
+PUBLISHED = sorted(TABLES)
+NOTHING: State = {name: [] for name in PUBLISHED}
 
-OLD: dict[str, list[Row]] = {"customer": CUSTOMERS, "accelerometer": READINGS, "step_trainer": DISTANCES}
-NEW: dict[str, list[Row]] = {
-    "customer": [*CUSTOMERS[1:], customer("ivy@x.org", "ivy", updated=T, consent=T)],
-    "accelerometer": [*READINGS[1:], *(reading("ivy@x.org", T + at, 0.5) for at in range(40))],
-    "step_trainer": [*DISTANCES[1:], *(distance("ivy", T + at, at) for at in range(40))],
+
+def select(*assets: str) -> str:
+    """These assets, as the command and the UI are told."""
+    return " or ".join(f'key:"{name}"' for name in assets)
+
+
+ALL = select(*ASSETS)
+"""All, without the pictures of them."""
+OF_PART = {"customer_records", "customer_quarantine", "customer_trusted"}
+PART = select("customer_landing", *sorted(OF_PART))
+"""A feed's files, the two tables of one step, and one that is made of them."""
+SELECTIONS = (
+    PART,
+    '+key:"accelerometer_trusted"',
+    "group:landing",
+    ALL,
+    '+key:"machine_learning_curated"',
+    select("customer_trusted", "customers_curated"),
+    '+key:"step_trainer_trusted"',
+    "group:trusted",
+    ALL,
+    'key:"customer_landing"+',
+)
+"""What runs that crowd a lakehouse make. The first three need nothing that they do not make themselves."""
+PHASES = (COPIES, "while a feed lands", COMPUTES, "before the check", "before commit")
+"""Where a run may be stopped, in their order."""
+
+Feeds = Mapping[str, list[Row]]
+OLD: Feeds = {
+    "customer": examples.CUSTOMERS,
+    "accelerometer": examples.READINGS,
+    "step_trainer": examples.DISTANCES,
+}
+NEW: Feeds = {
+    "customer": [*examples.CUSTOMERS[1:], customer("ivy@x.org", "ivy", updated=T, consent=T)],
+    "accelerometer": [*examples.READINGS[1:], *(reading("ivy@x.org", T + at, 0.5) for at in range(40))],
+    "step_trainer": [*examples.DISTANCES[1:], *(distance("ivy", T + at, at) for at in range(40))],
 }
 
 
@@ -52,21 +76,9 @@ class World:
     runs: int = 0
 
     def __post_init__(self) -> None:
-        for path in (self.source, self.home):
-            path.mkdir(parents=True, exist_ok=True)
+        self.root, self.source, self.home = (self.folder / name for name in ("lakehouse", "source", "home"))
+        self.home.mkdir(exist_ok=True)
         shutil.copy(ROOT / ".dagster" / "dagster.yaml", self.home)
-
-    @property
-    def root(self) -> Path:
-        return self.folder / "lakehouse"
-
-    @property
-    def source(self) -> Path:
-        return self.folder / "source"
-
-    @property
-    def home(self) -> Path:
-        return self.folder / "home"
 
     @property
     def settings(self) -> dict[str, str]:
@@ -79,7 +91,7 @@ class World:
             **self.environment,
         }
 
-    def deliver(self, feeds: Mapping[str, list[Row]]) -> None:
+    def deliver(self, feeds: Feeds) -> None:
         """Put one file of each feed, with a line that is no record, in place of the one before."""
         for feed, rows in feeds.items():
             lines = [json.dumps(row) for row in as_delivered(feed, rows)] + [f"no record: {len(rows)}, {rows[0]}"]
@@ -87,17 +99,14 @@ class World:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("\n".join(lines) + "\n")
 
-    def start(self, select: str = ALL, at: At | None = None, prepare: Callable[[], None] | None = None) -> Run:
+    def start(self, selection: str = ALL, at: At | None = None, prepare: Callable[[], None] | None = None) -> Run:
         self.runs += 1
-        return start(self.settings, self.folder / f"run-{self.runs}.txt", select=select, at=at, prepare=prepare)
+        return start(self.settings, self.folder / f"run-{self.runs}.txt", select=selection, at=at, prepare=prepare)
 
-    def materialize(self, feeds: Mapping[str, list[Row]] | None = None, select: str = ALL) -> Run:
-        """Deliver the feeds, if any, and run the command, which must succeed."""
-        if feeds is not None:
-            self.deliver(feeds)
-        run = self.start(select)
+    def materialize(self, selection: str = ALL) -> None:
+        """Run the command, which must succeed."""
+        run = self.start(selection)
         assert run.ends() == 0, run.said[-4000:]
-        return run
 
     def put_back(self, lakehouse: Path | None) -> None:
         """Make the lakehouse what that one is; none at all, if it is None."""
@@ -107,54 +116,47 @@ class World:
             shutil.copytree(lakehouse, self.root, dirs_exist_ok=True)
 
     @property
+    def tables(self) -> dict[str, Any]:
+        """The tables as any other Iceberg reader opens them; none, where a run was killed making the catalog."""
+        from pyiceberg.catalog.sql import SqlCatalog
+
+        if not (self.root / "catalog.db").exists():
+            return {}
+        catalog = SqlCatalog("stedi", uri=f"sqlite:///{self.root}/catalog.db")
+        there = catalog.list_tables("stedi") if catalog.namespace_exists("stedi") else []
+        return {name: catalog.load_table((space, name)) for space, name in there}
+
+    @property
     def state(self) -> State:
         """What an Iceberg reader finds in every table; nothing for one that was never published."""
-        catalog = iceberg(self.root)
-        if catalog is None:
-            return {name: [] for name in PUBLISHED}
-        there = {name for _, name in catalog.list_tables("stedi")} if catalog.namespace_exists("stedi") else set()
-        return {name: rows(catalog.load_table(f"stedi.{name}")) if name in there else [] for name in PUBLISHED}
+        return {**NOTHING, **{name: rows(table) for name, table in self.tables.items()}}
 
-    def differs_from(self, *states: State) -> dict[str, Any]:
+    def differs_from(self, *states: State) -> State:
         """The tables that are wholly as in none of these states."""
         return {name: found for name, found in self.state.items() if all(found != state[name] for state in states)}
 
     def untidy(self) -> list[str]:
         """What lies in the lakehouse and belongs to no version, and what a version lacks."""
-        catalog = iceberg(self.root)
-        assert catalog is not None
-        found = []
-        for _, name in catalog.list_tables("stedi"):
-            table = catalog.load_table(f"stedi.{name}")
-            folder = self.root / "stedi" / name
-            data = {str(task.file.file_path) for version in table.metadata.snapshots for task in _files(table, version)}
-            lists = {version.manifest_list for version in table.metadata.snapshots}
-            manifests = {
-                one.manifest_path for version in table.metadata.snapshots for one in version.manifests(table.io)
-            }
-            log = {entry.metadata_file for entry in table.metadata.metadata_log} | {table.metadata_location}
-            wanted = {path.removeprefix("file://") for path in data | lists | manifests | log}
+        found = [f"left over: {path}" for path in self.root.rglob("*.part")]
+        for name, table in self.tables.items():
+            folder, wanted = self.root / "stedi" / name, set(files_of(table))
             there = {str(path) for path in folder.rglob("*") if path.is_file()}
-            staged = {version.summary["stedi.staged-in"] for version in table.metadata.snapshots}  # type: ignore[index]
+            staged = {version.summary["stedi.staged-in"] for version in table.metadata.snapshots}
             folders = {path.name for path in (folder / "data").iterdir()}
             found += [f"left over: {path}" for path in there - wanted]
             found += [f"missing: {path}" for path in wanted - there]
             found += [f"left over: {name}/data/{one}" for one in folders - staged]
-        found += [f"left over: {path}" for path in self.root.rglob("*.part")]
         return found
 
 
-def _files(table: Any, version: Any) -> Any:
-    return table.scan(snapshot_id=version.snapshot_id).plan_files()
-
-
-def iceberg(root: Path) -> Any:
-    """The catalog as any other Iceberg reader opens it; None where there is none, or a run was killed making it."""
-    from pyiceberg.catalog.sql import SqlCatalog
-
-    if not (root / "catalog.db").exists():
-        return None
-    return SqlCatalog("stedi", uri=f"sqlite:///{root}/catalog.db")
+def files_of(table: Any) -> list[str]:
+    """The paths of all files that the table's versions are made of."""
+    metadata, files = table.metadata, [table.metadata_location]
+    files += [entry.metadata_file for entry in metadata.metadata_log]
+    for version in metadata.snapshots:
+        files += [version.manifest_list, *(manifest.manifest_path for manifest in version.manifests(table.io))]
+        files += [task.file.file_path for task in table.scan(snapshot_id=version.snapshot_id).plan_files()]
+    return [path.removeprefix("file://") for path in files]
 
 
 def rows(table: Any) -> list[tuple[Any, ...]]:
@@ -182,7 +184,7 @@ class Scene:
         """The state before a run on new feeds: of a lakehouse that was made before, or of one that is not there yet."""
         self.world.put_back(None if first_run else self.as_it_was)
         self.world.deliver(NEW)
-        return {name: [] for name in PUBLISHED} if first_run else self.old
+        return NOTHING if first_run else self.old
 
     def after(self, before: State) -> State:
         """The state after a run on new feeds."""
@@ -192,10 +194,16 @@ class Scene:
         """Start a run on what was delivered."""
         return self.world.start(self.selection, **options)
 
-    def mend(self, before: State) -> None:
+    def assert_stopped(self, before: State, phase: str) -> None:
+        """Nothing was published, and nothing is left of the run that was stopped in this phase."""
+        assert self.world.differs_from(before) == {}, phase
+        if phase != "before commit":  # whether a commit was sent is for the next run to see
+            assert self.world.untidy() == [], phase
+
+    def mend(self, before: State, selection: str | None = None) -> None:
         """The next run succeeds without help, and nothing is left of what happened before it."""
-        self.world.materialize(select=self.selection)
-        assert self.world.differs_from(self.after(before)) == {}
+        self.world.materialize(selection or self.selection)
+        assert self.world.differs_from(self.new if selection == ALL else self.after(before)) == {}
         assert self.world.untidy() == []
 
 
@@ -204,7 +212,8 @@ def make_scene(world: World, *, all_tables: bool) -> Scene:
     states = []
     for feeds in (NEW, OLD):
         world.put_back(None)
-        world.materialize(feeds)
+        world.deliver(feeds)
+        world.materialize()
         states.append(world.state)
         expected = expected_tables(*feeds.values(), "customer")
         assert {name: states[-1][name] for name in expected} == {
@@ -214,6 +223,12 @@ def make_scene(world: World, *, all_tables: bool) -> Scene:
     assert all(old[name] and new[name] and old[name] != new[name] for name in PUBLISHED)
     copy = world.folder / "as it was"
     shutil.copytree(world.root, copy)
-    if all_tables:
-        return Scene(world, ALL, set(PUBLISHED), old, new, copy)
-    return Scene(world, PART, {"customer_records", "customer_trusted"}, old, new, copy)
+    return Scene(world, ALL if all_tables else PART, set(PUBLISHED) if all_tables else OF_PART, old, new, copy)
+
+
+def wait_until(condition: Callable[[], bool], said: Callable[[], object], seconds: float = 300) -> None:
+    """Wait until it is so; what `said` gives tells what there was instead, if it takes longer than that."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, said()
+        time.sleep(0.05)

@@ -5,19 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import dagster as dg
 import pytest
 
 from resources.athena import AthenaQuery
 from resources.files.landing_zone import folder_at
 from resources.iceberg.catalogs import GlueLakehouse
 from sample.feeds import write_feeds
-from stedi_assets.contracts import FEEDS, TABLES
-from stedi_assets.definitions import build_resources
+from stedi_assets.contracts import ASSETS, FEEDS, TABLES
+from stedi_assets.definitions import build_definitions, build_resources
 from stedi_assets.evidence import PICTURED
 from tests.servers.emr_serverless import APPLICATION, ROLE, EmrServerless
 from tests.servers.ministack import Aws
-from tests.stedi_assets.test_reference import COUNTS
-from tests.support import REFERENCE, Outcome, Stedi, require_reference
+from tests.stedi_assets.counts import COUNTS
+from tests.support import REFERENCE, Stedi, require_reference
 
 LANDING = [feed.landing.name for feed in FEEDS]
 
@@ -51,18 +52,16 @@ class StediOnAws(Stedi):
         """Athena over the lakehouse's data, in a database beside it: the test server's Athena reads no Iceberg."""
         assert self.aws is not None
         athena = AthenaQuery(workgroup=self.settings.athena_workgroup, database=self.aws.new_database())
-        for name, table in TABLES.items():
+        for name, table in ASSETS.items():
             columns = ", ".join(f"`{column.name}` {column.type}" for column in table.columns)
-            if name in LANDING:
-                how, where = "ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'", f"{self.lakehouse.root}/{name}/"
-            else:
+            how, where = "ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'", f"{self.lakehouse.root}/{name}/"
+            if name not in LANDING:
                 loaded = self.lakehouse.load(name)
                 assert loaded is not None
                 files = [task.file.file_path for task in loaded.scan().plan_files()]
-                how = "STORED AS PARQUET"
                 if not files:
                     continue
-                where = files[0].rpartition("/")[0] + "/"
+                how, where = "STORED AS PARQUET", files[0].rpartition("/")[0] + "/"
             athena.run(f"CREATE EXTERNAL TABLE `{name}` ({columns}) {how} LOCATION '{where}'", {})
         return athena
 
@@ -72,10 +71,7 @@ def stedi_on_aws(tmp_path_factory: pytest.TempPathFactory, aws: Aws, spark: Any)
     return StediOnAws(tmp_path_factory.mktemp("aws"), aws=aws)
 
 
-def evidence(stedi: StediOnAws) -> Outcome:
-    return stedi.materialize("query_evidence", resources={"query": stedi.show_to_athena()})
-
-
+@pytest.mark.slow
 def test_the_reference_data_on_emr_serverless_s3_glue_and_athena(
     stedi_on_aws: StediOnAws, aws: Aws, emr: EmrServerless
 ) -> None:
@@ -93,22 +89,32 @@ def test_the_reference_data_on_emr_serverless_s3_glue_and_athena(
     (session,) = emr.sessions.values()
     assert {done.metadata(table)["EMR session"] for table in TABLES} == {session.id}
     assert not session.alive
-    for name in LANDING:
-        table = aws.client("glue").get_table(DatabaseName=stedi.settings.database, Name=name)["Table"]
-        assert table["StorageDescriptor"]["Location"].rstrip("/") == f"{stedi.lakehouse.root}/{name}"
-    shown = evidence(stedi)
+    # Every asset's name in the UI is that of a table in Glue, and the landing tables are external ones.
+    graph = build_definitions(stedi.settings).resolve_asset_graph()
+    glue = aws.client("glue")
+    for name in ASSETS:
+        database, _, table = graph.get(dg.AssetKey(name)).metadata["dagster/table_name"].partition(".")
+        found = glue.get_table(DatabaseName=database, Name=table)["Table"]
+        if name in LANDING:
+            assert found["StorageDescriptor"]["Location"].rstrip("/") == f"{stedi.lakehouse.root}/{name}"
+        else:
+            assert found["Parameters"]["table_type"].lower() == "iceberg"
+    shown = stedi.materialize("query_evidence", resources={"query": stedi.show_to_athena()})
     assert shown.failure == ""
     assert stedi.objects("prod/evidence/") == sorted(f"{name}.png" for name in PICTURED)
+    listed = shown.metadata("query_evidence")
+    assert listed["customer_landing.png"] == f"s3://{stedi.bucket}/prod/evidence/customer_landing.png"
     for name, rows in COUNTS["customer"].items():
         if not name.endswith("_quarantine"):
-            assert f"| {name} | {rows} |" in shown.metadata("query_evidence")["table_counts"]
+            assert f"| {name} | {rows} |" in listed["table_counts"]
 
 
+@pytest.mark.slow
 def test_the_embedded_engine_makes_the_same_lakehouse_in_s3_as_in_a_folder(
     stedi_on_aws: StediOnAws, stedi: Stedi
 ) -> None:
     feeds = stedi.folder / "feeds"
-    write_feeds(feeds, customers=40)
+    write_feeds(feeds, customers=10)
     for one in (stedi, stedi_on_aws):
         one.environment["STEDI_SOURCE"] = str(feeds)
         assert one.materialize().failure == ""
@@ -130,10 +136,11 @@ def test_on_aws_nothing_that_broke_a_promise_is_published(stedi_on_aws: StediOnA
     stedi = stedi_on_aws
     stedi.deliver("accelerometer", "no JSON")
     stedi.environment |= {"STEDI_QUARANTINE_LIMIT": "0"}
-    done = stedi.materialize("accelerometer_landing")
+    done = stedi.materialize("accelerometer_landing", "accelerometer_records", "accelerometer_quarantine")
     assert "quarantine_within_limit" in done.failure
-    assert stedi.lakehouse.version("accelerometer_records") is None
-    assert stedi.objects(f"prod/{stedi.settings.database}/accelerometer_records/") == []
+    for table in ("accelerometer_records", "accelerometer_quarantine"):
+        assert stedi.lakehouse.version(table) is None
+        assert stedi.objects(f"prod/{stedi.settings.database}/{table}/") == []
 
 
 def test_the_sample_is_generated_on_this_machine_and_lands_in_s3(

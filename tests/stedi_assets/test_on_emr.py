@@ -16,27 +16,22 @@ import dagster as dg
 import pytest
 from dagster_graphql import DagsterGraphQLClient
 
+from stedi_assets.automation import LAKEHOUSE_JOB
 from stedi_assets.contracts import TABLES
-from stedi_assets.definitions import JOB
 from tests.resources.emr_runs import engine
 from tests.servers import free_port, running
 from tests.servers.emr_serverless import EmrServerless, Fault
-from tests.stedi_assets.examples import CUSTOMERS, DISTANCES, READINGS, as_delivered
+from tests.stedi_assets.examples import deliver_all
 from tests.support import ROOT, Stedi
-
-
-def deliver(stedi: Stedi) -> None:
-    for feed, rows in {"customer": CUSTOMERS, "accelerometer": READINGS, "step_trainer": DISTANCES}.items():
-        stedi.deliver(feed, as_delivered(feed, rows))
 
 
 def test_the_whole_graph_is_the_same_as_on_the_embedded_engine(
     tmp_path: Path, stedi: Stedi, emr: EmrServerless
 ) -> None:
-    deliver(stedi)
+    deliver_all(stedi)
     assert stedi.materialize().success
     other = Stedi(tmp_path / "other")
-    deliver(other)
+    deliver_all(other)
     done = other.materialize(resources={"spark": engine()})
     assert done.success
     assert {table: other.rows(table) for table in TABLES} == {table: stedi.rows(table) for table in TABLES}
@@ -53,26 +48,26 @@ def lose_in_a_query(emr: EmrServerless) -> None:
     emr.endpoint.open.set()
 
 
-def test_a_session_that_dies_fails_its_table_publishes_nothing_and_the_next_table_has_a_fresh_one(
+def test_a_session_that_dies_publishes_nothing_and_the_step_is_tried_again_with_a_fresh_one(
     stedi: Stedi, emr: EmrServerless
 ) -> None:
-    deliver(stedi)
-    landing = ["customer_landing", "accelerometer_landing"]
+    deliver_all(stedi)
+    assert stedi.materialize("customer_landing").success
     outside = threading.Thread(target=lose_in_a_query, args=[emr])
     outside.start()
-    done = stedi.materialize(*landing, resources={"spark": engine()})
+    done = stedi.materialize("customer_records", resources={"spark": engine()})
     outside.join()
-    (survivor,) = done.materialized
-    (lost,) = set(landing) - {survivor}
     first, second = emr.sessions.values()
-    assert f"EMR Serverless session {first.id} has ended, it is TERMINATED: Terminated by an admin" in done.failure
-    assert stedi.lakehouse.version(lost.replace("landing", "records")) is None
-    assert list((stedi.folder / "lakehouse").rglob(f"{lost.replace('landing', 'records')}/data/*")) == []
-    assert done.metadata(survivor)["EMR session"] == second.id
+    (retried,) = [
+        event for event in done.result.all_events if event.event_type is dg.DagsterEventType.STEP_UP_FOR_RETRY
+    ]
+    lost = f"EMR Serverless session {first.id} has ended, it is TERMINATED: Terminated by an admin"
+    assert lost in str(retried.step_retry_data.error)
+    assert done.success
+    assert done.metadata("customer_records")["EMR session"] == second.id
+    assert len(stedi.lakehouse.history("customer_records")) == 1
+    assert len(list(stedi.location("customer_records").glob("data/*/"))) == 1  # the lost session left nothing behind
     assert not emr.alive
-    again = stedi.materialize(*landing, resources={"spark": engine()})
-    assert again.success
-    assert len(emr.sessions) == 3
 
 
 def wait_until(emr: EmrServerless, moment: str) -> None:
@@ -90,7 +85,7 @@ def wait_until(emr: EmrServerless, moment: str) -> None:
 
 def environment(stedi: Stedi) -> dict[str, str]:
     """What a process of its own needs to know; the feeds are delivered by then."""
-    deliver(stedi)
+    deliver_all(stedi)
     (home := stedi.folder / "dagster").mkdir()
     (home / "dagster.yaml").write_text(
         "telemetry:\n  enabled: false\n"
@@ -110,7 +105,15 @@ def environment(stedi: Stedi) -> dict[str, str]:
 def command(stedi: Stedi) -> Iterator[subprocess.Popen[str]]:
     """The whole command, as people and schedulers start it."""
     dagster = Path(sys.executable).with_name("dagster")
-    words = [dagster, "asset", "materialize", "-m", "tests.stedi_on_emr", "--select", "customer_landing"]
+    words = [
+        dagster,
+        "asset",
+        "materialize",
+        "-m",
+        "tests.stedi_on_emr",
+        "--select",
+        "customer_landing,customer_records",
+    ]
     with subprocess.Popen(words, cwd=ROOT, env=environment(stedi), stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process
@@ -123,7 +126,7 @@ def test_the_command_makes_a_table_and_leaves_no_session(stedi: Stedi, emr: EmrS
         _, said = process.communicate(timeout=60)
     assert process.returncode == 0, said
     assert "EMR Serverless bills" in said
-    assert stedi.rows("customer_landing")
+    assert stedi.rows("customer_records")
     assert len(emr.sessions) == 1
     assert not emr.alive
 
@@ -164,7 +167,7 @@ def test_a_run_that_is_terminated_in_the_ui_leaves_no_session(stedi: Stedi, emr:
     server = [str(Path(sys.executable).with_name("dagster-webserver")), "-m", "tests.stedi_on_emr", "-p", str(port)]
     with running(server, port, stedi.folder / "webserver.log", environment(stedi)):
         ui = DagsterGraphQLClient("127.0.0.1", port_number=port)
-        run_id = ui.submit_job_execution(JOB)
+        run_id = ui.submit_job_execution(LAKEHOUSE_JOB.name)
         wait_until(emr, "a query runs")
         ui.terminate_run(run_id)
         until = time.monotonic() + 60

@@ -6,7 +6,9 @@ zones (its database, what was printed, temporary files) is searched for marked v
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -14,15 +16,15 @@ from pathlib import Path
 
 import pytest
 
-from resources.settings import Settings, cache_folder
+from resources.settings import cache_folder
 from tests.servers.emr_serverless import APPLICATION, CALLER, ROLE, EmrServerless, Fault, denied
 from tests.servers.ministack import Aws
 from tests.stedi_assets.marked import MARKS, deliver_marked, found_in, marks_in
-from tests.stedi_assets.private_runs import FAIL, SUCCEED
+from tests.stedi_assets.private_runs import DENIED_ON_AWS, FAIL, SUCCEED
 from tests.support import ROOT, Stedi, require_apache_spark
 
 DAGSTER = str(Path(sys.executable).with_name("dagster"))
-MATERIALIZE = [DAGSTER, "asset", "materialize", "-m", "stedi_assets", "--select"]
+CLI = [sys.executable, "-m", "stedi_assets.cli"]
 ALLOW_ALL = '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}'
 ALLOW_NOTHING = ALLOW_ALL.replace("Allow", "Deny")
 
@@ -64,16 +66,20 @@ class Elsewhere:
         """What Dagster remembers; a test looks into it to know that it searched the right place."""
         return b"".join(path.read_bytes() for path in (self.folder / "dagster").rglob("*.db*"))
 
+    def make(self, stedi: Stedi, engine: str, *runs: str, **environment: str) -> str:
+        """Make these runs of `private_runs` in a process; what it printed."""
+        words = [sys.executable, "-m", "tests.stedi_assets.private_runs", str(stedi.folder), engine, *runs]
+        done = self.run(words, **environment)
+        assert done.returncode == 0, done.stderr.decode()[-3000:]
+        return done.stdout.decode()
+
 
 @pytest.fixture
 def marked(stedi: Stedi) -> tuple[Stedi, Elsewhere]:
     """A lakehouse to be made from marked feeds, and everywhere else."""
     deliver_marked(stedi)
-    stedi.environment["STEDI_QUARANTINE_LIMIT"] = "1"
-    settings: Settings = stedi.settings
-    return stedi, Elsewhere(
-        stedi.folder / "elsewhere", {"STEDI_SOURCE": settings.source, "STEDI_LAKEHOUSE": settings.lakehouse}
-    )
+    settings = {"STEDI_SOURCE": stedi.settings.source, "STEDI_LAKEHOUSE": stedi.settings.lakehouse}
+    return stedi, Elsewhere(stedi.folder / "elsewhere", settings)
 
 
 def assert_private(stedi: Stedi, elsewhere: Elsewhere) -> None:
@@ -87,44 +93,41 @@ def assert_private(stedi: Stedi, elsewhere: Elsewhere) -> None:
 @pytest.mark.slow
 def test_no_command_tells_who_somebody_is(marked: tuple[Stedi, Elsewhere]) -> None:
     stedi, elsewhere = marked
-    made = elsewhere.run([*MATERIALIZE, "*"])
+    made = elsewhere.run([DAGSTER, "asset", "materialize", "-m", "stedi_assets", "--select", "*"])
     assert made.returncode == 0, made.stderr.decode()[-3000:]
     assert all(stedi.counts().values())  # there was something to tell everywhere
     assert rb"\u2022\u2022\u2022" in elsewhere.fill()  # and it was told masked
-    assert elsewhere.run([sys.executable, "-m", "stedi_assets.summary"]).returncode == 0
-    statement = "SELECT cast(email AS bigint) FROM customer_landing"
-    refused = elsewhere.run([sys.executable, "-m", "stedi_assets.sql", statement])
+    assert elsewhere.run([*CLI, "summary"]).returncode == 0
+    refused = elsewhere.run([*CLI, "sql", "SELECT cast(email AS bigint) FROM customer_records"])
     assert refused.returncode == 1
     assert refused.stderr.startswith(b"Error: The statement cannot be run: A query failed in the engine: ")
     assert_private(stedi, elsewhere)
 
 
+@pytest.mark.slow
+def test_no_run_however_it_fails_tells_who_somebody_is(marked: tuple[Stedi, Elsewhere]) -> None:
+    stedi, elsewhere = marked
+    printed = elsewhere.make(stedi, "embedded", *SUCCEED, *FAIL)
+    assert "A query failed in the engine: " in printed
+    assert "shoe_size" in printed  # what is told before a row is read, is told
+    assert elsewhere.fill().count(b"STEP_FAILURE") >= len(FAIL)
+    assert_private(stedi, elsewhere)
+
+
 # Starting a JVM and making all tables on it takes long; what it does otherwise than others is its errors of queries.
-BRIEFLY = {
-    "embedded": [*SUCCEED, *FAIL],
-    "local": ["customers alone", "an address as a number", "a name in an error", "a query that stumbles in an audit"],
-}
+OF_A_QUERY = ["an address as a number", "a name in an error", "a query that stumbles in a check"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", BRIEFLY)
-def test_no_run_however_it_fails_tells_who_somebody_is(
-    marked: tuple[Stedi, Elsewhere], engine: str, rounds: Callable[[int, int], int]
+def test_no_error_of_apache_spark_tells_who_somebody_is(
+    marked: tuple[Stedi, Elsewhere], rounds: Callable[[int, int], int]
 ) -> None:
-    if engine == "local":
-        require_apache_spark()
+    require_apache_spark()
     stedi, elsewhere = marked
-    names = [*SUCCEED, *FAIL] if rounds(0, 1) else BRIEFLY[engine]
-    if rounds(0, 1):
+    if everything := rounds(0, 1):
         elsewhere.environment["XDG_CACHE_HOME"] = str(elsewhere.folder / "home" / "cache")
-    runs = [sys.executable, "-m", "tests.stedi_assets.private_runs", str(stedi.folder), engine]
-    done = elsewhere.run([*runs, *names])
-    assert done.returncode == 0, done.stderr.decode()[-3000:]
-    printed = done.stdout.decode()
-    assert "A query failed in the engine: " in printed
-    if "a column that is not there" in names:
-        assert "shoe_size" in printed  # what is told before a row is read, is told
-    assert elsewhere.fill().count(b"STEP_FAILURE") >= len(set(names) & set(FAIL))
+    printed = elsewhere.make(stedi, "local", *([*SUCCEED, *FAIL] if everything else ["customers alone", *OF_A_QUERY]))
+    assert printed.count("A query failed in the engine: ") >= len(OF_A_QUERY)
     assert_private(stedi, elsewhere)
 
 
@@ -133,29 +136,27 @@ def test_no_run_on_aws_tells_a_secret_or_who_somebody_is(
     stedi: Stedi, tmp_path: Path, aws: Aws, emr: EmrServerless, rounds: Callable[[int, int], int]
 ) -> None:
     deliver_marked(stedi)
-    lake = f"s3://{aws.new_bucket()}/prod"
     pipeline, stranger = aws.new_user(ALLOW_ALL), aws.new_user(ALLOW_NOTHING)
     settings = {
         "AWS_ENDPOINT_URL_EMR_SERVERLESS": emr.url,
         "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": os.environ["GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"],
         "STEDI_SOURCE": str(stedi.source),
-        "STEDI_LAKEHOUSE": lake,
+        "STEDI_LAKEHOUSE": f"s3://{aws.new_bucket()}/prod",
         "STEDI_DATABASE": aws.new_database(),
         "STEDI_ATHENA_WORKGROUP": aws.new_workgroup(),
         "STEDI_SPARK": "emr-serverless",
         "STEDI_EMR_APPLICATION_ID": APPLICATION,
         "STEDI_EMR_EXECUTION_ROLE_ARN": ROLE,
+        "STRANGER": json.dumps(stranger),
     }
     elsewhere = Elsewhere(tmp_path / "elsewhere", {**settings, **pipeline})
-    made = elsewhere.run([*MATERIALIZE, "customer_landing"])
-    assert made.returncode == 0, made.stderr.decode()[-3000:]
     emr.fail("GetSessionEndpoint", Fault(denied("GetSessionEndpoint")))
-    assert elsewhere.run([*MATERIALIZE, "customer_trusted"]).returncode == 1
-    assert elsewhere.run([*MATERIALIZE, "customer_landing"], **stranger).returncode == 1
+    printed = elsewhere.make(stedi, "embedded", "a session that is denied", "records on aws", "a stranger")
+    assert re.search("a session that is denied: .*GetSessionEndpoint", printed)
+    assert re.search("a stranger: .*not allowed|a stranger: .*denied", printed, re.IGNORECASE)
     if rounds(0, 1):
         emr.fail("StartSession", denied("StartSession"))
-        assert elsewhere.run([*MATERIALIZE, "customer_trusted"]).returncode == 1
-        assert elsewhere.run([*MATERIALIZE, "query_evidence"], STEDI_ATHENA_WORKGROUP="nobodys").returncode == 1
+        elsewhere.make(stedi, "embedded", *DENIED_ON_AWS)
     assert len(emr.tokens) >= 1
     secrets = [*emr.tokens, *(user["AWS_SECRET_ACCESS_KEY"] for user in (pipeline, stranger))]
     secrets.append(CALLER.rpartition("/")[2])  # whom AWS names where it refuses
@@ -173,15 +174,3 @@ def test_the_search_finds_a_value_wherever_it_is(tmp_path: Path) -> None:
     log.write_bytes(b"serial number \xe2\x80\xa6cafe")
     assert found_in(tmp_path) == {}
     assert found_in(tmp_path, ["cafe"]) == {"deep/log.db": {"a secret"}}
-
-
-def test_a_preview_shows_what_is_no_secret_and_the_end_of_a_device_s_number(stedi: Stedi) -> None:
-    deliver_marked(stedi)
-    stedi.environment["STEDI_QUARANTINE_LIMIT"] = "1"
-    outcome = stedi.materialize("customer_landing", "customer_trusted")
-    assert outcome.success, outcome.failure
-    preview = outcome.metadata("customer_trusted")["preview"]
-    for shown in (dict(record.data) for record in preview.records):
-        hidden = {name: shown[name] for name in ("customername", "email", "phone", "birthday", "serialnumber")}
-        assert hidden == {**dict.fromkeys(hidden, "•••"), "serialnumber": "…cafe"}
-        assert shown["lastupdatedate"] > 0

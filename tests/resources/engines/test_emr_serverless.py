@@ -199,15 +199,6 @@ def test_a_run_from_elsewhere_that_is_resumed_does_not_take_a_session_that_has_e
     assert [session.request["clientToken"][-2:] for session in emr.sessions.values()] == ["-1", "-2"]
 
 
-def test_a_connection_that_does_not_come_back_fails_the_table_and_ends_the_session(
-    emr: EmrServerless, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(channel, "RETRIES", 1)
-    failure = run(lambda spark: emr.endpoint.hang_up()).failure
-    assert f"The connection to EMR Serverless session {next(iter(emr.sessions))} is lost (UNAVAILABLE)" in failure
-    assert not emr.alive
-
-
 def test_a_failed_step_is_told_as_such_even_where_the_session_has_ended_too(emr: EmrServerless) -> None:
     def fail_on_a_dead_session(spark: EmrServerlessSpark) -> None:
         emr.alive[0].end("TERMINATED", "Terminated by an administrator")
@@ -224,7 +215,7 @@ def test_an_error_of_the_query_itself_is_told_as_such(emr: EmrServerless) -> Non
 
 
 @pytest.mark.parametrize("then", ["ends", "is lost", "never starts"])
-def test_no_token_is_in_any_log_event_or_error(
+def test_a_lost_connection_is_told_and_no_token_is_in_any_log_event_or_error(
     emr: EmrServerless,
     then: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -247,7 +238,9 @@ def test_no_token_is_in_any_log_event_or_error(
         events = [repr(entry) for entry in instance.all_logs(done.result.run_id)]
     written = "\n".join([caplog.text, *capfd.readouterr(), *events, repr(used[-1]), repr(vars(used[-1]))])
     assert done.result.success is (then == "ends")
-    assert ("is lost (UNAVAILABLE)" in written) is (then != "ends")
+    lost = f"The connection to EMR Serverless session {next(iter(emr.sessions))} is lost (UNAVAILABLE)"
+    assert (lost in written) is (then != "ends")
+    assert not emr.alive
     assert emr.tokens
     assert "botocore" in written
     for token in emr.tokens:

@@ -94,7 +94,7 @@ def test_a_run_has_one_jvm_which_ends_with_it_and_stores_sparks_classes_from_whi
 
 
 def test_the_jvm_ends_with_a_run_that_is_terminated() -> None:
-    signs = [signal.SIGTERM, signal.SIGINT, signal.SIGKILL]
+    signs = [signal.SIGTERM, signal.SIGKILL]
     query = "select java_method('java.lang.Thread', 'sleep', 600000L)"
     with ExitStack() as stack:
         runs = [

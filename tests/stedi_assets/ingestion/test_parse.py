@@ -17,6 +17,7 @@ from stedi_assets.contracts import ACCELEROMETER, CUSTOMER, STEP_TRAINER, Feed
 from stedi_assets.ingestion import parse
 from tests.conformance import hostile
 from tests.conformance.hostile import READING
+from tests.support import ENGINE
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -101,10 +102,10 @@ def test_files_and_bundles_are_read_together_and_each_line_knows_its_file(spark:
         (tmp_path / name).write_bytes(gzip.compress(LINE.encode()) if name.endswith(".gz") else LINE.encode())
     texts = [TextFile(str(bundle), None), *(TextFile(str(tmp_path / name), name) for name in names)]
     for number in range(1, len(texts) + 1):
-        lines = sorted(map(tuple, parse.read_text(spark, texts[:number]).collect()))
+        lines = sorted(map(tuple, parse.read_text(ENGINE, texts[:number]).collect()))
         plain = [(name, LINE) for name in names[: number - 1]]
         assert lines == [*plain, ("8.json", LINE), ("9.json", f"{LINE}\t")]
-    assert parse.read_text(spark, []).collect() == []
+    assert parse.read_text(ENGINE, []).collect() == []
 
 
 def _without(key: str) -> str:

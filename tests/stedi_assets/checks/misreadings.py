@@ -1,19 +1,18 @@
-"""A feed that is read wrongly in a way that its landing table cannot know, and which audits downstream notice.
+"""A feed that is read wrongly in a way that its own tables cannot know, and which checks downstream notice.
 
 Belongs here: a delivery in which nothing is worth a remark, and the list. What is held of them is in
-`test_misreadings.py`. Mistakes that a table's own audits notice are in `mutations.py`.
+`test_misreadings.py`. Mistakes that a table's own checks notice are in `mutants.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from resources.lazy import LazyModule
-from stedi_assets.contracts import ACCELEROMETER, CUSTOMER, FEEDS, STEP_TRAINER, TABLES, Feed
-from tests.stedi_assets.accidents import with_one
-from tests.stedi_assets.broken_readers import type_records
+from stedi_assets.contracts import ACCELEROMETER, CUSTOMER, FEEDS, STEP_TRAINER, Feed
+from tests.stedi_assets.checks.accidents import accident
 from tests.stedi_assets.examples import Row, T, customer, distance, reading
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ FAULTLESS: dict[str, list[Row]] = {
 class Misreading:
     """What happens to a feed's records when they are read, and the (table, check) pairs that stop or warn: all of them.
 
-    `tables` are made in the run.
+    Tables `from_before` are not made of it: they are those of the faultless delivery.
     """
 
     rule: str
@@ -47,12 +46,7 @@ class Misreading:
     happens: Records
     stopped_by: Checks = frozenset()
     warned_by: Checks = frozenset()
-    tables: tuple[str, ...] = tuple(TABLES)
-
-    def type_records(self, records: DataFrame, feed: Feed, run: str) -> DataFrame:
-        """What stands in place of the reader's own function."""
-        typed = type_records(records, feed, run)
-        return self.happens(typed).select(typed.columns) if feed in self.feeds else typed
+    from_before: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.rule
@@ -63,16 +57,16 @@ def at(table: str, *checks: str) -> Checks:
 
 
 def with_column(name: str, expression: str) -> Records:
-    return lambda records: records.withColumn(name, F.expr(expression))
+    return lambda parsed: parsed.withColumn(name, F.expr(expression))
 
 
-def rounded_to_the_second(records: DataFrame) -> DataFrame:
-    return records.withColumn("timestamp", F.expr("timestamp - timestamp % 1000"))
+def refuse(rows: list[Any], chosen: int) -> list[Any]:
+    refused = {"reason": "refused for no reason", "text": "its text", "run": "the run", "file": rows[chosen]["file"]}
+    return [*rows[:chosen], tuple(map(refused.get, rows[chosen].asDict())), *rows[chosen + 1 :]]
 
 
-def refuse_one(records: DataFrame) -> DataFrame:
-    refused = (*(None for _ in records.columns[:-3]), "refused for no reason", "its text", "the run")
-    return with_one(records, lambda rows, chosen: [*rows[:chosen], refused, *rows[chosen + 1 :]], seed="refused")
+def as_it_is(parsed: DataFrame) -> DataFrame:
+    return parsed
 
 
 CUSTOMERS, CURATED = "customer_trusted", "customers_curated"
@@ -91,7 +85,7 @@ MISREADINGS = (
         (CUSTOMER,),
         ADDRESS,
         stopped_by=at(CURATED, "consenting_customers_with_readings"),
-        tables=(CUSTOMER.landing.name, CUSTOMERS, CURATED),
+        from_before=(READINGS,),
     ),
     Misreading(
         "the consent counts from another date of the record",
@@ -121,13 +115,13 @@ MISREADINGS = (
     Misreading(
         "moments are cut to the second",
         (ACCELEROMETER,),
-        rounded_to_the_second,
+        with_column("timestamp", "timestamp - timestamp % 1000"),
         warned_by=at(READINGS, "equal_readings") | at(TRAINING, "distances_matched", "readings_per_match"),
     ),
     Misreading(
         "a record, chosen at random, is refused for no reason",
         FEEDS,
-        refuse_one,
+        accident(as_it_is, refuse),
         warned_by=frozenset((feed.quarantine.name, "nothing_quarantined") for feed in FEEDS),
     ),
 )

@@ -1,0 +1,138 @@
+"""A feed's two tables: made of one reading, again only where something is new, and after an earlier version."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.loader import LoadingContextForTest
+
+from resources.lazy import LazyModule
+from stedi_assets.contracts import ASSETS, FEEDS, TABLES, Column, Feed, Table
+from stedi_assets.definitions import build_definitions
+from stedi_assets.ingestion import parse
+from tests.stedi_assets.examples import T, as_delivered, deliver_all, distance, reading
+from tests.stedi_assets.runs import data_folders
+from tests.support import ENGINE, Stedi
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+    from pyspark.sql import functions as F
+else:
+    F = LazyModule("pyspark.sql.functions")
+
+LANDING, RECORDS, QUARANTINE = "accelerometer_landing", "accelerometer_records", "accelerometer_quarantine"
+type_records = parse.type_records
+
+
+def snapshots(stedi: Stedi) -> dict[str, int | None]:
+    versions = {name: stedi.lakehouse.version(name) for name in TABLES}
+    return {name: version.snapshot_id if version else None for name, version in versions.items()}
+
+
+# One reading --------------------------------------------------------------------------------------------------
+
+
+def accept_by_chance(records: DataFrame, feed: Feed) -> DataFrame:
+    chance = F.when(F.expr("uuid()") < "8", "bad luck")
+    typed = type_records(records, feed).withColumn("reason", chance)
+    return typed.withColumn("text", F.when(F.col("reason").isNotNull(), F.col("x").cast("string")))
+
+
+def test_both_tables_are_made_from_one_reading_of_the_text(stedi: Stedi, monkeypatch: pytest.MonkeyPatch) -> None:
+    stedi.environment["STEDI_QUARANTINE_LIMIT"] = "1"
+    numbers = [float(number) for number in range(100)]
+    stedi.deliver("accelerometer", [reading("ann@x.org", T, x) for x in numbers])
+    monkeypatch.setattr(parse, "type_records", accept_by_chance)
+    outcome = stedi.materialize(LANDING, RECORDS, QUARANTINE)
+    assert outcome.success, outcome.failure
+    accepted = {row[2] for row in stedi.rows(RECORDS)}
+    refused = {float(row[2]) for row in stedi.rows(QUARANTINE)}
+    assert accepted
+    assert refused
+    assert sorted([*accepted, *refused]) == numbers
+
+
+@pytest.mark.parametrize(("alone", "other"), [(RECORDS, QUARANTINE), (QUARANTINE, RECORDS)])
+def test_one_of_them_alone_is_published_alone(stedi: Stedi, alone: str, other: str) -> None:
+    stedi.environment["STEDI_QUARANTINE_LIMIT"] = "1"
+    stedi.deliver("accelerometer", [reading("ann@x.org", T), {"user": "bob@x.org"}])
+    assert stedi.materialize(LANDING).success
+    outcome = stedi.materialize(alone)
+    assert outcome.materialized == {alone}
+    assert {table for table, _ in outcome.checks} == {alone}
+    assert (len(stedi.rows(alone)), stedi.lakehouse.version(other)) == (1, None)
+    assert data_folders(stedi, other) == []
+    both = stedi.materialize(RECORDS, QUARANTINE)
+    assert both.materialized == {RECORDS, QUARANTINE}
+    assert (len(stedi.rows(alone)), len(stedi.rows(other))) == (1, 1)
+
+
+# What is new --------------------------------------------------------------------------------------------------
+
+
+def stale(stedi: Stedi) -> set[str]:
+    graph = build_definitions(stedi.settings).resolve_asset_graph()
+    resolver = CachingStaleStatusResolver(stedi.instance, graph, LoadingContextForTest(stedi.instance))
+    return {name for name in ASSETS if resolver.get_status(dg.AssetKey(name)) is not StaleStatus.FRESH}
+
+
+def test_the_same_files_give_the_same_tables_and_make_nothing_stale_and_news_do(stedi: Stedi) -> None:
+    deliver_all(stedi)
+    assert stedi.materialize().success
+    before = snapshots(stedi), {table: stedi.rows(table) for table in TABLES}
+    of_feeds = {table.name for feed in FEEDS for table in (feed.landing, feed.records, feed.quarantine)}
+    assert stedi.materialize(*of_feeds).materialized == of_feeds
+    assert stale(stedi) == set()
+    assert snapshots(stedi) == before[0]
+    made = [name for name in TABLES if name not in of_feeds]
+    assert stedi.materialize(*made).success
+    assert {table: stedi.rows(table) for table in TABLES} == before[1]
+    for table in made:
+        history = [version.snapshot_id for version in stedi.lakehouse.history(table)]
+        assert history == [before[0][table], snapshots(stedi)[table]]
+    stedi.deliver("step_trainer", as_delivered("step_trainer", [distance("ann", T + 31)]), "2.json")
+    assert stedi.materialize("step_trainer_landing").success
+    assert stale(stedi) == {"step_trainer_records", "step_trainer_quarantine"}
+    assert stedi.materialize("step_trainer_records", "step_trainer_quarantine").success
+    assert "step_trainer_trusted" in stale(stedi)
+
+
+# A lakehouse of the version before ----------------------------------------------------------------------------
+
+
+def of_the_version_before(feed: Feed) -> tuple[Table, Table]:
+    """A feed's tables had these columns when records and quarantined ones were rows of one table."""
+    text = [Column(name, "string", "As it was") for name in ("quarantine_reason", "quarantine_text", "run", "feed")]
+    records = replace(feed.records, columns=(*feed.landing.columns, *text[:3]))
+    reason, said = (replace(feed.quarantine[name]) for name in ("reason", "text"))
+    return records, replace(feed.quarantine, columns=(text[3], reason, said, text[2]))
+
+
+def test_a_lakehouse_of_the_version_before_is_read_on_by_making_everything_and_a_part_of_it_is_refused(
+    stedi: Stedi,
+) -> None:
+    deliver_all(stedi)
+    assert stedi.materialize().success
+    expected = {table: stedi.rows(table) for table in TABLES}
+    before = Stedi(stedi.folder / "before", instance=dg.DagsterInstance.ephemeral())
+    deliver_all(before)
+    for feed in FEEDS:
+        for table in of_the_version_before(feed):
+            ddl = ", ".join(f"`{column.name}` {column.type}" for column in table.columns)
+            row = tuple({"string": "old", "bigint": T, "double": 1.0}[column.type] for column in table.columns)
+            rows = ENGINE.spark_session.createDataFrame([row], ddl)
+            with before.lakehouse.stage(rows, table, "a run") as staged:
+                before.lakehouse.publish(staged, {"stedi.run-id": "a run"})
+    refused = before.materialize("customer_trusted")
+    assert refused.failure == (
+        f"customer_records in {before.lakehouse.root} has other columns than this version of the project makes, it is "
+        "from an earlier one. Materialize everything once."
+    )
+    assert refused.materialized == set()
+    outcome = before.materialize()
+    assert outcome.success, outcome.failure
+    assert {table: before.rows(table) for table in TABLES} == expected
