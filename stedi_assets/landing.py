@@ -20,6 +20,7 @@ from resources.files.manifest import SyncResult
 from resources.iceberg.lakehouse import Lakehouse
 from resources.lazy import LazyModule
 from resources.query import Query
+from resources.settings import Settings
 from stedi_assets.checks.ingestion import (
     FILES_AS_EXPECTED,
     accepted_are_sound,
@@ -68,7 +69,9 @@ def tables_of(feed: Feed, quarantine_limit: float) -> tuple[LakehouseTable, Lake
         """Every accepted record as it was delivered, typed, with the landed file that it came from."""
         return parsed.where("reason IS NULL").select(*feed.records.column_names)
 
-    @lakehouse_table(feed.quarantine, checks=[records_reconciled(feed), nothing_quarantined], made_by=made_by)
+    @lakehouse_table(
+        feed.quarantine, checks=[records_reconciled(feed), nothing_quarantined], made_by=made_by, may_shrink=True
+    )
     def quarantine(parsed: "DataFrame") -> "DataFrame":
         """Every record that was not accepted, with its file, its text, the reason, and the run that read it."""
         return parsed.where("reason IS NOT NULL").select(*feed.quarantine.column_names)
@@ -76,14 +79,16 @@ def tables_of(feed: Feed, quarantine_limit: float) -> tuple[LakehouseTable, Lake
     return records, quarantine
 
 
-def records_asset(feed: Feed, tables: tuple[LakehouseTable, ...], lakehouse: Lakehouse) -> dg.AssetsDefinition:
+def records_asset(feed: Feed, settings: Settings, lakehouse: Lakehouse) -> dg.AssetsDefinition:
     """The feed's records and quarantine as the assets of one step: its text is parsed once."""
+    tables = tables_of(feed, settings.quarantine_limit)
 
     @dg.multi_asset(**step_of(f"{feed.name}_ingest", tables, {}, lakehouse, [feed.landing.name]))
     def step(
         context: dg.AssetExecutionContext, spark: SparkEngine, lakehouse: Lakehouse, landing_zone: LandingZone
     ) -> Iterator[Any]:
-        yield from FeedStep(context, Inputs(spark, lakehouse, {}), tables, feed=feed, zone=landing_zone).run()
+        inputs = Inputs(spark, lakehouse, {})
+        yield from FeedStep(context, inputs, tables, settings.shrink_limit, feed=feed, zone=landing_zone).run()
 
     return step
 

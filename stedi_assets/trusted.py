@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 @lakehouse_table(
     CUSTOMER_TRUSTED,
     reconciliation=reconciliation.customer_trusted,
+    excused=reconciliation.NO_LOSS,
     checks=[only_consenting_customers, no_customer_in_doubt, only_latest_records, one_row_per_customer],
 )
 def customer_trusted(customer_records: DataFrame, customer_quarantine: DataFrame) -> DataFrame:
@@ -61,6 +62,7 @@ def customer_trusted(customer_records: DataFrame, customer_quarantine: DataFrame
 @lakehouse_table(
     ACCELEROMETER_TRUSTED,
     reconciliation=reconciliation.accelerometer_trusted,
+    excused=reconciliation.NO_LOSS,
     checks=[
         only_readings_of_consenting_customers,
         readings_of_known_customers,
@@ -83,6 +85,7 @@ def accelerometer_trusted(accelerometer_records: DataFrame, customer_trusted: Da
 @lakehouse_table(
     STEP_TRAINER_TRUSTED,
     reconciliation=reconciliation.step_trainer_trusted,
+    excused=reconciliation.NO_LOSS,
     checks=[
         only_readings_of_consenting_holders,
         curated_customers_with_distances,

@@ -34,6 +34,9 @@ SEVERAL_HOLDERS = "several customers hold the serial number"
 DELIVERED_AGAIN = "delivered again"
 NO_MATCH = "no accelerometer reading of the customer at that millisecond"
 
+NO_LOSS = {NOT_LATEST, NO_CONSENT, IN_DOUBT, HOLDER_WITHOUT_CONSENT, BEFORE_CONSENT, DELIVERED_AGAIN}
+"""Rules by which any number of rows may go: a withdrawal is never held up because it is one of many."""
+
 
 def customer_trusted(customer_records: DataFrame, customer_quarantine: DataFrame) -> DataFrame:
     """Records that a later one replaces, latest records without consent, and those of customers in doubt."""

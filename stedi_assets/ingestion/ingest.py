@@ -24,8 +24,8 @@ from resources.lazy import LazyModule
 from stedi_assets.contracts import FILE, REASON, RUN, TEXT, Feed
 from stedi_assets.ingestion.parse import cut_records, parse, read_text
 from stedi_assets.ingestion.stats import IngestStats, told, unknown_fields
-from stedi_assets.pipeline.checks import Evaluation, Facts, Numbers, evaluate
-from stedi_assets.pipeline.inputs import CODE, MAKE, RUN_ID, SOURCE, Inputs
+from stedi_assets.pipeline.checks import KEPT_ITS_ROWS, Evaluation, Facts, Numbers, evaluate, kept_its_rows
+from stedi_assets.pipeline.inputs import CODE, MAKE, MEASURED, RUN_ID, SOURCE, Inputs
 from stedi_assets.pipeline.step import Found, Step
 from stedi_assets.pipeline.table import LakehouseTable
 
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 else:
     F = LazyModule("pyspark.sql.functions")
 
-FILES, MEASURED = "stedi.files", "stedi.measured"
-"""Snapshot properties: the fingerprint of the files that were read, and what was measured of their records."""
+FILES = "stedi.files"
+"""Snapshot property: the fingerprint of the files that were read."""
 
 
 def feed_lock(context: dg.AssetExecutionContext, zone: LandingZone, feed: Feed) -> AbstractContextManager[None]:
@@ -101,6 +101,10 @@ class FeedStep(Step):
         """Nothing is known of the records before they are counted; a delivery that is refused is looked into."""
         return Facts(rows_published=rows, hint=self._hint)
 
+    def source(self, table: LakehouseTable) -> str:
+        """Where the feed comes from."""
+        return self.zone.source
+
     def upstream(self, table: LakehouseTable) -> list[str]:
         """The raw files."""
         return [self.feed.landing.name]
@@ -161,6 +165,8 @@ class FeedStep(Step):
         evaluation = evaluate(table.contract, [(column.name, column.type) for column in table.contract.columns])
         numbers: dict[str, Numbers] = json.loads(version.properties[MEASURED])
         evaluation.add_all(table.checks, table.name, numbers, self.facts(self.inputs, table, version.rows))
+        if not table.may_shrink:
+            evaluation.add(KEPT_ITS_ROWS, table.name, kept_its_rows(version.rows, version.rows, version.rows, 1))
         return evaluation
 
     def _hint(self, numbers: Numbers) -> str:

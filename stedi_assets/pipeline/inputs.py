@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 CODE, SOURCE, INPUTS, RUN_ID = "stedi.code-version", "stedi.source", "stedi.inputs", "stedi.run-id"
-"""Snapshot properties: what a version was made by and of. Options are recorded as `stedi.<option>`."""
+MEASURED = "stedi.measured"
+"""Snapshot properties: what a version was made by and of, and what its checks measured, as JSON.
+
+Options are recorded as `stedi.<option>`.
+"""
 
 MAKE = "dagster asset materialize -m stedi_assets --select"
 
@@ -70,7 +74,7 @@ class Inputs:
         return {
             RUN_ID: run_id,
             CODE: code_version,
-            SOURCE: self._source(names),
+            SOURCE: self.source(names),
             # What only the checks read counts too: executed alone, they must find what they found here.
             INPUTS: json.dumps(
                 {name: version.snapshot_id for name, (_, version) in self._read.items()}, sort_keys=True
@@ -88,7 +92,8 @@ class Inputs:
                         f"anew first: {MAKE} '+{name}'"
                     )
 
-    def _source(self, names: Iterable[str]) -> str:
+    def source(self, names: Iterable[str]) -> str:
+        """The source of the feeds that these tables are made of; LakehouseError where there are two."""
         made_of = {source: name for name in names if (source := self.version(name).properties.get(SOURCE))}
         if len(made_of) > 1:
             told = ", ".join(f"{name} of {source}" for source, name in sorted(made_of.items()))
