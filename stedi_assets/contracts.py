@@ -61,7 +61,8 @@ class Column:
 class Table:
     """One table: its grain (what one row is), its columns, and what identifies a row.
 
-    Tables of readings name the columns that say when a reading was taken (`taken`) and by whose device (`owner`).
+    Tables of readings name the columns that say when a reading was taken (`taken`) and by whose device (`owner`). One
+    `of_rejects` holds what was not accepted: it may shrink, and that it is empty is what one hopes for.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Table:
     key: tuple[str, ...] = ()
     taken: str | None = None
     owner: str | None = None
+    of_rejects: bool = False
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -192,7 +194,11 @@ def _feed(
         landing,
         records=replace(landing, name=f"{name}_records", columns=(*columns, FILE)),
         quarantine=Table(
-            f"{name}_quarantine", Zone.LANDING, "one record that was not accepted", (FILE, REASON, TEXT, RUN)
+            f"{name}_quarantine",
+            Zone.LANDING,
+            "one record that was not accepted",
+            (FILE, REASON, TEXT, RUN),
+            of_rejects=True,
         ),
     )
 

@@ -69,9 +69,7 @@ def tables_of(feed: Feed, quarantine_limit: float) -> tuple[LakehouseTable, Lake
         """Every accepted record as it was delivered, typed, with the landed file that it came from."""
         return parsed.where("reason IS NULL").select(*feed.records.column_names)
 
-    @lakehouse_table(
-        feed.quarantine, checks=[records_reconciled(feed), nothing_quarantined], made_by=made_by, may_shrink=True
-    )
+    @lakehouse_table(feed.quarantine, checks=[records_reconciled(feed), nothing_quarantined], made_by=made_by)
     def quarantine(parsed: "DataFrame") -> "DataFrame":
         """Every record that was not accepted, with its file, its text, the reason, and the run that read it."""
         return parsed.where("reason IS NOT NULL").select(*feed.quarantine.column_names)

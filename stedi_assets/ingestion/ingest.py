@@ -165,7 +165,7 @@ class FeedStep(Step):
         evaluation = evaluate(table.contract, [(column.name, column.type) for column in table.contract.columns])
         numbers: dict[str, Numbers] = json.loads(version.properties[MEASURED])
         evaluation.add_all(table.checks, table.name, numbers, self.facts(self.inputs, table, version.rows))
-        if not table.may_shrink:
+        if not table.contract.of_rejects:
             evaluation.add(KEPT_ITS_ROWS, table.name, kept_its_rows(version.rows, version.rows, version.rows, 1))
         return evaluation
 

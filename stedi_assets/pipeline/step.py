@@ -79,7 +79,7 @@ class Step:
 
     def facts(self, inputs: Inputs, table: LakehouseTable, rows: int) -> Facts:
         """What is known of a version with so many rows that is made from these inputs."""
-        made_of = [inputs.version(name) for name in table.inputs]
+        made_of = [inputs.version(name) for name in table.inputs if not ASSETS[name].of_rejects]
         served = self.before(table)
         # Tables of files, that is: one that was made of tables may be empty because nobody agrees any more.
         a_feed_is_empty = any(not version.rows and INPUTS not in version.properties for version in made_of)
@@ -187,7 +187,7 @@ class Step:
             if table.reconciliation:
                 facts = replace(facts, dropped=dropped(numbers[table.name]["rows_reconciled"]))
             evaluations[table.name].add_all(table.checks, table.name, numbers[table.name], facts)
-            if not table.may_shrink:
+            if not table.contract.of_rejects:
                 evaluations[table.name].add(KEPT_ITS_ROWS, table.name, self._kept_its_rows(table, evaluations, facts))
         return evaluations
 

@@ -43,7 +43,6 @@ class LakehouseTable:
     reconciliation: Query | None = None
     made_by: tuple[Any, ...] = ()
     excused: frozenset[str] = frozenset()
-    may_shrink: bool = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> DataFrame:
         """Compute the table from DataFrames, with no storage and no Dagster: what unit tests call."""
@@ -57,7 +56,7 @@ class LakehouseTable:
     @property
     def all_checks(self) -> tuple[Check, ...]:
         """Every check of the table, those that no query measures among them."""
-        return (MATCHES_CONTRACT, *self.checks, *(() if self.may_shrink else (KEPT_ITS_ROWS,)))
+        return (MATCHES_CONTRACT, *self.checks, *(() if self.contract.of_rejects else (KEPT_ITS_ROWS,)))
 
     @property
     def inputs(self) -> list[str]:
@@ -76,20 +75,18 @@ def lakehouse_table(
     reconciliation: Query | None = None,
     made_by: Sequence[Any] = (),
     excused: Collection[str] = (),
-    may_shrink: bool = False,
 ) -> Callable[[Callable[..., DataFrame]], LakehouseTable]:
     """Make a function from upstream DataFrames to a DataFrame the table of that contract.
 
     The function's parameters name the upstream tables. Every table is held to its contract and, with
     `reconciliation`, to the last row; `checks` are its own promises. `made_by` are modules that make it beside the
-    function: a change there is a change of the table. Rows that the `excused` rules drop may go in any number; all rows
-    may where the table `may_shrink`.
+    function: a change there is a change of the table. Rows that the `excused` rules drop may go in any number.
     """
     common = [required_columns_filled(contract), *([rows_reconciled(reconciliation)] if reconciliation else [])]
 
     def decorate(function: Callable[..., DataFrame]) -> LakehouseTable:
         every = (*checks, *common)
-        return LakehouseTable(contract, function, every, reconciliation, tuple(made_by), frozenset(excused), may_shrink)
+        return LakehouseTable(contract, function, every, reconciliation, tuple(made_by), frozenset(excused))
 
     return decorate
 

@@ -52,6 +52,6 @@ def test_a_quarantine_that_is_mended_may_lose_all_of_its_records(stedi: Stedi) -
     deliver_all(stedi)
     stedi.deliver("customer", "no JSON\n", "broken.json")
     assert stedi.materialize().success
-    stedi.deliver("customer", as_delivered("customer", [customer("eve@x.org", "eve", updated=T)]), "broken.json")
+    stedi.deliver("customer", as_delivered("customer", [customer("eve@x.org", "eve", updated=T, consent=T)]), "broken.json")
     assert stedi.materialize().success
     assert stedi.counts()["customer_quarantine"] == 0
