@@ -62,7 +62,8 @@ class Table:
     """One table: its grain (what one row is), its columns, and what identifies a row.
 
     Tables of readings name the columns that say when a reading was taken (`taken`) and by whose device (`owner`). One
-    `of_rejects` holds what was not accepted: it may shrink, and that it is empty is what one hopes for.
+    `of_rejects` holds what was not accepted: it may shrink, and that it is empty is what one hopes for. One that
+    `decides` says who agreed to what: tables that were made before its newest version may hold somebody who withdrew.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Table:
     taken: str | None = None
     owner: str | None = None
     of_rejects: bool = False
+    decides: bool = False
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -186,9 +188,15 @@ RUN = Column("run", "string", "The Dagster run that read the record", required=T
 
 
 def _feed(
-    name: str, columns: tuple[Column, ...], grain: str, taken: str | None = None, owner: str | None = None
+    name: str,
+    columns: tuple[Column, ...],
+    grain: str,
+    taken: str | None = None,
+    owner: str | None = None,
+    *,
+    decides: bool = False,
 ) -> Feed:
-    landing = Table(f"{name}_landing", Zone.LANDING, grain, columns, taken=taken, owner=owner)
+    landing = Table(f"{name}_landing", Zone.LANDING, grain, columns, taken=taken, owner=owner, decides=decides)
     return Feed(
         name,
         landing,
@@ -199,11 +207,12 @@ def _feed(
             "one record that was not accepted",
             (FILE, REASON, TEXT, RUN),
             of_rejects=True,
+            decides=decides,
         ),
     )
 
 
-CUSTOMER = _feed("customer", CUSTOMER_COLUMNS, "one record of a customer, as the website sent it")
+CUSTOMER = _feed("customer", CUSTOMER_COLUMNS, "one record of a customer, as the website sent it", decides=True)
 ACCELEROMETER = _feed(
     "accelerometer", ACCELEROMETER_COLUMNS, "one accelerometer reading of a phone", TIMESTAMP.name, USER.name
 )

@@ -6,6 +6,7 @@ here: shares (`coverage.py`) and sums (`reconciliation.py`).
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,12 +18,14 @@ from stedi_assets.contracts import TABLES, Pii
 from stedi_assets.pipeline.checks import (
     Facts,
     Numbers,
+    RunCheck,
     TableCheck,
     blocking_check,
     each_column,
     result,
     warning_check,
 )
+from stedi_assets.pipeline.inputs import Inputs, told_outdated
 from stedi_assets.rules import SINCE, Consent, person
 
 if TYPE_CHECKING:
@@ -86,6 +89,21 @@ def no_row_pairs_two_customers(
         "and held.x - taken.x = 0 and held.y - taken.y = 0 and held.z - taken.z = 0"
     )
     return held.join(taken, pair, "left_anti")
+
+
+def _evaluate_served(inputs: Inputs, made: Collection[str]) -> dg.AssetCheckResult:
+    outdated = [name for name in inputs.outdated_tables() if name not in made]
+    sentence = told_outdated(outdated) if outdated else "All served tables know the latest consents."
+    return result(not outdated, sentence, {"tables": ", ".join(outdated) or "none"}, error=False)
+
+
+served_tables_know_the_latest_consents = RunCheck(
+    "served_tables_know_the_latest_consents",
+    "No table is served that was made before the latest consents, and that this run does not make: it may hold "
+    "somebody who has withdrawn since.",
+    blocking=False,
+    evaluate=_evaluate_served,
+)
 
 
 # Privacy ------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ import dagster as dg
 
 from resources.errors import LakehouseError
 from resources.iceberg.version import Version
-from stedi_assets.contracts import ASSETS
+from stedi_assets.contracts import ASSETS, TABLES
 from stedi_assets.pipeline import metadata
 from stedi_assets.pipeline.checks import KEPT_ITS_ROWS, Evaluation, Facts, Numbers, evaluate, kept_its_rows, measure_all
 from stedi_assets.pipeline.inputs import CODE, INPUTS, MEASURED, SOURCE, Inputs
@@ -106,6 +106,10 @@ class Step:
         """The source whose feeds it is made of."""
         return self.inputs.source(table.inputs)
 
+    def upstream_tables(self, table: LakehouseTable) -> list[str]:
+        """Those of the assets that it is made from that are tables."""
+        return [name for name in self.upstream(table) if name in TABLES]
+
     def upstream(self, table: LakehouseTable) -> Sequence[str]:
         """The assets that it is made from."""
         return table.inputs
@@ -124,6 +128,8 @@ class Step:
     def materialize(self) -> Iterator[Found]:
         """Publish the tables, each with its checks' results; where a blocking check fails, publish none."""
         lakehouse, session = self.inputs.lakehouse, self.inputs.spark.spark_session
+        for table in self.tables:
+            self.inputs.refuse_outdated(self.upstream_tables(table))
         with ExitStack() as stack:
             frames = self.frames(stack)
             staged = {
@@ -189,7 +195,14 @@ class Step:
             evaluations[table.name].add_all(table.checks, table.name, numbers[table.name], facts)
             if not table.contract.of_rejects:
                 evaluations[table.name].add(KEPT_ITS_ROWS, table.name, self._kept_its_rows(table, evaluations, facts))
+            for check in table.run_checks:
+                evaluations[table.name].add(check, table.name, check.evaluate(self.inputs, self._made_in_this_run()))
         return evaluations
+
+    def _made_in_this_run(self) -> set[str]:
+        if not self.context.selected_asset_keys:
+            return set()
+        return {key.to_user_string() for key in self.context.job_def.asset_layer.selected_asset_keys}
 
     def _kept_its_rows(
         self, table: LakehouseTable, evaluations: Mapping[str, Evaluation], facts: Facts
