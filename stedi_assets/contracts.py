@@ -52,6 +52,11 @@ class Column:
     maximum: float | None = None
 
     @property
+    def is_moment(self) -> bool:
+        """Whether its values are epoch milliseconds."""
+        return self.maximum == EPOCH_MS_MAX
+
+    @property
     def personal(self) -> bool:
         """Whether its values point at a person: storage keeps no statistics of them."""
         return self.pii is not Pii.NONE

@@ -267,7 +267,7 @@ def _wrong_value(column: ContractColumn) -> Column:
     wrong = wrong.when(F.isnan(number) | (F.abs(number) > 1e300), f"{name} is not a finite number")
     if column.type == "bigint":
         wrong = wrong.when(number != F.floor(number), f"{name} is not a whole number")
-    unit = ": epoch milliseconds expected" if column.maximum and column.maximum > EPOCH_MS_MIN else ""
+    unit = ": epoch milliseconds expected" if column.is_moment else ""
     low = F.lit(False) if column.minimum is None else number < column.minimum
     high = F.lit(False) if column.maximum is None else number >= column.maximum
     too_small = F.lit(False) if column.minimum is not None else (number > 0) & (number < EPOCH_MS_MIN)
