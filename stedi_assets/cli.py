@@ -18,7 +18,7 @@ from dagster._core.errors import DagsterHomeNotSetError
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from resources.engines.engine import SparkEngine, analysed
-from resources.errors import LakehouseError, query_error
+from resources.errors import LakehouseError, as_failure, query_error
 from resources.iceberg.lakehouse import Lakehouse
 from resources.settings import Settings
 from stedi_assets.checks.reconciliation import IN_DOUBT
@@ -102,11 +102,13 @@ def lakehouse(settings: Settings | None = None) -> Iterator[SparkSession]:
 
 @contextmanager
 def _sentence_alone() -> Iterator[None]:
-    """End the command with the sentence of what failed, and no traceback."""
+    """End the command with the sentence of what failed, and no traceback, which may quote rows."""
     try:
         yield
-    except dg.Failure as error:
-        raise click.ClickException(error.description or "") from None
+    except click.ClickException:
+        raise
+    except Exception as error:
+        raise click.ClickException(as_failure(error).description or "") from None
 
 
 def summary(instance: dg.DagsterInstance, settings: Settings) -> Table:

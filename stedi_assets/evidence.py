@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from resources.engines.engine import SparkEngine
-from resources.errors import translate_errors
+from resources.errors import quoting_no_row, translate_errors
 from resources.files.landing_zone import folder_at
 from resources.iceberg.lakehouse import Lakehouse
 from resources.query import Query, QueryResult
@@ -59,6 +59,7 @@ def queries() -> dict[str, str]:
     code_version=code_version(*queries().values()),
     retry_policy=RETRY,
 )
+@quoting_no_row
 def query_evidence(
     context: dg.AssetExecutionContext, query: Query, spark: SparkEngine, lakehouse: Lakehouse
 ) -> Iterator[Any]:

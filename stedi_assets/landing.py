@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from resources.engines.engine import SparkEngine
+from resources.errors import quoting_no_row
 from resources.files import ndjson
 from resources.files.landing_zone import LandingZone
 from resources.files.manifest import SyncResult
@@ -82,6 +83,7 @@ def records_asset(feed: Feed, settings: Settings, lakehouse: Lakehouse) -> dg.As
     tables = tables_of(feed, settings.quarantine_limit)
 
     @dg.multi_asset(**step_of(f"{feed.name}_ingest", tables, {}, lakehouse, [feed.landing.name]))
+    @quoting_no_row
     def step(
         context: dg.AssetExecutionContext, spark: SparkEngine, lakehouse: Lakehouse, landing_zone: LandingZone
     ) -> Iterator[Any]:
@@ -112,6 +114,7 @@ def landing_asset(feed: Feed, zone: LandingZone, table_name: str | None) -> dg.A
     @dg.multi_asset(
         name=name, specs=[spec], check_specs=[FILES_AS_EXPECTED.spec(name)], can_subset=True, retry_policy=RETRY
     )
+    @quoting_no_row
     def step(context: dg.AssetExecutionContext, landing_zone: LandingZone, query: Query) -> Iterator[Any]:
         with feed_lock(context, landing_zone, feed):
             if not context.selected_asset_keys:
