@@ -229,7 +229,7 @@ def _raise_over_another(error: Exception) -> None:
 
 QUOTES: dict[str, tuple[Callable[[], object], str]] = {
     "a number that is none": (lambda: int(ANN), "ValueError was raised in tests."),
-    "a key that is not there": (lambda: {}[ANN], "KeyError was raised in tests."),
+    "a key that is not there": (lambda: dict[str, str]()[ANN], "KeyError was raised in tests."),
     "a failure with another error beneath": (lambda: _raise_over_another(dg.Failure("told")), "told"),
     "Arrow": (lambda: pa.array([ANN]).cast(pa.int64()), "ArrowInvalid was raised in pyarrow.lib. What it says may"),
     "what no operating system says": (lambda: gzip.decompress(ANN.encode()), "BadGzipFile was raised in gzip."),
