@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from resources.engines.engine import SparkEngine
-from resources.errors import quoting_no_row
+from resources.errors import LakehouseError, quoting_no_row
 from resources.files import ndjson
 from resources.files.landing_zone import LandingZone
 from resources.files.manifest import SyncResult
@@ -32,7 +32,7 @@ from stedi_assets.checks.ingestion import (
 )
 from stedi_assets.contracts import ACCELEROMETER, CUSTOMER, STEP_TRAINER, Feed
 from stedi_assets.ingestion import parse
-from stedi_assets.ingestion.ingest import FeedStep, feed_lock, landed_files
+from stedi_assets.ingestion.ingest import DELIVERY_ACCEPTED, FeedStep, evaluate_delivery, feed_lock, landed_files
 from stedi_assets.ingestion.stats import refused
 from stedi_assets.pipeline import metadata
 from stedi_assets.pipeline.asset import step_of
@@ -91,6 +91,22 @@ def records_asset(feed: Feed, settings: Settings, lakehouse: Lakehouse) -> dg.As
         yield from FeedStep(context, inputs, tables, settings.shrink_limit, feed=feed, zone=landing_zone).run()
 
     return step
+
+
+def delivery_check(feed: Feed) -> dg.AssetChecksDefinition:
+    """The check that fails the run where the feed's delivery was refused, once all other tables were made."""
+
+    @dg.multi_asset_check(name=f"{feed.name}_delivery", specs=[DELIVERY_ACCEPTED.spec(feed.records.name)])
+    def check(context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse, landing_zone: LandingZone) -> Iterator[Any]:
+        event = context.instance.get_latest_materialization_event(dg.AssetKey(feed.records.name))
+        noted = event.asset_materialization.metadata.get("refused") if event and event.asset_materialization else None
+        why = str(noted.value) if noted else f"{feed.landing.name} is newer: materialize {feed.records.name}."
+        found = evaluate_delivery(lakehouse, landing_zone, feed, why)
+        yield found
+        if not found.passed:
+            raise LakehouseError(why)
+
+    return check
 
 
 def landing_asset(feed: Feed, zone: LandingZone, table_name: str | None) -> dg.AssetsDefinition:

@@ -147,7 +147,9 @@ class Step:
                 lambda name, against_today: self.inputs,
             )
             self.lap("check")
-            yield from self.refuse_if_stopped(evaluations)
+            if any(one.stops for one in evaluations.values()):
+                yield from self.refuse(evaluations)
+                return
             versions = {
                 table.name: lakehouse.publish(staged[table.name], self.origin(table, evaluations[table.name]))
                 for table in self.selected_tables()
@@ -217,14 +219,15 @@ class Step:
         expected = served.rows * could_be / could_be_then if table.reconciliation and could_be_then else served.rows
         return kept_its_rows(served.rows, expected, facts.rows_published, self.shrink_limit)
 
-    def refuse_if_stopped(self, evaluations: Mapping[str, Evaluation]) -> Iterator[dg.AssetCheckResult]:
-        """Where a blocking check failed, report what was checked, and fail the step."""
-        stopped = {name: one.stops for name, one in evaluations.items() if one.stops}
-        if not stopped:
-            return
+    def refuse(self, evaluations: Mapping[str, Evaluation]) -> Iterator[Found]:
+        """A blocking check failed: report what was checked, and fail the step."""
         for evaluation in evaluations.values():
             yield from evaluation.selected(self.context)
-        raise LakehouseError(" ".join(self._refusal(name, stops) for name, stops in stopped.items()))
+        raise LakehouseError(self.refusal(evaluations))
+
+    def refusal(self, evaluations: Mapping[str, Evaluation]) -> str:
+        """Why the tables were not published, and what is served."""
+        return " ".join(self._refusal(name, one.stops) for name, one in evaluations.items() if one.stops)
 
     def _refusal(self, name: str, stops: Sequence[str]) -> str:
         served = self.inputs.lakehouse.version(name) is not None
