@@ -92,9 +92,9 @@ class Table:
         return tuple(column.name for column in self.columns if column.required)
 
     @property
-    def contains_pii(self) -> bool:
-        """Whether any column names a person directly."""
-        return any(column.pii is Pii.DIRECT for column in self.columns)
+    def pii(self) -> Pii:
+        """How closely its rows point at a person: as closely as the column that does so most."""
+        return max((column.pii for column in self.columns), key=list(Pii).index)
 
     def __getitem__(self, name: str) -> Column:
         """The column of that name; KeyError where the table has none."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from stedi_assets.checks import reconciliation
 from stedi_assets.checks.consent import (
+    distances_before_consent,
     no_customer_in_doubt,
     no_direct_identifiers,
     no_row_pairs_two_customers,
@@ -56,6 +57,7 @@ def customers_curated(customer_trusted: DataFrame, accelerometer_trusted: DataFr
         only_readings_of_consenting_holders,
         no_row_pairs_two_customers,
         no_direct_identifiers,
+        distances_before_consent,
         distances_matched,
         accelerometer_readings_matched,
         readings_per_match,

@@ -53,7 +53,7 @@ def queries() -> dict[str, str]:
     deps=sorted({table for sql in queries().values() for table in tables_in(sql)} | {f.records.name for f in FEEDS}),
     kinds={"sql", "png"},
     owners=[metadata.OWNER],
-    tags={"zone": "evidence", "contains_pii": "yes"},
+    tags={"zone": "evidence", "pii": metadata.PII[Pii.DIRECT]},
     description="The queries in sql/queries/, run on what is landed and published. Three results are saved as pictures "
     "under `<lakehouse>/evidence/`: what landed, and what is trusted; the others are shown here.",
     code_version=code_version(*queries().values()),

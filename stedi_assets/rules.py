@@ -28,8 +28,15 @@ SINCE = "consented_since"
 class Consent(StrEnum):
     """Which readings a consenting customer shares."""
 
-    CUSTOMER = "customer"  # all of them
-    AS_OF_DATE = "as-of-date"  # those taken at or after the moment of consent
+    CUSTOMER = "customer"
+    AS_OF_DATE = "as-of-date"
+
+    @property
+    def explained(self) -> str:
+        """The rule in a sentence, for who meets it."""
+        if self is Consent.CUSTOMER:
+            return f"{self}: who agreed shares all their readings, also those from before they did (STEDI_CONSENT)"
+        return f"{self}: only readings taken at or after the moment of consent are shared (STEDI_CONSENT)"
 
 
 def person(email: str) -> Column:

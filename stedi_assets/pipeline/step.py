@@ -265,7 +265,8 @@ class Step:
     def numbers(self, table: LakehouseTable, evaluation: Evaluation) -> dict[str, Any]:
         """What else the table's page shows: the choices it was made under, and how many rows each rule dropped."""
         return {
-            **{f"{name} rule": str(option) for name, option in self.inputs.options.items()},
+            # An option is a text that may explain itself.
+            **{f"{name} rule": getattr(option, "explained", option) for name, option in self.inputs.options.items()},
             **dropped_rows(evaluation.numbers),
         }
 
