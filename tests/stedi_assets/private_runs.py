@@ -78,7 +78,7 @@ def a_query_that_stumbles_in_a_check(stedi: Stedi) -> Outcome:
 
 
 def a_withdrawal(stedi: Stedi) -> Outcome:
-    stedi.deliver("customer", as_delivered("customer", [someone(1, updated=T + 9, consent=None)]), "withdrawal.json")
+    stedi.deliver("customer", as_delivered("customer", [someone(7, updated=T + 9, consent=None)]), "withdrawal.json")
     stedi.materialize(*RECORDS)
     return checks_only(stedi)
 
