@@ -1,8 +1,9 @@
 """What cannot be done, as one error whose sentence says what was wrong, where, and what to do.
 
 Belongs here: the error, and the translation of what folders, catalogs, engines and AWS refuse. Does not belong here:
-what was tried; callers say that. Never in a sentence: a row that an engine quotes, or who asked AWS, whose name may be
-an e-mail address. Causes are kept in Dagster's history, so one that may hold either is dropped (`from None`).
+what was tried; callers say that. Never in a sentence: a row that somebody quotes, or who asked AWS, whose name may be
+an e-mail address. So an error's own words are told only where its kind is known to hold neither; and as causes are kept
+in Dagster's history, they are dropped (`from None`).
 """
 
 from __future__ import annotations
@@ -11,15 +12,21 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 import dagster as dg
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
     from pyspark.errors import PySparkException
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class LakehouseError(dg.Failure):
@@ -52,8 +59,12 @@ def translated(error: Exception, doing: str, where: str = "") -> LakehouseError 
     if isinstance(error, OSError):
         if refusal := _arrow_s3_refusal(error):
             return _of_aws(said, refusal)
+        # With a number it is the operating system's; others may quote what they read.
+        words = f"{error}." if error.errno is not None or _is_raised_in(error, _OURS) else _place_of(error)
         remedy = remedy_for(error, where) or (f"Look at {where}" if where else "Look at it")
-        return LakehouseError(f"{said}{error}. {remedy}.")
+        return LakehouseError(f"{said}{words} {remedy}.")
+    if _is_raised_in(error, _OF_TABLES):
+        return LakehouseError(f"{said}{_place_of(error)}")
     if _is_of("sqlalchemy.exc", "SQLAlchemyError", error):
         return _of_catalog(said, error, where)
     if _is_of("pyspark.errors", "PySparkException", error):
@@ -61,6 +72,54 @@ def translated(error: Exception, doing: str, where: str = "") -> LakehouseError 
         remedy = remedy_for(error, where) or ""
         return LakehouseError(f"{said}{os.strerror(_refusal(str(error)) or 0)}. {remedy}.") if remedy else None
     return _of_botocore(said, error)
+
+
+def as_failure(error: Exception) -> dg.Failure:
+    """Any error as one that quotes no row, to be raised `from None`: as a sentence, or with its place in the code."""
+    if isinstance(error, dg.Failure):
+        return error
+    if _is_of("pyspark.errors", "PySparkException", error):
+        return query_error(cast("PySparkException", error))
+    told = translated(error, "finish the step", "its folder")
+    if told is None:
+        words = f"{type(error).__name__}: {error}." if isinstance(error, _OF_THE_CODE_ALONE) else _place_of(error)
+        told = LakehouseError(words)
+        told.__traceback__ = error.__traceback__
+    return told
+
+
+def quoting_no_row(step: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
+    """A step of a run, whose errors leave it `as_failure`: Dagster keeps what an error and its causes say."""
+
+    @wraps(step)
+    def quiet(*arguments: P.args, **options: P.kwargs) -> Iterator[T]:
+        try:
+            yield from step(*arguments, **options)
+        except Exception as error:
+            raise as_failure(error) from None
+
+    return quiet
+
+
+_OURS = ("stedi_assets", "resources", "sample", "tests", "__main__")
+_OF_TABLES = ("pyiceberg", "pyarrow", "pydantic", "pydantic_core")
+"""Libraries that read and write tables: they quote a file's least and greatest values, and what they cannot convert."""
+_OF_THE_CODE_ALONE = (ImportError, NameError, ZeroDivisionError, RecursionError, MemoryError)
+"""Errors whose words hold no value. A KeyError's do, and a ValueError's: `int("ann@…")`, in our own code, too."""
+
+
+def _place_of(error: Exception) -> str:
+    return f"{type(error).__name__} was raised in {_raised_in(error)}. What it says may quote rows, so it is not kept."
+
+
+def _raised_in(error: Exception) -> str:
+    """The module whose code raised the error."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return str(frames[-1].f_globals.get("__name__", frames[-1].f_code.co_filename)) if frames else "the code"
+
+
+def _is_raised_in(error: Exception, packages: Collection[str]) -> bool:
+    return _raised_in(error).partition(".")[0] in packages
 
 
 # Folders and the catalog's database -------------------------------------------------------------------------------
@@ -99,7 +158,8 @@ def _refusal(said: str) -> int | None:
 
 
 def _of_catalog(said: str, error: Exception, where: str) -> LakehouseError:
-    database = str(getattr(error, "orig", None) or error)
+    # Its own words are of the database; SQLAlchemy's around them have the statement and its values.
+    database = str(getattr(error, "orig", None) or type(error).__name__)
     remedy = next((remedy for word, remedy in _DATABASE.items() if word in database), f"look at {where}")
     sentence = f"{said}the catalog in {where} says «{database}». What to do: {remedy}."
     return LakehouseError(sentence, retry=_LOCKED in database)

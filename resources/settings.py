@@ -97,6 +97,13 @@ class Settings(BaseModel, extra="forbid", frozen=True):
         allow_inf_nan=False,
         description="set it to a share between 0 and 1, such as 0.05 for 5 %",
     )
+    shrink_limit: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="set it to a share between 0 and 1, such as 0.5 for half of the rows",
+    )
     spark_conf: dict[str, str] = {}
     source_access: Literal["credentials", "anonymous", "requester-pays"] = "credentials"
     athena_workgroup: str = Field("primary", pattern="^[A-Za-z0-9_.-]{1,128}$", description="use a workgroup's name")

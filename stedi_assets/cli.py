@@ -6,6 +6,7 @@ tables, which is Dagster's own command.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
@@ -17,14 +18,15 @@ from dagster._core.errors import DagsterHomeNotSetError
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from resources.engines.engine import SparkEngine, analysed
-from resources.errors import LakehouseError, query_error
+from resources.errors import LakehouseError, as_failure, query_error
 from resources.iceberg.lakehouse import Lakehouse
 from resources.settings import Settings
-from stedi_assets.contracts import ASSETS, FEEDS
+from stedi_assets.checks.reconciliation import IN_DOUBT
+from stedi_assets.contracts import ASSETS, CUSTOMER_TRUSTED, FEEDS
 from stedi_assets.definitions import build_definitions, build_resources, options
 from stedi_assets.evidence import views
 from stedi_assets.landing import DDL, landing_ddl
-from stedi_assets.pipeline.inputs import Inputs
+from stedi_assets.pipeline.inputs import MEASURED, Inputs, told_outdated
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -53,6 +55,8 @@ def show_summary() -> None:
         raise click.ClickException("DAGSTER_HOME is not set: export DAGSTER_HOME=$PWD/.dagster") from error
     with instance, _sentence_alone():
         console.print(summary(instance, settings))
+        for remark in remarks(settings):
+            console.print(remark, style="yellow")
 
 
 @main.command("sql", context_settings={"ignore_unknown_options": True})  # a statement may start with a comment
@@ -98,11 +102,13 @@ def lakehouse(settings: Settings | None = None) -> Iterator[SparkSession]:
 
 @contextmanager
 def _sentence_alone() -> Iterator[None]:
-    """End the command with the sentence of what failed, and no traceback."""
+    """End the command with the sentence of what failed, and no traceback, which may quote rows."""
     try:
         yield
-    except dg.Failure as error:
-        raise click.ClickException(error.description or "") from None
+    except click.ClickException:
+        raise
+    except Exception as error:
+        raise click.ClickException(as_failure(error).description or "") from None
 
 
 def summary(instance: dg.DagsterInstance, settings: Settings) -> Table:
@@ -125,6 +131,20 @@ def summary(instance: dg.DagsterInstance, settings: Settings) -> Table:
         checks = _checks(instance, graph.get_check_keys_for_assets({key})) if holds else ""
         table.add_row(name, holds or "not made yet", checks, str(graph.get(key).metadata["dagster/uri"]))
     return table
+
+
+def remarks(settings: Settings) -> list[str]:
+    """What a reader of the tables must know: which are outdated, and who is in doubt."""
+    resources = build_resources(settings)
+    inputs = Inputs(resources["spark"], resources["lakehouse"], options(settings))
+    outdated = inputs.outdated_tables()
+    trusted = resources["lakehouse"].version(CUSTOMER_TRUSTED.name)
+    measured = json.loads(trusted.properties.get(MEASURED, "{}")) if trusted else {}
+    doubted = int(measured.get("rows_reconciled", {}).get(IN_DOUBT, 0))
+    return [
+        *([told_outdated(outdated)] if outdated else []),
+        *([f"In doubt, and left out: {doubted:,} customers ({IN_DOUBT}; see customer_quarantine)"] if doubted else []),
+    ]
 
 
 def _checks(instance: dg.DagsterInstance, keys: Set[dg.AssetCheckKey]) -> str:

@@ -52,6 +52,11 @@ class Column:
     maximum: float | None = None
 
     @property
+    def is_moment(self) -> bool:
+        """Whether its values are epoch milliseconds."""
+        return self.maximum == EPOCH_MS_MAX
+
+    @property
     def personal(self) -> bool:
         """Whether its values point at a person: storage keeps no statistics of them."""
         return self.pii is not Pii.NONE
@@ -61,7 +66,9 @@ class Column:
 class Table:
     """One table: its grain (what one row is), its columns, and what identifies a row.
 
-    Tables of readings name the columns that say when a reading was taken (`taken`) and by whose device (`owner`).
+    Tables of readings name the columns that say when a reading was taken (`taken`) and by whose device (`owner`). One
+    `of_rejects` holds what was not accepted: it may shrink, and that it is empty is what one hopes for. One that
+    `decides` says who agreed to what: tables that were made before its newest version may hold somebody who withdrew.
     """
 
     name: str
@@ -71,6 +78,8 @@ class Table:
     key: tuple[str, ...] = ()
     taken: str | None = None
     owner: str | None = None
+    of_rejects: bool = False
+    decides: bool = False
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -83,9 +92,9 @@ class Table:
         return tuple(column.name for column in self.columns if column.required)
 
     @property
-    def contains_pii(self) -> bool:
-        """Whether any column names a person directly."""
-        return any(column.pii is Pii.DIRECT for column in self.columns)
+    def pii(self) -> Pii:
+        """How closely its rows point at a person: as closely as the column that does so most."""
+        return max((column.pii for column in self.columns), key=list(Pii).index)
 
     def __getitem__(self, name: str) -> Column:
         """The column of that name; KeyError where the table has none."""
@@ -184,20 +193,31 @@ RUN = Column("run", "string", "The Dagster run that read the record", required=T
 
 
 def _feed(
-    name: str, columns: tuple[Column, ...], grain: str, taken: str | None = None, owner: str | None = None
+    name: str,
+    columns: tuple[Column, ...],
+    grain: str,
+    taken: str | None = None,
+    owner: str | None = None,
+    *,
+    decides: bool = False,
 ) -> Feed:
-    landing = Table(f"{name}_landing", Zone.LANDING, grain, columns, taken=taken, owner=owner)
+    landing = Table(f"{name}_landing", Zone.LANDING, grain, columns, taken=taken, owner=owner, decides=decides)
     return Feed(
         name,
         landing,
         records=replace(landing, name=f"{name}_records", columns=(*columns, FILE)),
         quarantine=Table(
-            f"{name}_quarantine", Zone.LANDING, "one record that was not accepted", (FILE, REASON, TEXT, RUN)
+            f"{name}_quarantine",
+            Zone.LANDING,
+            "one record that was not accepted",
+            (FILE, REASON, TEXT, RUN),
+            of_rejects=True,
+            decides=decides,
         ),
     )
 
 
-CUSTOMER = _feed("customer", CUSTOMER_COLUMNS, "one record of a customer, as the website sent it")
+CUSTOMER = _feed("customer", CUSTOMER_COLUMNS, "one record of a customer, as the website sent it", decides=True)
 ACCELEROMETER = _feed(
     "accelerometer", ACCELEROMETER_COLUMNS, "one accelerometer reading of a phone", TIMESTAMP.name, USER.name
 )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from stedi_assets.checks import reconciliation
 from stedi_assets.checks.consent import (
+    distances_before_consent,
+    no_customer_in_doubt,
     no_direct_identifiers,
     no_row_pairs_two_customers,
     one_row_per_customer,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     reconciliation=reconciliation.customers_curated,
     checks=[
         only_consenting_customers,
+        no_customer_in_doubt,
         only_latest_records,
         one_row_per_customer,
         consenting_customers_with_readings,
@@ -54,6 +57,7 @@ def customers_curated(customer_trusted: DataFrame, accelerometer_trusted: DataFr
         only_readings_of_consenting_holders,
         no_row_pairs_two_customers,
         no_direct_identifiers,
+        distances_before_consent,
         distances_matched,
         accelerometer_readings_matched,
         readings_per_match,

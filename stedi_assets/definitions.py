@@ -24,7 +24,7 @@ from sample.zone import SampleZone
 from stedi_assets import automation, curated, trusted
 from stedi_assets.contracts import FEEDS
 from stedi_assets.evidence import query_evidence
-from stedi_assets.landing import landing_asset, records_asset, tables_of
+from stedi_assets.landing import delivery_check, landing_asset, records_asset
 from stedi_assets.pipeline.asset import table_asset
 from stedi_assets.pipeline.table import LakehouseTable, code_version
 from stedi_assets.rules import Consent
@@ -47,10 +47,11 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
     return dg.Definitions(
         assets=[
             *(landing_asset(feed, zone, external[feed.name]) for feed in FEEDS),
-            *(records_asset(feed, tables_of(feed, settings.quarantine_limit), lakehouse) for feed in FEEDS),
-            *(table_asset(table, options(settings), lakehouse) for table in TRUSTED_AND_CURATED),
+            *(records_asset(feed, settings, lakehouse) for feed in FEEDS),
+            *(table_asset(table, options(settings), lakehouse, settings.shrink_limit) for table in TRUSTED_AND_CURATED),
             query_evidence,
         ],
+        asset_checks=[delivery_check(feed) for feed in FEEDS],
         resources=built,
         jobs=[automation.LAKEHOUSE_JOB],
         schedules=[automation.EVERY_NIGHT],

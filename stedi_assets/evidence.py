@@ -1,13 +1,15 @@
 """Evidence for people who want to look: the queries in `sql/queries/`, run, and rendered as pictures.
 
-Belongs here: the one asset that does it, and drawing a table. The pictures of landing tables show raw records, as the
-mission asks for; they are files in the lakehouse, and Dagster's history has a link to them. All else is masked.
+Belongs here: the one asset that does it, and what of a result is shown. The pictures of landing tables show raw
+records, as the mission asks for; they are files in the lakehouse, and Dagster's history has a link to them. All else is
+masked.
+Does not belong here: drawing (`picture.py`).
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotation of `context` as it stands.
-import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+import textwrap
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -16,22 +18,24 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from resources.engines.engine import SparkEngine
-from resources.errors import translate_errors
+from resources.errors import quoting_no_row, translate_errors
 from resources.files.landing_zone import folder_at
 from resources.iceberg.lakehouse import Lakehouse
 from resources.query import Query, QueryResult
 from stedi_assets.contracts import ASSETS, FEEDS, TABLES, Feed, Pii, Zone
+from stedi_assets.picture import table_picture
 from stedi_assets.pipeline import metadata
 from stedi_assets.pipeline.inputs import Inputs
 from stedi_assets.pipeline.step import RETRY
 from stedi_assets.pipeline.table import code_version
 
 if TYPE_CHECKING:
-    from PIL.ImageDraw import ImageDraw
     from pyspark.sql import DataFrame
 
 QUERIES = Path(__file__).parents[1] / "sql" / "queries"
 PICTURED = ("customer_landing", "accelerometer_landing", "customer_trusted")
+COLUMNS = {column.name: column for table in ASSETS.values() for column in table.columns}
+LONGEST_HEAD = 19  # letters of a column's name, with blanks between its words
 
 
 def tables_in(sql: str) -> list[str]:
@@ -49,12 +53,13 @@ def queries() -> dict[str, str]:
     deps=sorted({table for sql in queries().values() for table in tables_in(sql)} | {f.records.name for f in FEEDS}),
     kinds={"sql", "png"},
     owners=[metadata.OWNER],
-    tags={"zone": "evidence", "contains_pii": "yes"},
+    tags={"zone": "evidence", "pii": metadata.PII[Pii.DIRECT]},
     description="The queries in sql/queries/, run on what is landed and published. Three results are saved as pictures "
     "under `<lakehouse>/evidence/`: what landed, and what is trusted; the others are shown here.",
     code_version=code_version(*queries().values()),
     retry_policy=RETRY,
 )
+@quoting_no_row
 def query_evidence(
     context: dg.AssetExecutionContext, query: Query, spark: SparkEngine, lakehouse: Lakehouse
 ) -> Iterator[Any]:
@@ -94,16 +99,30 @@ def views(inputs: Inputs) -> dict[str, Callable[[], "DataFrame"]]:
 
 
 def picture_of(table: str, sql: str, found: QueryResult) -> bytes:
-    """The result as a PNG: the query, its rows, and how long it took."""
+    """The result as a PNG: the query, its rows, and how long it took. Moments are also shown as dates."""
     statement = "\n".join(line for line in sql.strip().splitlines() if not line.startswith("--"))
     footer = (
         f"{len(found.rows)} rows of {table}. The query took {found.seconds:.2f} s on "
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
     )
     rows = found.rows if ASSETS[table].zone is Zone.LANDING else _masked(found)
-    return table_picture(
-        statement, found.columns, [["" if value is None else str(value) for value in row] for row in rows], footer
-    )
+    cells = [[_cell(name, value) for name, value in zip(found.columns, row, strict=True)] for row in rows]
+    return table_picture(statement, [_head(name) for name in found.columns], cells, footer)
+
+
+def _head(name: str) -> list[str]:
+    """A column's name, a long one in two lines: in one, consent would be beyond the edge of a screen."""
+    spelled = COLUMNS[name].feed_names if name in COLUMNS else ()
+    words = re.sub("(?<=[a-z])(?=[A-Z])", " ", spelled[0] if spelled else name)
+    return [line.replace(" ", "").lower() for line in textwrap.wrap(words, LONGEST_HEAD)]
+
+
+def _cell(name: str, value: Any) -> list[str]:
+    """A value, and of a moment the date. Zero and less is none: so are withdrawals spelled."""
+    shown = ["" if value is None else str(value)]
+    if isinstance(value, int) and value > 0 and name in COLUMNS and COLUMNS[name].is_moment:
+        shown.append(f"{datetime.fromtimestamp(value / 1000, UTC):%Y-%m-%d %H:%M:%S}")
+    return shown
 
 
 def _markdown(found: QueryResult) -> str:
@@ -113,53 +132,5 @@ def _markdown(found: QueryResult) -> str:
 
 def _masked(found: QueryResult) -> list[list[Any]]:
     """The result's rows, with what the contracts call personal masked, whichever table it comes from."""
-    kinds = {column.name: column.pii for table in ASSETS.values() for column in table.columns}
-    pii = [kinds.get(name, Pii.NONE) for name in found.columns]
+    pii = [COLUMNS[name].pii if name in COLUMNS else Pii.NONE for name in found.columns]
     return [[metadata.mask(value, kind) for value, kind in zip(row, pii, strict=True)] for row in found.rows]
-
-
-# Drawing. A plotting library would take longer to import and draw than all tables together take to compute. ---------
-
-TEXT, FAINT, QUERY, STRIPE = "#222222", "#777777", "#1f4e79", "#f2f5f8"
-LINE, MARGIN, GAP, FONT_SIZE = 26, 22, 26, 16  # pixels
-
-
-def table_picture(statement: str, columns: Sequence[str], rows: Sequence[Sequence[str]], footer: str) -> bytes:
-    """A PNG of a statement, the table that answers it, and a line below. Numbers end at the right, text does not."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    font = ImageFont.load_default(FONT_SIZE)
-    cells, lines = [list(columns), *map(list, rows)], statement.splitlines()
-    widths = [max(int(font.getlength(row[column])) for row in cells) for column in range(len(columns))]
-    broadest = max(sum(widths) + GAP * (len(widths) - 1), *(int(font.getlength(line)) for line in (*lines, footer)))
-    size = (broadest + 2 * MARGIN, LINE * (len(lines) + len(cells) + 3) + 2 * MARGIN)
-    image = Image.new("RGB", size, "white")
-    pen = ImageDraw.Draw(image)
-    pen.font = font
-    top = MARGIN
-    for line in lines:
-        pen.text((MARGIN, top), line, fill=QUERY)
-        top += LINE
-    _draw_cells(pen, cells, widths, top + LINE, image.width)
-    pen.text((MARGIN, top + LINE * (len(cells) + 2)), footer, fill=FAINT)
-    png = io.BytesIO()
-    image.save(png, format="PNG")
-    return png.getvalue()
-
-
-def _draw_cells(pen: "ImageDraw", cells: Sequence[Sequence[str]], widths: Sequence[int], top: int, canvas: int) -> None:
-    """The head in bold, then the rows, every other one on a stripe."""
-    right = [all(_is_number(row[column]) for row in cells[1:]) for column in range(len(widths))]
-    for number, row in enumerate(cells):
-        if number % 2:
-            pen.rectangle((0, top - 3, canvas, top + LINE - 4), fill=STRIPE)
-        left = MARGIN
-        for text, width, ends_right in zip(row, widths, right, strict=True):
-            shift = width - pen.textlength(text) if ends_right else 0
-            pen.text((left + shift, top), text, fill=TEXT, stroke_width=0 if number else 0.4)
-            left += width + GAP
-        top += LINE
-
-
-def _is_number(text: str) -> bool:
-    return not text or text.lstrip("-").replace(".", "", 1).isdigit()

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from resources.engines.engine import SparkEngine
+from resources.errors import LakehouseError, quoting_no_row
 from resources.files import ndjson
 from resources.files.landing_zone import LandingZone
 from resources.files.manifest import SyncResult
 from resources.iceberg.lakehouse import Lakehouse
 from resources.lazy import LazyModule
 from resources.query import Query
+from resources.settings import Settings
 from stedi_assets.checks.ingestion import (
     FILES_AS_EXPECTED,
     accepted_are_sound,
@@ -30,7 +32,7 @@ from stedi_assets.checks.ingestion import (
 )
 from stedi_assets.contracts import ACCELEROMETER, CUSTOMER, STEP_TRAINER, Feed
 from stedi_assets.ingestion import parse
-from stedi_assets.ingestion.ingest import FeedStep, feed_lock, landed_files
+from stedi_assets.ingestion.ingest import DELIVERY_ACCEPTED, FeedStep, evaluate_delivery, feed_lock, landed_files
 from stedi_assets.ingestion.stats import refused
 from stedi_assets.pipeline import metadata
 from stedi_assets.pipeline.asset import step_of
@@ -76,16 +78,35 @@ def tables_of(feed: Feed, quarantine_limit: float) -> tuple[LakehouseTable, Lake
     return records, quarantine
 
 
-def records_asset(feed: Feed, tables: tuple[LakehouseTable, ...], lakehouse: Lakehouse) -> dg.AssetsDefinition:
+def records_asset(feed: Feed, settings: Settings, lakehouse: Lakehouse) -> dg.AssetsDefinition:
     """The feed's records and quarantine as the assets of one step: its text is parsed once."""
+    tables = tables_of(feed, settings.quarantine_limit)
 
     @dg.multi_asset(**step_of(f"{feed.name}_ingest", tables, {}, lakehouse, [feed.landing.name]))
+    @quoting_no_row
     def step(
         context: dg.AssetExecutionContext, spark: SparkEngine, lakehouse: Lakehouse, landing_zone: LandingZone
     ) -> Iterator[Any]:
-        yield from FeedStep(context, Inputs(spark, lakehouse, {}), tables, feed=feed, zone=landing_zone).run()
+        inputs = Inputs(spark, lakehouse, {})
+        yield from FeedStep(context, inputs, tables, settings.shrink_limit, feed=feed, zone=landing_zone).run()
 
     return step
+
+
+def delivery_check(feed: Feed) -> dg.AssetChecksDefinition:
+    """The check that fails the run where the feed's delivery was refused, once all other tables were made."""
+
+    @dg.multi_asset_check(name=f"{feed.name}_delivery", specs=[DELIVERY_ACCEPTED.spec(feed.records.name)])
+    def check(context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse, landing_zone: LandingZone) -> Iterator[Any]:
+        event = context.instance.get_latest_materialization_event(dg.AssetKey(feed.records.name))
+        noted = event.asset_materialization.metadata.get("refused") if event and event.asset_materialization else None
+        why = str(noted.value) if noted else f"{feed.landing.name} is newer: materialize {feed.records.name}."
+        found = evaluate_delivery(lakehouse, landing_zone, feed, why)
+        yield found
+        if not found.passed:
+            raise LakehouseError(why)
+
+    return check
 
 
 def landing_asset(feed: Feed, zone: LandingZone, table_name: str | None) -> dg.AssetsDefinition:
@@ -109,6 +130,7 @@ def landing_asset(feed: Feed, zone: LandingZone, table_name: str | None) -> dg.A
     @dg.multi_asset(
         name=name, specs=[spec], check_specs=[FILES_AS_EXPECTED.spec(name)], can_subset=True, retry_policy=RETRY
     )
+    @quoting_no_row
     def step(context: dg.AssetExecutionContext, landing_zone: LandingZone, query: Query) -> Iterator[Any]:
         with feed_lock(context, landing_zone, feed):
             if not context.selected_asset_keys:

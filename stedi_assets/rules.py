@@ -21,15 +21,22 @@ else:
     F = LazyModule("pyspark.sql.functions")
     window = LazyModule("pyspark.sql.window")
 
-CONSENT = contracts.CONSENT.name
+CONSENT, FILE, TEXT = contracts.CONSENT.name, contracts.FILE.name, contracts.TEXT.name
 SINCE = "consented_since"
 
 
 class Consent(StrEnum):
     """Which readings a consenting customer shares."""
 
-    CUSTOMER = "customer"  # all of them
-    AS_OF_DATE = "as-of-date"  # those taken at or after the moment of consent
+    CUSTOMER = "customer"
+    AS_OF_DATE = "as-of-date"
+
+    @property
+    def explained(self) -> str:
+        """The rule in a sentence, for who meets it."""
+        if self is Consent.CUSTOMER:
+            return f"{self}: who agreed shares all their readings, also those from before they did (STEDI_CONSENT)"
+        return f"{self}: only readings taken at or after the moment of consent are shared (STEDI_CONSENT)"
 
 
 def person(email: str) -> Column:
@@ -71,14 +78,16 @@ def owners(customer_trusted: DataFrame) -> DataFrame:
     return customer_trusted.select(person("email").alias("person"), F.col(CONSENT).alias(SINCE))
 
 
-def consented_serials(customer_records: DataFrame) -> DataFrame:
+def consented_serials(customer_records: DataFrame, doubted: DataFrame) -> DataFrame:
     """Serial numbers all of whose holders have consented. Columns: serialnumber, consented_since (epoch ms).
 
     A customer holds the serial number of their latest record. Where several hold the same one, the consent counts
-    from the moment when the last of them gave it.
+    from the moment when the last of them gave it. A holder who is `doubted` counts as one without consent.
     """
-    by_serial = latest_record(customer_records).groupBy("serialnumber")
-    serials = by_serial.agg(F.min(consented().cast("int")).alias("all_consented"), F.max(CONSENT).alias(SINCE))
+    doubt = doubted.withColumn("doubted", F.lit(1))
+    holders = latest_record(customer_records).withColumn("person", person("email")).join(doubt, "person", "left")
+    agreed = (consented() & F.col("doubted").isNull()).cast("int")
+    serials = holders.groupBy("serialnumber").agg(F.min(agreed).alias("all_consented"), F.max(CONSENT).alias(SINCE))
     return serials.where("all_consented = 1").select("serialnumber", SINCE)
 
 
@@ -88,3 +97,57 @@ def sole_holders(customer_trusted: DataFrame) -> DataFrame:
         F.count("*").alias("holders"), F.min(person("email")).alias("person")
     )
     return serials.where("holders = 1").select("serialnumber", "person")
+
+
+def delivered_once(records: DataFrame) -> DataFrame:
+    """Each record as often as it occurs in the one file that has it most often; columns as given, `file` among them.
+
+    A file that is saved again with other line ends, a cumulative export or an at-least-once stream adds nothing, and
+    equal readings inside one file stay. Where two files tie, the one with the greater name has the record.
+    """
+    values = [name for name in records.columns if name != FILE]
+    # One hash in place of all columns: grouping by five took the embedded engine several times as long. Nearly always
+    # every record is in one file only, and nothing more is to be done.
+    hashed = records.withColumn("_hash", F.xxhash64(*values))
+    files = hashed.groupBy("_hash").agg(F.min(FILE).alias("first"), F.max(FILE).alias("last"))
+    again = files.where("first <> last").select("_hash")
+    repeated = hashed.join(again, "_hash", "left_semi")
+    times = repeated.groupBy(*values, FILE).agg(F.count("*").alias("times"))
+    # The greatest of texts is found many times faster than that of structs.
+    most = F.max(F.concat(F.lpad(F.col("times").cast("string"), 10, "0"), FILE))
+    chosen = times.groupBy(*values).agg(F.substring(most, 11, 2**31 - 1).alias(FILE))
+    once = hashed.join(again, "_hash", "left_anti").select(*records.columns)
+    return once.unionByName(repeated.join(chosen, [*values, FILE], "left_semi").select(*records.columns))
+
+
+def in_doubt(customer_records: DataFrame, customer_quarantine: DataFrame) -> DataFrame:
+    """Customers of whom a record could not be read, and no readable one is known to be newer. Columns: person.
+
+    Nobody knows what such a record said: its customer counts as one without consent, until a readable record has a
+    later `lastupdatedate` than the one in the unreadable text (where a moment can be found there), or it is mended.
+    """
+    named = customer_quarantine.select(_moment(TEXT).alias("said"), F.explode(_addresses(TEXT)).alias("address"))
+    # JSON may spell any letter as an escape.
+    decoded = F.from_json(F.concat(F.lit('{"it":"'), "address", F.lit('"}')), "it string")
+    unread = named.select(F.lower(F.trim(decoded["it"])).alias("person"), "said")
+    newest = customer_records.groupBy(person("email").alias("person")).agg(F.max("lastupdatedate").alias("newest"))
+    return unread.join(newest, "person").where("said IS NULL OR newest <= said").select("person").distinct()
+
+
+def without(customers: DataFrame, persons: DataFrame) -> DataFrame:
+    """The customers but for these persons."""
+    return customers.join(persons, person("email") == persons["person"], "left_anti")
+
+
+_IN_ADDRESS = r"(?:[^\s\"\\@,;:<>(){}\[\]]|\\u[0-9a-fA-F]{4})+"
+
+
+def _addresses(text: str) -> Column:
+    """Every e-mail address in the text, as it is spelled there."""
+    return F.regexp_extract_all(text, F.lit(rf"{_IN_ADDRESS}(?:@|\\u0040){_IN_ADDRESS}"), F.lit(0))
+
+
+def _moment(text: str) -> Column:
+    """The `lastUpdateDate` in the text (epoch milliseconds), or null where there is none that can be one."""
+    digits = F.regexp_extract(text, r'(?i)"lastUpdateDate"[ \t]*:[ \t]*"?[ \t]*([0-9]{13})[ \t]*["},\r\n]', 1)
+    return F.when(digits != "", digits.cast("bigint"))

@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING
 from stedi_assets.checks import reconciliation
 from stedi_assets.checks.consent import (
     distances_before_consent,
+    distances_disagree,
+    equal_distances,
     equal_readings,
+    no_customer_in_doubt,
     one_row_per_customer,
     only_consenting_customers,
     only_latest_records,
     only_readings_of_consenting_customers,
     only_readings_of_consenting_holders,
     readings_before_consent,
+    served_tables_know_the_latest_consents,
     shared_serial_numbers,
 )
 from stedi_assets.checks.coverage import curated_customers_with_distances, readings_of_known_customers
@@ -27,10 +31,13 @@ from stedi_assets.rules import (
     Consent,
     consented,
     consented_serials,
+    delivered_once,
+    in_doubt,
     latest_record,
     owners,
     person,
     taken_with_consent,
+    without,
 )
 
 if TYPE_CHECKING:
@@ -40,19 +47,24 @@ if TYPE_CHECKING:
 @lakehouse_table(
     CUSTOMER_TRUSTED,
     reconciliation=reconciliation.customer_trusted,
-    checks=[only_consenting_customers, only_latest_records, one_row_per_customer],
+    excused=reconciliation.NO_LOSS,
+    checks=[only_consenting_customers, no_customer_in_doubt, only_latest_records, one_row_per_customer],
+    run_checks=[served_tables_know_the_latest_consents],
 )
-def customer_trusted(customer_records: DataFrame) -> DataFrame:
+def customer_trusted(customer_records: DataFrame, customer_quarantine: DataFrame) -> DataFrame:
     """Customers who agreed to share their data for research.
 
-    The latest record of a customer decides; where two records tie, the one without consent wins.
+    The latest record of a customer decides; where two records tie, the one without consent wins. A customer whose
+    newest record could not be read is in doubt, and left out until it is mended.
     """
-    return latest_record(customer_records).where(consented())
+    agreed = latest_record(customer_records).where(consented())
+    return without(agreed, in_doubt(customer_records, customer_quarantine))
 
 
 @lakehouse_table(
     ACCELEROMETER_TRUSTED,
     reconciliation=reconciliation.accelerometer_trusted,
+    excused=reconciliation.NO_LOSS,
     checks=[
         only_readings_of_consenting_customers,
         readings_of_known_customers,
@@ -63,20 +75,25 @@ def customer_trusted(customer_records: DataFrame) -> DataFrame:
 def accelerometer_trusted(accelerometer_records: DataFrame, customer_trusted: DataFrame, consent: Consent) -> DataFrame:
     """Accelerometer readings of customers who agreed to share their data for research.
 
-    A reading belongs to the customer whose e-mail address is its user. Equal readings inside a file are kept.
+    A reading belongs to the customer whose e-mail address is its user. Equal readings inside a file are retained; what
+    another file delivers again counts once.
     """
     readings = accelerometer_records.withColumn("person", person("user"))
-    owned = readings.join(owners(customer_trusted), "person")
-    return owned.where(taken_with_consent(consent, "timestamp")).select(*ACCELEROMETER_TRUSTED.column_names)
+    owned = readings.join(owners(customer_trusted), "person").where(taken_with_consent(consent, "timestamp"))
+    once = delivered_once(owned.select(*accelerometer_records.columns))
+    return once.select(*ACCELEROMETER_TRUSTED.column_names)
 
 
 @lakehouse_table(
     STEP_TRAINER_TRUSTED,
     reconciliation=reconciliation.step_trainer_trusted,
+    excused=reconciliation.NO_LOSS,
     checks=[
         only_readings_of_consenting_holders,
         curated_customers_with_distances,
         distances_before_consent,
+        equal_distances,
+        distances_disagree,
         shared_serial_numbers,
     ],
 )
@@ -84,14 +101,16 @@ def step_trainer_trusted(
     step_trainer_records: DataFrame,
     customers_curated: DataFrame,
     customer_records: DataFrame,
+    customer_quarantine: DataFrame,
     consent: Consent,
 ) -> DataFrame:
     """Distance readings of Step Trainers whose holders agreed to share their data and have accelerometer readings.
 
     A customer holds the serial number of their latest record. Where several customers hold the same one, its
-    readings are trusted only if all of them have consented.
+    readings are trusted only if all of them have consented. What another file delivers again counts once.
     """
     curated = customers_curated.select("serialnumber").distinct()
-    serials = consented_serials(customer_records).join(curated, "serialnumber", "left_semi")
-    trusted = step_trainer_records.join(serials, "serialnumber")
-    return trusted.where(taken_with_consent(consent, "sensorreadingtime")).select(*STEP_TRAINER_TRUSTED.column_names)
+    agreed = consented_serials(customer_records, in_doubt(customer_records, customer_quarantine))
+    held = step_trainer_records.join(agreed.join(curated, "serialnumber", "left_semi"), "serialnumber")
+    shared = held.where(taken_with_consent(consent, "sensorreadingtime"))
+    return delivered_once(shared.select(*step_trainer_records.columns)).select(*STEP_TRAINER_TRUSTED.column_names)

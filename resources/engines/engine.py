@@ -10,21 +10,18 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import sys
 import time
-import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import dagster as dg
 from pydantic import PrivateAttr
 
-from resources.errors import LakehouseError, query_error, refused_query, remedy_for, translated
+from resources.errors import LakehouseError, as_failure, refused_query, remedy_for
 
 if TYPE_CHECKING:
-    from pyspark.errors import PySparkException
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.connect.client.retries import RetryPolicy
 
@@ -37,7 +34,6 @@ COMMON_CONF = {
     "spark.python.sql.dataFrameDebugging.enabled": "false",
 }
 """Settings of Spark's that all engines have in common."""
-OUR_PACKAGES = ("stedi_assets", "resources", "sample", "tests", "__main__")
 PROGRESS_SECONDS = 10.0
 
 
@@ -106,8 +102,8 @@ class SparkEngine(dg.ConfigurableResource[Any], ABC):
     def at_work(self) -> Iterator[None]:
         """The time of a step. Every error leaves it as dg.Failure that says whether a retry may help.
 
-        It may where the engine was lost: the next step starts a fresh one. No row that an engine or a library quotes is
-        in the error, nor in what Dagster keeps of its causes.
+        It may where the engine was lost: the next step starts a fresh one. No row that somebody quotes is in the error,
+        and Dagster, which keeps causes with their words, learns of none.
         """
         try:
             yield
@@ -115,15 +111,7 @@ class SparkEngine(dg.ConfigurableResource[Any], ABC):
             if sentence := self.why_lost(error):
                 self.close()
                 raise LakehouseError(sentence, retry=True) from None
-            if isinstance(error, dg.Failure):
-                raise
-            if _is_of_a_query(error):
-                raise query_error(error) from None
-            if told := translated(error, "finish the step", "its folder"):
-                raise told from None
-            if (module := _raised_in(error)).partition(".")[0] in OUR_PACKAGES:
-                raise LakehouseError(f"{type(error).__name__}: {error}") from error
-            raise _without_its_words(error, module) from None
+            raise as_failure(error) from None
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Nothing is started yet; but what is loaded by now stays for the whole run."""
@@ -195,27 +183,6 @@ def keep_rows_out_of_the_log() -> None:
     for name in ("DataFrameQueryContextLogger", "SQLQueryContextLogger", "pyspark.sql.connect.logging"):
         # By its level: whoever configures Python's logging, as Dagster does, enables again what was disabled.
         PySparkLogger.getLogger(name).setLevel(logging.CRITICAL + 1)
-
-
-def _is_of_a_query(error: Exception) -> TypeGuard[PySparkException]:
-    # Not imported for this: where nobody has started an engine, no query has failed.
-    module = sys.modules.get("pyspark.errors")
-    return module is not None and isinstance(error, module.PySparkException)
-
-
-def _raised_in(error: Exception) -> str:
-    """The module whose code raised the error."""
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return str(frame.f_globals.get("__name__", frame.f_code.co_filename))
-
-
-def _without_its_words(error: Exception, module: str) -> LakehouseError:
-    """A library's error, to be raised `from None`: with the place in the code, without what it says."""
-    told = LakehouseError(
-        f"{type(error).__name__} was raised in {module}. What it says may quote rows, so it is not kept."
-    )
-    told.__traceback__ = error.__traceback__
-    return told
 
 
 # How far a long query is --------------------------------------------------------------------------------------------

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import PrivateAttr
 
 from resources.aws import region
-from resources.errors import translate_errors
+from resources.errors import LakehouseError, translate_errors
 from resources.files.locks import lock
 from resources.iceberg.lakehouse import Lakehouse, file_uri
+from resources.iceberg.moved import bring_home, lies_in, path_of, unshare
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
+    from pyiceberg.table import Table as IcebergTable
 
 COMMITS = ("CreateTable", "UpdateTable")
 """The calls of Glue that publish a version."""
@@ -37,10 +39,26 @@ class LocalLakehouse(Lakehouse):
         root.mkdir(parents=True, exist_ok=True)
         database = URL.create("sqlite", database=str(root / "catalog.db"))
         # Of several first runs, one makes the database. Who may only read makes nothing.
-        with lock(root / ".catalog.lock") if os.access(root, os.W_OK) else nullcontext():
+        writable = os.access(root, os.W_OK)
+        with lock(root / ".catalog.lock") if writable else nullcontext():
+            if writable:
+                unshare(root / "catalog.db")
             catalog = SqlCatalog("stedi", uri=database.render_as_string(), warehouse=file_uri(str(root)))
             catalog.create_namespace_if_not_exists(self.namespace)
+            if writable:
+                bring_home(catalog, self.namespace, self.uri)
         return catalog
+
+    def look_up(self, table: str) -> IcebergTable:
+        """What the catalog has under this name."""
+        found = self.catalog.load_table(self.identifier(table))
+        if not lies_in(found.location(), self.uri(table)):
+            raise LakehouseError(
+                f"{self.identifier(table)} lies in {path_of(found.location())} by the catalog in {self.root}, which is "
+                "no place of this lakehouse, so it is left as it is. If the lakehouse was moved or copied, have all of "
+                "its folder there, with the right to write in it."
+            )
+        return found
 
     def uri(self, table: str) -> str:
         """The table's folder, as `file://`."""
@@ -74,6 +92,26 @@ class GlueLakehouse(Lakehouse):
     def uri(self, table: str) -> str:
         """The table's location in S3."""
         return f"{self.root}/{self.namespace}/{table}"
+
+    def look_up(self, table: str) -> IcebergTable:
+        """What Glue has under this name."""
+        from pyiceberg.exceptions import NoSuchIcebergTableError, NoSuchPropertyException
+
+        name, elsewhere = f"{self.identifier(table)} in Glue", "or set STEDI_DATABASE to another database."
+        try:
+            found = self.catalog.load_table(self.identifier(table))
+        except (NoSuchIcebergTableError, NoSuchPropertyException, ValueError) as error:
+            if type(error) is ValueError and "Glue table is missing" not in str(error):
+                raise
+            raise LakehouseError(
+                f"{name} is no Iceberg table, so it is left as it is. Rename it there, {elsewhere}"
+            ) from None
+        if found.location().rstrip("/") != self.uri(table):
+            raise LakehouseError(
+                f"{name} lies in {found.location()}, which is no place of the lakehouse in {self.root}, so it is left "
+                f"as it is. Set STEDI_LAKEHOUSE to the lakehouse that it is of, {elsewhere}"
+            )
+        return found
 
     def _properties(self) -> dict[str, str]:
         """What PyIceberg must be told: Arrow's client for S3 finds neither all credentials nor an endpoint itself."""

@@ -12,13 +12,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlparse
 
 import dagster as dg
 from pydantic import PrivateAttr
 
 from resources.engines.engine import analysed
 from resources.errors import LakehouseError, translate_errors
+from resources.iceberg.moved import path_of
 from resources.iceberg.staging import StagingDir
 from resources.iceberg.version import Staged, TableSpec, Version
 
@@ -50,6 +50,10 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
     def uri(self, table: str) -> str:
         """The location of the table's data and metadata, without a slash at its end."""
 
+    @abstractmethod
+    def look_up(self, table: str) -> IcebergTable:
+        """What the catalog has under this name. LakehouseError where that is none of this lakehouse's tables."""
+
     @property
     def catalog(self) -> Catalog:
         """The Iceberg catalog; opened on first use."""
@@ -68,7 +72,7 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
 
         with translate_errors(f"look up {table}", self.root):
             try:
-                return self.catalog.load_table(self.identifier(table))
+                return self.look_up(table)
             except NoSuchTableError:
                 return None
 
@@ -109,7 +113,7 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
         self._refuse_other_columns(loaded, snapshot, table)
         with translate_errors(f"read {table.name}", self.root):
             uris = self._planned(loaded, snapshot.snapshot_id, table.name)
-        return read_files(spark, table, map(_path, uris)), Version.of(snapshot)
+        return read_files(spark, table, map(path_of, uris)), Version.of(snapshot)
 
     def _refuse_other_columns(self, loaded: IcebergTable, snapshot: Snapshot, table: TableSpec) -> None:
         from resources.iceberg.schema import has_columns
@@ -133,7 +137,7 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
         # Engines may take a missing file for an empty one.
         if missing := sorted(_missing(loaded.io, uris)):
             raise LakehouseError(
-                f"{len(missing)} of {len(uris)} data files of {name} are gone, {_path(missing[0])} among them: "
+                f"{len(missing)} of {len(uris)} data files of {name} are gone, {path_of(missing[0])} among them: "
                 f"something removed them behind the table's back. Materialize {name} again to make it anew."
             )
         return uris
@@ -143,7 +147,7 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
         with translate_errors(f"stage {table.name}", self.root):
             directory = self.staging_dir(table.name)
             directory.remove_leftovers(lambda: self._folders_in_use(table.name))
-            base = self.load(table.name)
+            base = self._published(table)
             path = directory.open(run_id)
             try:
                 analysed(frame).write.parquet(path)
@@ -151,6 +155,18 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
             except BaseException:
                 directory.discard()
                 raise
+
+    def _published(self, table: TableSpec) -> IcebergTable | None:
+        """The table that a version will replace, if it can be replaced."""
+        from resources.iceberg.schema import FORMAT
+
+        base = self.load(table.name)
+        if base is not None and base.format_version != FORMAT:
+            raise LakehouseError(
+                f"{table.name} is of Iceberg's format version {base.format_version}, and only version {FORMAT} can be "
+                f"published here. Drop it in the catalog, and materialize {table.name} again to make it anew."
+            )
+        return base
 
     def staging_dir(self, table: str) -> StagingDir:
         """A folder of the caller's own, to be opened, beside the published files of the table."""
@@ -196,24 +212,12 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
 
         Where it cannot be told whether the commit arrived, the files stay, and the next run knows.
         """
-        from pyiceberg.exceptions import CommitFailedException, TableAlreadyExistsError, ValidationException
-
         name, directory = staged.table.name, staged.directory
         try:
             with translate_errors(f"publish {name}", self.root):
-                transaction = self._transaction(staged.base, staged.table)
-                self._replace_files(transaction, staged, {**properties, STAGED_IN: directory.name})
-                snapshot = transaction.commit_transaction().current_snapshot()
+                version = self._commit(staged, {**properties, STAGED_IN: directory.name})
             directory.close()
-            assert snapshot is not None
-            return Version.of(snapshot)
-        except (CommitFailedException, TableAlreadyExistsError, ValidationException) as error:
-            directory.discard()
-            raise LakehouseError(
-                f"Another run published {name} at the same time; this run's version was discarded. "
-                f"Materialize {name} again.",
-                retry=True,
-            ) from error
+            return version
         except LakehouseError:
             with suppress(LakehouseError):
                 if arrived := self._published_from(staged):  # only its answer was lost
@@ -222,6 +226,24 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
             raise
         finally:
             directory.release()
+
+    def _commit(self, staged: Staged, properties: dict[str, str]) -> Version:
+        from pyiceberg.exceptions import CommitFailedException, TableAlreadyExistsError, ValidationException
+
+        try:
+            transaction = self._transaction(staged.base, staged.table)
+            self._replace_files(transaction, staged, properties)
+            snapshot = transaction.commit_transaction().current_snapshot()
+        except (CommitFailedException, TableAlreadyExistsError, ValidationException):
+            staged.directory.discard()
+            name = staged.table.name
+            raise LakehouseError(
+                f"Another run published {name} at the same time; this run's version was discarded. "
+                f"Materialize {name} again.",
+                retry=True,
+            ) from None
+        assert snapshot is not None
+        return Version.of(snapshot)
 
     def _published_from(self, staged: Staged) -> Version | None:
         history = self.history(staged.table.name)
@@ -232,7 +254,7 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
 
         if base is not None:
             transaction = base.transaction()
-            evolve(transaction, base.schema(), table.columns)
+            evolve(transaction, table.columns)
             return transaction
         schema = iceberg_schema(table.columns)
         return self.catalog.create_table_transaction(
@@ -282,7 +304,3 @@ def file_uri(path: str) -> str:
     """A path as catalogs name it; what is a URI stays one."""
     # Iceberg's readers take a location as it is written: they decode no `%20`, so none must be in it.
     return path if "://" in path else f"file://{path}"
-
-
-def _path(uri: str) -> str:
-    return urlparse(uri).path if uri.startswith("file:") else uri

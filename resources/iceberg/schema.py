@@ -1,4 +1,4 @@
-"""Columns as an Iceberg schema, and bringing a published table's schema up to date.
+"""Columns as an Iceberg schema, and bringing a published table's schema and layout up to date.
 
 Every Iceberg field is optional, because engines write optional Parquet columns, and PyIceberg adds no such file to a
 table where they are required; that required columns hold no null is audited before a version is published.
@@ -15,10 +15,16 @@ from pyiceberg.types import DoubleType, LongType, NestedField, PrimitiveType, St
 
 if TYPE_CHECKING:
     from pyiceberg.table import Transaction
+    from pyiceberg.table.name_mapping import NameMapping
 
     from resources.iceberg.version import ColumnSpec
 
 _TYPES: dict[str, PrimitiveType] = {"string": StringType(), "bigint": LongType(), "double": DoubleType()}
+
+FORMAT = 2
+"""The version of Iceberg's format: the newest that Athena reads and PyIceberg writes."""
+METADATA_ELSEWHERE = "write.metadata.path"
+"""The property that has a table's metadata lie where nobody here looks for what a crashed run left."""
 
 
 def iceberg_schema(columns: Sequence[ColumnSpec]) -> Schema:
@@ -34,7 +40,7 @@ def iceberg_schema(columns: Sequence[ColumnSpec]) -> Schema:
 def table_properties(schema: Schema, columns: Sequence[ColumnSpec]) -> dict[str, str]:
     """The properties of a new table."""
     return {
-        "format-version": "2",
+        "format-version": str(FORMAT),
         # A refused commit is not tried again: it would replace a version that it was not made from.
         "commit.retry.num-retries": "0",
         # Ties Parquet columns, which carry no Iceberg field ids, to fields by name.
@@ -55,26 +61,63 @@ def has_columns(schema: Schema, columns: Sequence[ColumnSpec]) -> bool:
     }
 
 
-def evolve(transaction: Transaction, published: Schema, columns: Sequence[ColumnSpec]) -> None:
-    """Give the table the columns of the contract, in the transaction that publishes rows of that shape."""
-    metrics = metrics_properties(columns)
-    if not metrics.items() <= transaction.table_metadata.properties.items():
-        transaction.set_properties(metrics)
+def evolve(transaction: Transaction, columns: Sequence[ColumnSpec]) -> None:
+    """Give the table the columns and the layout of ours, in the transaction that publishes rows of that shape.
+
+    Somebody may have given it others, as users of Spark and Athena do.
+    """
+    _without_order(transaction)
+    _evolve_columns(transaction, transaction.table_metadata.schema(), columns)
+    _reset_properties(transaction, columns)
+
+
+def _without_order(transaction: Transaction) -> None:
+    # Staged files are of no partition and no order: PyIceberg refuses them where there is one.
+    table = transaction.table_metadata
+    if table.spec().fields:
+        with transaction.update_spec() as spec:
+            for field in table.spec().fields:
+                spec.remove_field(field.name)
+    if table.sort_order().fields:
+        with transaction.update_sort_order():
+            pass  # none
+
+
+def _reset_properties(transaction: Transaction, columns: Sequence[ColumnSpec]) -> None:
+    table = transaction.table_metadata
+    ours = table_properties(table.schema(), columns)
+    del ours["format-version"]
+    if _maps(table.name_mapping(), table.schema()):
+        del ours["schema.name-mapping.default"]  # removed columns are in it, too: older versions still have them
+    if not ours.items() <= table.properties.items():
+        transaction.set_properties(ours)
+    if METADATA_ELSEWHERE in table.properties:
+        transaction.remove_properties(METADATA_ELSEWHERE)
+
+
+def _maps(mapping: NameMapping | None, schema: Schema) -> bool:
+    ids = {name: field.field_id for field in mapping or () for name in field.names}
+    return all(ids.get(field.name) == field.field_id for field in schema.fields)
+
+
+def _evolve_columns(transaction: Transaction, published: Schema, columns: Sequence[ColumnSpec]) -> None:
     types = {column.name: _TYPES[column.type] for column in columns}
-    if [(field.name, field.field_type, field.doc) for field in published.fields] == [
-        (column.name, types[column.name], column.meaning) for column in columns
+    if [(field.name, field.field_type, field.doc, field.required) for field in published.fields] == [
+        (column.name, types[column.name], column.meaning, False) for column in columns
     ]:
         return
     kept = {field.name for field in published.fields if types.get(field.name) == field.field_type}
     with transaction.update_schema(allow_incompatible_changes=True) as update:
+        if published.identifier_field_ids:
+            update.set_identifier_fields()
         for field in published.fields:
             if field.name not in kept:
                 update.delete_column(field.name)
-    # The name mapping follows the additions by itself, and keeps removed columns: older versions still have them.
+    # The name mapping follows the additions by itself, and keeps removed columns.
     with transaction.update_schema() as update:
         for column in columns:
             if column.name in kept:
-                update.update_column(column.name, doc=column.meaning)
+                update.update_column(column.name, doc=column.meaning, required=False)
             else:
                 update.add_column(column.name, types[column.name], doc=column.meaning)
         for left, right in pairwise(columns):

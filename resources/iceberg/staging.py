@@ -28,14 +28,15 @@ ABANDONED = timedelta(days=3)
 """A folder in S3 that nobody has written to for so long is that of a crashed run: no run takes as long to publish."""
 
 _UUID = 36  # characters of a UUID
-_NOTE = re.compile(r"\.(.+-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.staging")
+_NOTE = re.compile(r"\.(.+-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(staging|lock)")
+"""A folder's name, and the ending of its note: `lock` is what earlier versions left of crashed runs on this machine."""
 
 
 class StagingDir:
     """A run's own folder, named `name`, among a table's data; `table` is the table's folder, or its bucket and key."""
 
     def __init__(self, files: FileSystem, table: str, scheme: str) -> None:
-        self.name = ""
+        self.name, self._ending = "", "staging"
         self._files = files
         self._data, self._metadata = f"{table}/data", f"{table}/metadata"
         self._is_local = scheme == "file"
@@ -103,11 +104,11 @@ class StagingDir:
         """
         # Found before the notes are taken: whoever begins after that writes none of these.
         metadata = list(filter(_is_json, self._list(self._metadata)))
-        found = [match[1] for entry in self._list(self._data) if (match := _NOTE.fullmatch(entry.base_name))]
+        found = [match.groups() for entry in self._list(self._data) if (match := _NOTE.fullmatch(entry.base_name))]
         alive = False
-        for name in sorted(found):
+        for name, ending in sorted(found):
             left = copy(self)
-            left.name = name
+            left.name, left._ending = name, ending
             left._open = left._is_abandoned() and left._take()
             alive = alive or not left._open
             # Asked while it is locked: whoever lost the lock publishes nothing any more.
@@ -125,7 +126,7 @@ class StagingDir:
 
     @property
     def _note(self) -> str:
-        return f"{self._data}/.{self.name}.staging"
+        return f"{self._data}/.{self.name}.{self._ending}"
 
     def _take(self) -> bool:
         if self._is_local:

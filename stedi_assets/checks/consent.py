@@ -6,23 +6,26 @@ here: shares (`coverage.py`) and sums (`reconciliation.py`).
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from resources.lazy import LazyModule
-from stedi_assets.checks.independent_rules import consent_of_customers, consent_of_serials, too_early
+from stedi_assets.checks.independent_rules import consent_of_customers, consent_of_serials, newest_says, too_early
 from stedi_assets.contracts import TABLES, Pii
 from stedi_assets.pipeline.checks import (
     Facts,
     Numbers,
+    RunCheck,
     TableCheck,
     blocking_check,
     each_column,
     result,
     warning_check,
 )
+from stedi_assets.pipeline.inputs import Inputs, told_outdated
 from stedi_assets.rules import SINCE, Consent, person
 
 if TYPE_CHECKING:
@@ -40,22 +43,34 @@ LOOKS_LIKE_AN_EMAIL = r"[^@\s]+@[^@\s]+\.[^@\s]+"
 @blocking_check
 def only_consenting_customers(rows: DataFrame, customer_records: DataFrame) -> DataFrame:
     """No customer is here who, by their newest record, does not share their data for research."""
-    agreed = consent_of_customers(customer_records).where("agreed").select("person")
+    agreed = newest_says(customer_records).where("agreed").select("person")
     return rows.withColumn("person", person("email")).join(agreed, "person", "left_anti")
 
 
 @blocking_check
-def only_readings_of_consenting_customers(rows: DataFrame, customer_records: DataFrame, consent: Consent) -> DataFrame:
+def no_customer_in_doubt(rows: DataFrame, customer_records: DataFrame, customer_quarantine: DataFrame) -> DataFrame:
+    """No customer is here of whom a record could not be read that may be newer than the newest readable one."""
+    doubted = consent_of_customers(customer_records, customer_quarantine).where("doubted").select("person")
+    return rows.withColumn("person", person("email")).join(doubted, "person", "left_semi")
+
+
+@blocking_check
+def only_readings_of_consenting_customers(
+    rows: DataFrame, customer_records: DataFrame, customer_quarantine: DataFrame, consent: Consent
+) -> DataFrame:
     """No reading is here whose user is not a consenting customer, or that the consent rule does not cover."""
-    agreed = consent_of_customers(customer_records).where("agreed").select("person", SINCE)
+    agreed = consent_of_customers(customer_records, customer_quarantine).where("agreed").select("person", SINCE)
     readings = rows.select(person("user").alias("person"), "timestamp").join(agreed, "person", "left")
     return readings.where(F.col(SINCE).isNull() | too_early(consent, "timestamp"))
 
 
 @blocking_check
-def only_readings_of_consenting_holders(rows: DataFrame, customer_records: DataFrame, consent: Consent) -> DataFrame:
+def only_readings_of_consenting_holders(
+    rows: DataFrame, customer_records: DataFrame, customer_quarantine: DataFrame, consent: Consent
+) -> DataFrame:
     """No distance reading is here whose serial number anybody without consent holds, or nobody at all."""
-    agreed = consent_of_serials(customer_records).where("all_agreed").select("serialnumber", SINCE)
+    holders = consent_of_serials(consent_of_customers(customer_records, customer_quarantine))
+    agreed = holders.where("all_agreed").select("serialnumber", SINCE)
     readings = rows.select("serialnumber", "sensorreadingtime").join(agreed, "serialnumber", "left")
     return readings.where(F.col(SINCE).isNull() | too_early(consent, "sensorreadingtime"))
 
@@ -65,7 +80,7 @@ def no_row_pairs_two_customers(
     rows: DataFrame, customer_records: DataFrame, accelerometer_trusted: DataFrame
 ) -> DataFrame:
     """No row pairs one customer's distance with another's motion: its single holder took exactly that reading."""
-    holders = consent_of_serials(customer_records).where("holders = 1").select("serialnumber", "person")
+    holders = consent_of_serials(newest_says(customer_records)).where("holders = 1").select("serialnumber", "person")
     held = rows.join(holders, "serialnumber", "left").alias("held")
     taken = accelerometer_trusted.withColumn("person", person("user")).alias("taken")
     # Motions are compared by difference: equal ones would be keys of the join, which takes several times longer.
@@ -74,6 +89,21 @@ def no_row_pairs_two_customers(
         "and held.x - taken.x = 0 and held.y - taken.y = 0 and held.z - taken.z = 0"
     )
     return held.join(taken, pair, "left_anti")
+
+
+def _evaluate_served(inputs: Inputs, made: Collection[str]) -> dg.AssetCheckResult:
+    outdated = [name for name in inputs.outdated_tables() if name not in made]
+    sentence = told_outdated(outdated) if outdated else "All served tables know the latest consents."
+    return result(not outdated, sentence, {"tables": ", ".join(outdated) or "none"}, error=False)
+
+
+served_tables_know_the_latest_consents = RunCheck(
+    "served_tables_know_the_latest_consents",
+    "No table is served that was made before the latest consents, and that this run does not make: it may hold "
+    "somebody who has withdrawn since.",
+    blocking=False,
+    evaluate=_evaluate_served,
+)
 
 
 # Privacy ------------------------------------------------------------------------------------------------------
@@ -122,7 +152,7 @@ def one_row_per_customer(rows: DataFrame) -> DataFrame:
 @partial(blocking_check, against_today=False)
 def only_latest_records(rows: DataFrame, customer_records: DataFrame) -> DataFrame:
     """No row is from an older record than its customer's newest, or names another Step Trainer than that does."""
-    newest = consent_of_customers(customer_records).select("person", "lastupdatedate", "serialnumber")
+    newest = newest_says(customer_records).select("person", "lastupdatedate", "serialnumber")
     return rows.withColumn("person", person("email")).join(newest, newest.columns, "left_anti")
 
 
@@ -131,21 +161,35 @@ def only_latest_records(rows: DataFrame, customer_records: DataFrame) -> DataFra
 
 @warning_check("readings occur more than once")
 def equal_readings(rows: DataFrame) -> DataFrame:
-    """Equal readings inside a file may be true ones, so they are kept; many of them hint at a faulty phone app."""
+    """Equal readings inside a file may be true ones, so they are retained; many of them hint at a faulty phone app."""
     return rows.groupBy("user", "timestamp", "x", "y", "z").agg(F.count("*").alias("times")).where("times > 1")
+
+
+@warning_check("distance readings occur more than once")
+def equal_distances(rows: DataFrame) -> DataFrame:
+    """Equal readings inside a file may be true ones, so they are retained; many of them hint at a faulty sensor."""
+    distance = ("serialnumber", "sensorreadingtime", "distancefromobject")
+    return rows.groupBy(*distance).agg(F.count("*").alias("times")).where("times > 1")
+
+
+@warning_check("moments at which a Step Trainer measured distances that disagree")
+def distances_disagree(rows: DataFrame) -> DataFrame:
+    """One sensor cannot be at two distances in one millisecond: two devices may share a serial number, or a clock."""
+    moments = rows.groupBy("serialnumber", "sensorreadingtime")
+    return moments.agg(F.countDistinct("distancefromobject").alias("distances")).where("distances > 1")
 
 
 @warning_check("accelerometer readings were taken before their owner consented")
 def readings_before_consent(rows: DataFrame, customer_records: DataFrame) -> DataFrame:
     """Readings from before their owner's consent: under STEDI_CONSENT=customer they are shared, and counted here."""
-    since = consent_of_customers(customer_records).select("person", SINCE)
+    since = newest_says(customer_records).select("person", SINCE)
     return rows.select(person("user").alias("person"), "timestamp").join(since, "person").where(f"timestamp < {SINCE}")
 
 
 @warning_check("distance readings were taken before all holders consented")
 def distances_before_consent(rows: DataFrame, customer_records: DataFrame) -> DataFrame:
     """Readings from before their holders' consent: under STEDI_CONSENT=customer they are shared, and counted here."""
-    since = consent_of_serials(customer_records).select("serialnumber", SINCE)
+    since = consent_of_serials(newest_says(customer_records)).select("serialnumber", SINCE)
     readings = rows.select("serialnumber", "sensorreadingtime").join(since, "serialnumber")
     return readings.where(f"sensorreadingtime < {SINCE}")
 
@@ -153,4 +197,4 @@ def distances_before_consent(rows: DataFrame, customer_records: DataFrame) -> Da
 @warning_check("serial numbers are held by several customers")
 def shared_serial_numbers(customer_records: DataFrame) -> DataFrame:
     """A serial number should have one holder. Shared ones are trusted only if all agree, and never trained on."""
-    return consent_of_serials(customer_records).where("holders > 1")
+    return consent_of_serials(newest_says(customer_records)).where("holders > 1")

@@ -22,7 +22,7 @@ LEAST = -(2**63)  # below every date, as null is
 DIGITS = 20  # of the largest distance between two dates
 
 
-def consent_of_customers(customer_records: DataFrame) -> DataFrame:
+def newest_says(customer_records: DataFrame) -> DataFrame:
     """What each customer's newest record says; of several of the same moment, the most reluctant.
 
     Columns: person, records (how many there are of the customer), lastupdatedate, serialnumber, agreed,
@@ -56,21 +56,48 @@ def _sorted(position: int) -> Column:
     return (above + F.lit(LEAST).cast("decimal(20,0)")).cast("bigint")
 
 
-def consent_of_serials(customer_records: DataFrame) -> DataFrame:
-    """What the holders of each serial number say together.
+def consent_of_customers(customer_records: DataFrame, customer_quarantine: DataFrame) -> DataFrame:
+    """What is known of each customer's consent: what their newest record says, unless an unreadable one may be newer.
+
+    Columns: those of `newest_says`, where `agreed` is false for a customer in doubt; doubted, whether that is why.
+    """
+    said = newest_says(customer_records)
+    unread = _unreadable_records(customer_quarantine).join(said.select("person", "lastupdatedate"), "person")
+    resolved = F.coalesce(F.col("lastupdatedate") > F.col("said"), F.lit(False))
+    doubt = unread.where(~resolved).select("person").distinct().withColumn("doubt", F.lit(True))
+    doubted = F.col("doubt").isNotNull() & F.col("agreed")
+    known = said.join(doubt, "person", "left").withColumn("doubted", doubted).drop("doubt")
+    return known.withColumn("agreed", F.col("agreed") & ~F.col("doubted"))
+
+
+def _unreadable_records(customer_quarantine: DataFrame) -> DataFrame:
+    """Whom the text of each unreadable customer record names, and of when it says to be. Columns: person, said."""
+    text = F.lower("text")
+    blanked = F.translate(text, '"\n\r\t', "    ")
+    decoded = F.from_json(F.concat(F.lit('{"it":"'), blanked, F.lit('"}')), "it string")["it"]  # of escapes
+    words = F.split(F.coalesce(decoded, F.replace(blanked, F.lit("\\u0040"), F.lit("@"))), r"[ \\,;:<>(){}\[\]]+")
+    behind = F.substring_index(text, '"lastupdatedate"', -1)
+    # Cast, because the embedded engine cuts into another kind of text, which its regular expressions do not take.
+    digits = F.regexp_extract(F.translate(behind, ' \t"', "").cast("string"), r"^:([0-9]{13})[,}\r\n]", 1)
+    said = F.when(F.contains(text, F.lit('"lastupdatedate"')) & (digits != ""), digits.cast("bigint"))
+    named = customer_quarantine.select(F.explode(words).alias("person"), said.alias("said"))
+    return named.where(F.contains("person", F.lit("@")))
+
+
+def consent_of_serials(customers: DataFrame) -> DataFrame:
+    """What the holders of each serial number say together, of customers as one of the functions above gives them.
 
     Columns: serialnumber, holders (how many), person (one of them), all_agreed, consented_since (epoch ms; the
-    latest of theirs).
+    latest of theirs), all_agreed_or_doubted.
     """
-    return (
-        consent_of_customers(customer_records)
-        .groupBy("serialnumber")
-        .agg(
-            F.count("*").alias("holders"),
-            F.min("person").alias("person"),
-            (F.min(F.col("agreed").cast("int")) == 1).alias("all_agreed"),
-            F.max(SINCE).alias(SINCE),
-        )
+    agreed = F.col("agreed").cast("int")
+    doubted = F.col("doubted").cast("int") if "doubted" in customers.columns else F.lit(0)
+    return customers.groupBy("serialnumber").agg(
+        F.count("*").alias("holders"),
+        F.min("person").alias("person"),
+        (F.min(agreed) == 1).alias("all_agreed"),
+        (F.min(F.greatest(agreed, doubted)) == 1).alias("all_agreed_or_doubted"),
+        F.max(SINCE).alias(SINCE),
     )
 
 

@@ -7,10 +7,12 @@ makes the sums differ. Does not belong here: what follows from the labels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from resources.lazy import LazyModule
 from stedi_assets.checks.independent_rules import consent_of_customers, consent_of_serials, too_early
+from stedi_assets.contracts import FILE
 from stedi_assets.rules import Consent, person
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ else:
 
 NOT_LATEST = "not the customer's latest record"
 NO_CONSENT = "the customer has not consented"
+IN_DOUBT = "a record of the customer could not be read"
 UNKNOWN_USER = "the user is no customer"
 BEFORE_CONSENT = "taken before consent"
 NO_READINGS = "the customer has no trusted accelerometer reading"
@@ -28,28 +31,36 @@ UNKNOWN_SERIAL = "no customer holds the serial number"
 HOLDER_WITHOUT_CONSENT = "a holder of the serial number has not consented"
 HOLDERS_WITHOUT_READINGS = "no holder of the serial number has a trusted accelerometer reading"
 SEVERAL_HOLDERS = "several customers hold the serial number"
+DELIVERED_AGAIN = "delivered again"
 NO_MATCH = "no accelerometer reading of the customer at that millisecond"
 
+NO_LOSS = {NOT_LATEST, NO_CONSENT, IN_DOUBT, HOLDER_WITHOUT_CONSENT, BEFORE_CONSENT, DELIVERED_AGAIN}
+"""Rules by which any number of rows may go: a withdrawal is never held up because it is one of many."""
 
-def customer_trusted(customer_records: DataFrame) -> DataFrame:
-    """Records that a later one replaces, and latest records without consent."""
-    customers = consent_of_customers(customer_records)
+
+def customer_trusted(customer_records: DataFrame, customer_quarantine: DataFrame) -> DataFrame:
+    """Records that a later one replaces, latest records without consent, and those of customers in doubt."""
+    customers = consent_of_customers(customer_records, customer_quarantine)
     replaced = customers.select(
         F.lit(NOT_LATEST).alias("rule"), (F.col("records") - 1).alias("rows"), F.lit(0).alias("becomes")
     )
-    latest = _one_row_each(customers, F.when(~F.col("agreed"), NO_CONSENT))
+    latest = _one_row_each(customers, F.when(F.col("doubted"), IN_DOUBT).when(~F.col("agreed"), NO_CONSENT))
     return replaced.where("rows > 0").unionByName(latest)
 
 
-def accelerometer_trusted(accelerometer_records: DataFrame, customer_records: DataFrame, consent: Consent) -> DataFrame:
-    """Readings of strangers, of customers without consent, and from before the consent."""
-    readings = accelerometer_records.select(person("user").alias("person"), "timestamp")
+def accelerometer_trusted(
+    accelerometer_records: DataFrame, customer_records: DataFrame, customer_quarantine: DataFrame, consent: Consent
+) -> DataFrame:
+    """Readings of strangers, of customers without consent, from before the consent, and what was delivered again."""
     rule = (
         F.when(F.col("agreed").isNull(), UNKNOWN_USER)
+        .when(F.col("doubted"), IN_DOUBT)
         .when(~F.col("agreed"), NO_CONSENT)
         .when(too_early(consent, "timestamp"), BEFORE_CONSENT)
     )
-    return _one_row_each(readings.join(consent_of_customers(customer_records), "person", "left"), rule)
+    readings = accelerometer_records.withColumn("person", person("user"))
+    owned = readings.join(consent_of_customers(customer_records, customer_quarantine), "person", "left")
+    return _once(owned.withColumn("rule", rule), accelerometer_records.columns)
 
 
 def customers_curated(customer_trusted: DataFrame, accelerometer_trusted: DataFrame) -> DataFrame:
@@ -62,23 +73,24 @@ def customers_curated(customer_trusted: DataFrame, accelerometer_trusted: DataFr
 def step_trainer_trusted(
     step_trainer_records: DataFrame,
     customer_records: DataFrame,
+    customer_quarantine: DataFrame,
     customers_curated: DataFrame,
     consent: Consent,
 ) -> DataFrame:
-    """Readings of Step Trainers that nobody holds, or whose holders have not all consented, or have no readings."""
+    """Readings of Step Trainers that nobody holds, whose holders have not all consented or have no readings, or that
+    were delivered again.
+    """
     curated = customers_curated.select("serialnumber").distinct().withColumn("curated", F.lit(1))
-    readings = (
-        step_trainer_records.select("serialnumber", "sensorreadingtime")
-        .join(consent_of_serials(customer_records), "serialnumber", "left")
-        .join(curated, "serialnumber", "left")
-    )
+    holders = consent_of_serials(consent_of_customers(customer_records, customer_quarantine))
+    readings = step_trainer_records.join(holders, "serialnumber", "left").join(curated, "serialnumber", "left")
     rule = (
         F.when(F.col("all_agreed").isNull(), UNKNOWN_SERIAL)
+        .when(~F.col("all_agreed") & F.col("all_agreed_or_doubted"), IN_DOUBT)
         .when(~F.col("all_agreed"), HOLDER_WITHOUT_CONSENT)
         .when(F.col("curated").isNull(), HOLDERS_WITHOUT_READINGS)
         .when(too_early(consent, "sensorreadingtime"), BEFORE_CONSENT)
     )
-    return _one_row_each(readings, rule)
+    return _once(readings.withColumn("rule", rule), step_trainer_records.columns)
 
 
 def machine_learning_curated(
@@ -112,3 +124,21 @@ def _one_row_each(rows: DataFrame, rule: Column, becomes: Column | None = None) 
     return rows.select(
         rule.alias("rule"), F.lit(1).alias("rows"), F.when(rule.isNull(), retained).otherwise(0).alias("becomes")
     )
+
+
+def _once(rows: DataFrame, columns: Sequence[str]) -> DataFrame:
+    """Label rows that have a `rule`; of those it retains, what another file has as well is taken back again."""
+    values = [name for name in columns if name != FILE.name]
+    retained = rows.where("rule IS NULL").select(F.xxhash64(*values).alias("record"), FILE.name)
+    twice = retained.groupBy("record").agg(F.min(FILE.name).alias("one"), F.max(FILE.name).alias("other"))
+    several = retained.join(twice.where("one <> other").select("record"), "record", "left_semi")
+    times = several.groupBy("record", FILE.name).agg(F.count("*").alias("times"))
+    surplus = (
+        times.groupBy("record").agg((F.sum("times") - F.max("times")).alias("rows")).agg(F.sum("rows").alias("rows"))
+    )
+    again = surplus.where("rows > 0")
+    back = again.select(
+        F.lit(None).cast("string").alias("rule"), (-F.col("rows")).alias("rows"), (-F.col("rows")).alias("becomes")
+    )
+    dropped = again.select(F.lit(DELIVERED_AGAIN).alias("rule"), "rows", F.lit(0).cast("bigint").alias("becomes"))
+    return _one_row_each(rows, F.col("rule")).unionByName(back).unionByName(dropped)

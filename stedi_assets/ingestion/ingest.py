@@ -12,20 +12,30 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import dagster as dg
 
 from resources.errors import LakehouseError
 from resources.files.landing_zone import LandingZone
 from resources.files.manifest import SyncResult
+from resources.iceberg.lakehouse import Lakehouse
 from resources.iceberg.version import Version
 from resources.lazy import LazyModule
 from stedi_assets.contracts import FILE, REASON, RUN, TEXT, Feed
 from stedi_assets.ingestion.parse import cut_records, parse, read_text
 from stedi_assets.ingestion.stats import IngestStats, told, unknown_fields
-from stedi_assets.pipeline.checks import Evaluation, Facts, Numbers, evaluate
-from stedi_assets.pipeline.inputs import CODE, MAKE, RUN_ID, SOURCE, Inputs
+from stedi_assets.pipeline.checks import (
+    KEPT_ITS_ROWS,
+    Check,
+    Evaluation,
+    Facts,
+    Numbers,
+    evaluate,
+    kept_its_rows,
+    result,
+)
+from stedi_assets.pipeline.inputs import CODE, MAKE, MEASURED, RUN_ID, SOURCE, Inputs
 from stedi_assets.pipeline.step import Found, Step
 from stedi_assets.pipeline.table import LakehouseTable
 
@@ -35,8 +45,8 @@ if TYPE_CHECKING:
 else:
     F = LazyModule("pyspark.sql.functions")
 
-FILES, MEASURED = "stedi.files", "stedi.measured"
-"""Snapshot properties: the fingerprint of the files that were read, and what was measured of their records."""
+FILES = "stedi.files"
+"""Snapshot property: the fingerprint of the files that were read."""
 
 
 def feed_lock(context: dg.AssetExecutionContext, zone: LandingZone, feed: Feed) -> AbstractContextManager[None]:
@@ -54,6 +64,21 @@ def landed_files(zone: LandingZone, feed: Feed) -> SyncResult:
             f"{name} is needed, and was never materialized in {zone.root}. Make it first: {MAKE} '{name}'"
         )
     return landed
+
+
+DELIVERY_ACCEPTED = Check(
+    "delivery_accepted",
+    "What is landed is in the table. Where a delivery was refused, the version before is served, and this says why.",
+    blocking=False,
+)
+
+
+def evaluate_delivery(lakehouse: Lakehouse, zone: LandingZone, feed: Feed, why: str) -> dg.AssetCheckResult:
+    """Whether the records are made of the files that are landed; `why` they are not is known from the step."""
+    version = lakehouse.version(feed.records.name)
+    accepted = version is not None and version.properties.get(FILES) == landed_files(zone, feed).fingerprint
+    found = result(accepted, "What is landed is in the table." if accepted else why, {})
+    return DELIVERY_ACCEPTED.named(feed.records.name, found)
 
 
 @dataclass(kw_only=True)
@@ -77,9 +102,34 @@ class FeedStep(Step):
             return
         self.context.log.info(f"{self.feed.records.name}: no file is new, changed or gone since it was made")
         evaluations = {table.name: self._evaluate_again(table, read_before[table.name]) for table in self.tables}
-        yield from self.refuse_if_stopped(evaluations)
+        if any(one.stops for one in evaluations.values()):
+            yield from self.refuse(evaluations)
+            return
         for table in self.selected_tables():
             yield self.report(table, read_before[table.name], evaluations[table.name])
+
+    def refuse(self, evaluations: Mapping[str, Evaluation]) -> Iterator[Found]:
+        """Let the tables be made that can be, of what is served of this feed: a consent that another feed brings must
+        not wait until this one is mended. The check `delivery_accepted` fails the run.
+        """
+        served = {table.name: self.inputs.lakehouse.version(table.name) for table in self.tables}
+        if None in served.values():
+            yield from super().refuse(evaluations)
+        why = self.refusal(evaluations)
+        self.context.log.error(why)
+        for table in self.selected_tables():
+            version = cast(Version, served[table.name])
+            yield dg.MaterializeResult(
+                asset_key=table.name,
+                metadata={
+                    "refused": why,
+                    "served since": dg.MetadataValue.timestamp(version.committed_ms / 1000),
+                    "dagster/row_count": version.rows,
+                    "snapshot id": str(version.snapshot_id),
+                },
+                data_version=dg.DataVersion(f"{version.properties.get(FILES)}-{version.properties.get(CODE)}"),
+                check_results=self._evaluate_again(table, version).selected(self.context),
+            )
 
     def frames(self, staged: ExitStack) -> dict[str, DataFrame]:
         """Parse the text once, where no reader looks; both tables are selected from that."""
@@ -100,6 +150,10 @@ class FeedStep(Step):
     def facts(self, inputs: Inputs, table: LakehouseTable, rows: int) -> Facts:
         """Nothing is known of the records before they are counted; a delivery that is refused is looked into."""
         return Facts(rows_published=rows, hint=self._hint)
+
+    def source(self, table: LakehouseTable) -> str:
+        """Where the feed comes from."""
+        return self.zone.source
 
     def upstream(self, table: LakehouseTable) -> list[str]:
         """The raw files."""
@@ -161,6 +215,8 @@ class FeedStep(Step):
         evaluation = evaluate(table.contract, [(column.name, column.type) for column in table.contract.columns])
         numbers: dict[str, Numbers] = json.loads(version.properties[MEASURED])
         evaluation.add_all(table.checks, table.name, numbers, self.facts(self.inputs, table, version.rows))
+        if not table.contract.of_rejects:
+            evaluation.add(KEPT_ITS_ROWS, table.name, kept_its_rows(version.rows, version.rows, version.rows, 1))
         return evaluation
 
     def _hint(self, numbers: Numbers) -> str:

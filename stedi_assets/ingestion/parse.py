@@ -183,8 +183,8 @@ def _renamed(feed: Feed) -> list[tuple[str, str]]:
 def _read_closely(feed: Feed) -> Column:
     """The fields of a record off the fast path, all as text; null for one on it."""
     text = F.col("newest")
-    for older, newest in _renamed(feed):
-        text = F.regexp_replace(text, rf'"{older}"({_SPACE}*:)', f'"{newest}"$1')
+    for column in feed.landing.columns:
+        text = F.regexp_replace(text, rf'"{_in_any_case(column)}"({_SPACE}*:)', f'"{column.feed_names[0]}"$1')
     # Casting text to a number is exact, an engine's JSON parser is not.
     exact = F.regexp_replace(text, _NUMBER_VALUE, '$1"$2"$3')
     # Also of an empty text, which is no record: engines may look at one before they drop it.
@@ -196,6 +196,11 @@ def _read_closely(feed: Feed) -> Column:
         _STRICT,
     )
     return F.when(~F.col("fast"), record)
+
+
+def _in_any_case(column: ContractColumn) -> str:
+    """A field's names in any letter case, as external tables read them. Of ASCII: engines differ in other letters."""
+    return f"(?i-u:{'|'.join(column.feed_names)})"
 
 
 def _unreadable() -> Column:
@@ -259,7 +264,7 @@ def _wrong_value(column: ContractColumn) -> Column:
         # was one, unless it spells its keys in escapes.
         maybe = F.col(column.name).rlike(r"^(?:[{\[]|-?[0-9]+[.eE])")
         is_one = F.contains(F.col("value"), F.lit("\\u")) | F.col("value").rlike(
-            rf'"{name}"{_SPACE}*:{_SPACE}*(?:[{{\[]|-?[0-9]+[.eE])'
+            rf'"{_in_any_case(column)}"{_SPACE}*:{_SPACE}*(?:[{{\[]|-?[0-9]+[.eE])'
         )
         return F.when(~F.col("fast"), F.when(maybe & is_one, f"{name} is not text"))
     number = F.col(_number(column))
@@ -267,7 +272,7 @@ def _wrong_value(column: ContractColumn) -> Column:
     wrong = wrong.when(F.isnan(number) | (F.abs(number) > 1e300), f"{name} is not a finite number")
     if column.type == "bigint":
         wrong = wrong.when(number != F.floor(number), f"{name} is not a whole number")
-    unit = ": epoch milliseconds expected" if column.maximum and column.maximum > EPOCH_MS_MIN else ""
+    unit = ": epoch milliseconds expected" if column.is_moment else ""
     low = F.lit(False) if column.minimum is None else number < column.minimum
     high = F.lit(False) if column.maximum is None else number >= column.maximum
     too_small = F.lit(False) if column.minimum is not None else (number > 0) & (number < EPOCH_MS_MIN)

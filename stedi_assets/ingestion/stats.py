@@ -102,8 +102,8 @@ def _unsound(feed: Feed) -> Column:
 
 def unknown_fields(synced: SyncResult, feed: Feed) -> dict[str, int]:
     """The fields that the feed is not known to have, and in how many files a sample of the records showed each."""
-    known = {name for column in feed.landing.columns for name in column.feed_names}
-    return {name: files for name, files in sorted(synced.fields.items()) if name not in known}
+    known = {name.lower() for column in feed.landing.columns for name in column.feed_names}
+    return {name: files for name, files in sorted(synced.fields.items()) if name.lower() not in known}
 
 
 def told(fields: Mapping[str, int]) -> str:

@@ -14,18 +14,19 @@ from resources.engines.engine import SparkEngine
 from resources.iceberg.lakehouse import Lakehouse
 from stedi_assets.contracts import ASSETS
 from stedi_assets.pipeline import metadata
-from stedi_assets.pipeline.checks import MATCHES_CONTRACT
 from stedi_assets.pipeline.inputs import Inputs
 from stedi_assets.pipeline.step import RETRY, Step
 from stedi_assets.pipeline.table import LakehouseTable
 
 
-def table_asset(table: LakehouseTable, options: Mapping[str, str], lakehouse: Lakehouse) -> dg.AssetsDefinition:
+def table_asset(
+    table: LakehouseTable, options: Mapping[str, str], lakehouse: Lakehouse, shrink_limit: float = 1.0
+) -> dg.AssetsDefinition:
     """The asset and its checks. Nothing is opened: `lakehouse` only says where the table will lie."""
 
     @dg.multi_asset(**step_of(table.name, [table], options, lakehouse, table.inputs))
     def step(context: dg.AssetExecutionContext, spark: SparkEngine, lakehouse: Lakehouse) -> Iterator[Any]:
-        yield from Step(context, Inputs(spark, lakehouse, options), [table]).run()
+        yield from Step(context, Inputs(spark, lakehouse, options), [table], shrink_limit).run()
 
     return step
 
@@ -37,7 +38,7 @@ def step_of(
     return {
         "name": name,
         "specs": [spec(table, options, lakehouse, deps) for table in tables],
-        "check_specs": [check.spec(table.name) for table in tables for check in (MATCHES_CONTRACT, *table.checks)],
+        "check_specs": [check.spec(table.name) for table in tables for check in table.all_checks],
         "can_subset": True,
         "retry_policy": RETRY,
     }

@@ -9,7 +9,7 @@ choice, and any other name the table of that name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from inspect import signature
@@ -37,12 +37,15 @@ FAILING = "rows that break the promise"
 class Facts:
     """What the commit's files and the inputs' own commits already say: no query is needed for it.
 
-    `hint` is asked for what else helps where a check failed, and only then.
+    `dropped` are the rows that named rules dropped, as far as the table has a reconciliation. `hint` is asked for what
+    else helps where a check failed, and only then.
     """
 
     rows_in: int | None = None
     rows_published: int = 0
     an_input_is_empty: bool = False
+    an_input_turned_empty: bool = False
+    dropped: Mapping[str, int] = field(default_factory=dict)
     hint: Callable[[Numbers], str] = lambda _: ""
 
 
@@ -83,6 +86,13 @@ class TableCheck(Check):
     against_today: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunCheck(Check):
+    """A check of what else is served: `evaluate` is given the inputs, and the names of what this run makes."""
+
+    evaluate: Callable[[Any, Collection[str]], dg.AssetCheckResult]
+
+
 @dataclass
 class Evaluation:
     """What the checks of one table found: results for Dagster, numbers for the report, and what stops the table."""
@@ -117,6 +127,25 @@ def evaluate(table: Table, columns: Sequence[tuple[str, str]]) -> Evaluation:
     evaluation = Evaluation()
     evaluation.add(MATCHES_CONTRACT, table.name, _schema(table, columns))
     return evaluation
+
+
+KEPT_ITS_ROWS = Check(
+    "kept_its_rows",
+    "Not more than the share STEDI_SHRINK_LIMIT of the rows that are served is lost, but for what the inputs have lost "
+    "themselves, and for customers who have no consent any more. A feed that turned empty is a fault until somebody "
+    "says that it is meant.",
+)
+
+
+def kept_its_rows(served: int, expected: float, rows: int, limit: float) -> dg.AssetCheckResult:
+    """Whether so many rows may follow the ones that are served, of which `expected` could be here again."""
+    lost = max(1 - rows / expected, 0.0) if expected else 0.0
+    sentence = f"{rows:,} rows, after {served:,}."
+    if lost > limit:
+        sentence += (
+            f" {lost:.0%} are lost; at most {limit:.0%} may be. If that is meant, set STEDI_SHRINK_LIMIT=1 for a run."
+        )
+    return result(lost <= limit, sentence, {"rows before": served, "rows": rows, "lost": round(lost, 4)})
 
 
 def _schema(table: Table, columns: Sequence[tuple[str, str]]) -> dg.AssetCheckResult:
@@ -242,16 +271,25 @@ def coverage_check(
 ) -> TableCheck:
     """A check of a share: below `warn_below` it warns; nothing at all, where there could be something, stops.
 
-    Where an input is empty there could be nothing: a feed that has not begun is no fault of the join.
+    Where an input never had a row there could be nothing: a feed that has not begun is no fault of the join. Where one
+    turned empty, nobody can know how well it would have joined.
     """
 
     def evaluate(numbers: Numbers, facts: Facts) -> dg.AssetCheckResult:
         covered, of = share_of(numbers)
-        share = covered / of if of else 1.0
-        nothing = of > 0 and covered == 0 and not facts.an_input_is_empty
+        metadata = {"covered": int(covered), "of": int(of), "warns below": warn_below}
+        if facts.an_input_turned_empty:
+            return result(False, "Not to be measured: an input of the table has turned empty.", metadata)
+        if not of:
+            return result(True, "There is nothing to measure yet.", metadata)
+        share = covered / of
+        nothing = covered == 0 and not facts.an_input_is_empty
         sentence = f"{covered:,.0f} of {of:,.0f} ({share:.1%}); expected at least {warn_below:.0%}."
-        metadata = {"share": round(share, 4), "covered": int(covered), "of": int(of), "warns below": warn_below}
-        return result(share >= warn_below and not nothing, sentence, metadata, error=nothing)
+        if nothing and facts.dropped:
+            rule = max(facts.dropped, key=facts.dropped.__getitem__)
+            sentence += f" Most rows were dropped for this reason: {rule} ({facts.dropped[rule]:,})."
+        passed = share >= warn_below and not nothing
+        return result(passed, sentence, {"share": round(share, 4), **metadata}, error=nothing)
 
     return TableCheck(name, description, query=query, measure=measure, evaluate=evaluate)
 

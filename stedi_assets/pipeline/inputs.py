@@ -7,7 +7,7 @@ Does not belong here: what is made of them (`step.py`).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import signature
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 CODE, SOURCE, INPUTS, RUN_ID = "stedi.code-version", "stedi.source", "stedi.inputs", "stedi.run-id"
-"""Snapshot properties: what a version was made by and of. Options are recorded as `stedi.<option>`."""
+MEASURED = "stedi.measured"
+"""Snapshot properties: what a version was made by and of, and what its checks measured, as JSON.
+
+Options are recorded as `stedi.<option>`.
+"""
 
 MAKE = "dagster asset materialize -m stedi_assets --select"
 
@@ -40,6 +44,7 @@ class Inputs:
     options: Mapping[str, str]
     pins: Mapping[str, int] = field(default_factory=dict)
     _read: dict[str, tuple[DataFrame, Version]] = field(default_factory=dict)
+    _newest_ids: dict[str, int | None] = field(default_factory=dict)
 
     def frame(self, name: str) -> DataFrame:
         """The table's rows."""
@@ -70,13 +75,39 @@ class Inputs:
         return {
             RUN_ID: run_id,
             CODE: code_version,
-            SOURCE: self._source(names),
+            SOURCE: self.source(names),
             # What only the checks read counts too: executed alone, they must find what they found here.
             INPUTS: json.dumps(
                 {name: version.snapshot_id for name, (_, version) in self._read.items()}, sort_keys=True
             ),
             **{f"stedi.{name}": str(option) for name, option in self.options.items()},
         }
+
+    def outdated(self, version: Version) -> bool:
+        """Whether it was made before the newest version of a table that decides who agreed to what."""
+        made_of: dict[str, int] = json.loads(version.properties.get(INPUTS, "{}"))
+        deciding = {name: snapshot for name, snapshot in made_of.items() if TABLES[name].decides}
+        return any(self._newest(name) != snapshot for name, snapshot in deciding.items())
+
+    def outdated_tables(self) -> list[str]:
+        """The published tables that were made before the latest consents."""
+        versions = {name: self.lakehouse.version(name) for name in TABLES}
+        return [name for name, version in versions.items() if version is not None and self.outdated(version)]
+
+    def refuse_outdated(self, names: Iterable[str]) -> None:
+        """LakehouseError where one of these tables is outdated: what is made of it would be neither old nor new."""
+        for name in names:
+            if self.outdated(self.version(name)):
+                raise LakehouseError(
+                    f"{name} was made before the latest consents, and may hold somebody who has withdrawn. Make it "
+                    f"first: {MAKE} '+{name}'"
+                )
+
+    def _newest(self, name: str) -> int | None:
+        if name not in self._newest_ids:
+            version = self.lakehouse.version(name)
+            self._newest_ids[name] = version.snapshot_id if version else None
+        return self._newest_ids[name]
 
     def _refuse_other_options(self, names: Iterable[str]) -> None:
         for name in names:
@@ -88,7 +119,8 @@ class Inputs:
                         f"anew first: {MAKE} '+{name}'"
                     )
 
-    def _source(self, names: Iterable[str]) -> str:
+    def source(self, names: Iterable[str]) -> str:
+        """The source of the feeds that these tables are made of; LakehouseError where there are two."""
         made_of = {source: name for name in names if (source := self.version(name).properties.get(SOURCE))}
         if len(made_of) > 1:
             told = ", ".join(f"{name} of {source}" for source, name in sorted(made_of.items()))
@@ -105,6 +137,15 @@ class Inputs:
                 )
             self._read[name] = found
         return self._read[name]
+
+
+def told_outdated(names: Sequence[str]) -> str:
+    """That these tables were made before the latest consents, and what to do."""
+    wanted = " or ".join(f"key:{name}" for name in names)
+    return (
+        f"Made before the latest consents: {', '.join(names)}. They may hold somebody who has withdrawn; run "
+        f"{MAKE} '{wanted}'"
+    )
 
 
 def table_inputs(function: Callable[..., Any], options: Iterable[str] = ("consent",)) -> list[str]:

@@ -16,6 +16,7 @@ from stedi_assets.contracts import Pii, Table
 OWNER = "team:data-platform"
 PREVIEW_ROWS = 5
 
+PII = {Pii.NONE: "none", Pii.DEVICE: "pseudonymous", Pii.DIRECT: "direct"}
 _PII_TAGS = {Pii.NONE: {}, Pii.DEVICE: {"pii": "device"}, Pii.DIRECT: {"pii": "direct"}}
 
 
@@ -48,8 +49,8 @@ def column_lineage(table: Table, upstream: Iterable[Table]) -> dg.TableColumnLin
 
 
 def tags(table: Table) -> dict[str, str]:
-    """The asset's tags: its zone and whether it names people."""
-    return {"zone": table.zone.value, "contains_pii": "yes" if table.contains_pii else "no"}
+    """The asset's tags: its zone, and whether its rows name people, or devices whose holders somebody can find."""
+    return {"zone": table.zone.value, "pii": PII[table.pii]}
 
 
 def mask(value: Any, pii: Pii) -> Any:

@@ -9,7 +9,7 @@ A reconciliation is a query that labels the rows of a table's first upstream tab
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -39,6 +39,11 @@ def reconciled(frame: DataFrame) -> DataFrame:
 def dropped(numbers: Numbers) -> dict[str, int]:
     """Rows dropped, by rule."""
     return {rule: int(rows) for rule, rows in sorted(numbers.items()) if rule not in (RETAINED, BECAME)}
+
+
+def rows_but_for(numbers: Numbers, rules: Collection[str]) -> float:
+    """How many rows came in that none of these rules dropped."""
+    return sum(rows for rule, rows in numbers.items() if rule not in (*rules, BECAME))
 
 
 def dropped_rows(numbers: Mapping[str, Numbers]) -> dict[str, int]:

@@ -6,22 +6,23 @@ published only together. Does not belong here: what a table is (`table.py`), or 
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from resources.errors import LakehouseError
 from resources.iceberg.version import Version
-from stedi_assets.contracts import ASSETS
+from stedi_assets.contracts import ASSETS, TABLES
 from stedi_assets.pipeline import metadata
-from stedi_assets.pipeline.checks import Evaluation, Facts, evaluate, measure_all
-from stedi_assets.pipeline.inputs import Inputs
-from stedi_assets.pipeline.reconciliation import dropped_rows
+from stedi_assets.pipeline.checks import KEPT_ITS_ROWS, Evaluation, Facts, Numbers, evaluate, kept_its_rows, measure_all
+from stedi_assets.pipeline.inputs import CODE, INPUTS, MEASURED, SOURCE, Inputs
+from stedi_assets.pipeline.reconciliation import dropped, dropped_rows, rows_but_for
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -53,6 +54,7 @@ class Step:
     context: dg.AssetExecutionContext
     inputs: Inputs
     tables: Sequence[LakehouseTable]
+    shrink_limit: float = 1.0
     seconds: dict[str, float] = field(default_factory=dict)
     _since: float = field(default_factory=time.perf_counter)
 
@@ -77,8 +79,36 @@ class Step:
 
     def facts(self, inputs: Inputs, table: LakehouseTable, rows: int) -> Facts:
         """What is known of a version with so many rows that is made from these inputs."""
-        rows_in = [inputs.version(name).rows for name in table.inputs]
-        return Facts(rows_in[0] if table.reconciliation else None, rows, an_input_is_empty=0 in rows_in)
+        made_of = [inputs.version(name) for name in table.inputs if not ASSETS[name].of_rejects]
+        served = self.before(table)
+        # Tables of files, that is: one that was made of tables may be empty because nobody agrees any more.
+        a_feed_is_empty = any(not version.rows and INPUTS not in version.properties for version in made_of)
+        return Facts(
+            made_of[0].rows if table.reconciliation else None,
+            rows,
+            an_input_is_empty=any(not version.rows for version in made_of),
+            an_input_turned_empty=a_feed_is_empty and served is not None and served.rows > 0 and self.shrink_limit < 1,
+        )
+
+    def before(self, table: LakehouseTable) -> Version | None:
+        """The version that readers have before the one that is checked, if it was made in the same way."""
+        history = self.inputs.lakehouse.history(table.name)
+        if not self.context.selected_asset_keys:  # the newest one is what is checked
+            history = history[:-1]
+        same = {
+            CODE: table.code_version(self.inputs.options),
+            SOURCE: self.source(table),
+            **{f"stedi.{name}": str(option) for name, option in self.inputs.options.items()},
+        }
+        return history[-1] if history and same.items() <= history[-1].properties.items() else None
+
+    def source(self, table: LakehouseTable) -> str:
+        """The source whose feeds it is made of."""
+        return self.inputs.source(table.inputs)
+
+    def upstream_tables(self, table: LakehouseTable) -> list[str]:
+        """Those of the assets that it is made from that are tables."""
+        return [name for name in self.upstream(table) if name in TABLES]
 
     def upstream(self, table: LakehouseTable) -> Sequence[str]:
         """The assets that it is made from."""
@@ -86,7 +116,8 @@ class Step:
 
     def origin(self, table: LakehouseTable, evaluation: Evaluation) -> dict[str, str]:
         """Where the table's new version comes from, as its commit records it."""
-        return self.inputs.origin(self.context.run_id, table.code_version(self.inputs.options), table.inputs)
+        origin = self.inputs.origin(self.context.run_id, table.code_version(self.inputs.options), table.inputs)
+        return {**origin, MEASURED: json.dumps({"rows_reconciled": evaluation.numbers.get("rows_reconciled", {})})}
 
     def data_version(self, table: LakehouseTable) -> dg.DataVersion | None:
         """Equal for equal rows; None: Dagster takes each version for another one."""
@@ -97,6 +128,8 @@ class Step:
     def materialize(self) -> Iterator[Found]:
         """Publish the tables, each with its checks' results; where a blocking check fails, publish none."""
         lakehouse, session = self.inputs.lakehouse, self.inputs.spark.spark_session
+        for table in self.tables:
+            self.inputs.refuse_outdated(self.upstream_tables(table))
         with ExitStack() as stack:
             frames = self.frames(stack)
             staged = {
@@ -114,7 +147,9 @@ class Step:
                 lambda name, against_today: self.inputs,
             )
             self.lap("check")
-            yield from self.refuse_if_stopped(evaluations)
+            if any(one.stops for one in evaluations.values()):
+                yield from self.refuse(evaluations)
+                return
             versions = {
                 table.name: lakehouse.publish(staged[table.name], self.origin(table, evaluations[table.name]))
                 for table in self.selected_tables()
@@ -157,17 +192,42 @@ class Step:
         )
         for table in self.tables:
             facts = self.facts(made_from(table.name, False), table, counts[table.name])
+            if table.reconciliation:
+                facts = replace(facts, dropped=dropped(numbers[table.name]["rows_reconciled"]))
             evaluations[table.name].add_all(table.checks, table.name, numbers[table.name], facts)
+            if not table.contract.of_rejects:
+                evaluations[table.name].add(KEPT_ITS_ROWS, table.name, self._kept_its_rows(table, evaluations, facts))
+            for check in table.run_checks:
+                evaluations[table.name].add(check, table.name, check.evaluate(self.inputs, self._made_in_this_run()))
         return evaluations
 
-    def refuse_if_stopped(self, evaluations: Mapping[str, Evaluation]) -> Iterator[dg.AssetCheckResult]:
-        """Where a blocking check failed, report what was checked, and fail the step."""
-        stopped = {name: one.stops for name, one in evaluations.items() if one.stops}
-        if not stopped:
-            return
+    def _made_in_this_run(self) -> set[str]:
+        if not self.context.selected_asset_keys:
+            return set()
+        return {key.to_user_string() for key in self.context.job_def.asset_layer.selected_asset_keys}
+
+    def _kept_its_rows(
+        self, table: LakehouseTable, evaluations: Mapping[str, Evaluation], facts: Facts
+    ) -> dg.AssetCheckResult:
+        """Rows that its inputs have lost, or whose customers have no consent any more, are not expected."""
+        served = self.before(table)
+        if served is None:
+            return kept_its_rows(0, 0, facts.rows_published, self.shrink_limit)
+        then: Numbers = json.loads(served.properties.get(MEASURED, "{}")).get("rows_reconciled", {})
+        now = evaluations[table.name].numbers.get("rows_reconciled", {})
+        could_be, could_be_then = rows_but_for(now, table.excused), rows_but_for(then, table.excused)
+        expected = served.rows * could_be / could_be_then if table.reconciliation and could_be_then else served.rows
+        return kept_its_rows(served.rows, expected, facts.rows_published, self.shrink_limit)
+
+    def refuse(self, evaluations: Mapping[str, Evaluation]) -> Iterator[Found]:
+        """A blocking check failed: report what was checked, and fail the step."""
         for evaluation in evaluations.values():
             yield from evaluation.selected(self.context)
-        raise LakehouseError(" ".join(self._refusal(name, stops) for name, stops in stopped.items()))
+        raise LakehouseError(self.refusal(evaluations))
+
+    def refusal(self, evaluations: Mapping[str, Evaluation]) -> str:
+        """Why the tables were not published, and what is served."""
+        return " ".join(self._refusal(name, one.stops) for name, one in evaluations.items() if one.stops)
 
     def _refusal(self, name: str, stops: Sequence[str]) -> str:
         served = self.inputs.lakehouse.version(name) is not None
@@ -205,7 +265,8 @@ class Step:
     def numbers(self, table: LakehouseTable, evaluation: Evaluation) -> dict[str, Any]:
         """What else the table's page shows: the choices it was made under, and how many rows each rule dropped."""
         return {
-            **{f"{name} rule": str(option) for name, option in self.inputs.options.items()},
+            # An option is a text that may explain itself.
+            **{f"{name} rule": getattr(option, "explained", option) for name, option in self.inputs.options.items()},
             **dropped_rows(evaluation.numbers),
         }
 

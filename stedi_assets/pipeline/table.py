@@ -11,14 +11,22 @@ import hashlib
 import inspect
 import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from stedi_assets.contracts import Table
-from stedi_assets.pipeline.checks import Query, TableCheck, required_columns_filled
+from stedi_assets.pipeline.checks import (
+    KEPT_ITS_ROWS,
+    MATCHES_CONTRACT,
+    Check,
+    Query,
+    RunCheck,
+    TableCheck,
+    required_columns_filled,
+)
 from stedi_assets.pipeline.inputs import table_inputs
 from stedi_assets.pipeline.reconciliation import rows_reconciled
 
@@ -35,6 +43,8 @@ class LakehouseTable:
     checks: tuple[TableCheck, ...]
     reconciliation: Query | None = None
     made_by: tuple[Any, ...] = ()
+    excused: frozenset[str] = frozenset()
+    run_checks: tuple[RunCheck, ...] = ()
 
     def __call__(self, *args: Any, **kwargs: Any) -> DataFrame:
         """Compute the table from DataFrames, with no storage and no Dagster: what unit tests call."""
@@ -44,6 +54,16 @@ class LakehouseTable:
     def name(self) -> str:
         """The table's name, which is also the asset's key."""
         return self.contract.name
+
+    @property
+    def all_checks(self) -> tuple[Check, ...]:
+        """Every check of the table, those that no query measures among them."""
+        return (
+            MATCHES_CONTRACT,
+            *self.checks,
+            *(() if self.contract.of_rejects else (KEPT_ITS_ROWS,)),
+            *self.run_checks,
+        )
 
     @property
     def inputs(self) -> list[str]:
@@ -61,17 +81,23 @@ def lakehouse_table(
     checks: Sequence[TableCheck] = (),
     reconciliation: Query | None = None,
     made_by: Sequence[Any] = (),
+    excused: Collection[str] = (),
+    run_checks: Sequence[RunCheck] = (),
 ) -> Callable[[Callable[..., DataFrame]], LakehouseTable]:
     """Make a function from upstream DataFrames to a DataFrame the table of that contract.
 
     The function's parameters name the upstream tables. Every table is held to its contract and, with
     `reconciliation`, to the last row; `checks` are its own promises. `made_by` are modules that make it beside the
-    function: a change there is a change of the table.
+    function: a change there is a change of the table. Rows that the `excused` rules drop may go in any number.
+    `run_checks` look at what else is served.
     """
     common = [required_columns_filled(contract), *([rows_reconciled(reconciliation)] if reconciliation else [])]
 
     def decorate(function: Callable[..., DataFrame]) -> LakehouseTable:
-        return LakehouseTable(contract, function, (*checks, *common), reconciliation, tuple(made_by))
+        every = (*checks, *common)
+        return LakehouseTable(
+            contract, function, every, reconciliation, tuple(made_by), frozenset(excused), tuple(run_checks)
+        )
 
     return decorate
 

@@ -52,8 +52,8 @@ def deliver_marked(stedi: Stedi) -> None:
             someone(3),
             {**someone(4), "serialnumber": serial(3)},
         ],
-        "accelerometer": [reading(address(who), T + at, 0.5) for who in (1, 2, 3, 4, 9) for at in (0, 0, 2)],
-        "step_trainer": [distance(serial(who), T + at) for who in (1, 2, 3, 9) for at in (0, 2)],
+        "accelerometer": [reading(address(who), T + at, 0.5) for who in (1, 2, 3, 4, 7, 9) for at in (0, 0, 2)],
+        "step_trainer": [distance(serial(who), T + at) for who in (1, 2, 3, 7, 9) for at in (0, 2)],
     }
     for feed, rows in feeds.items():
         sent = as_delivered(feed, rows)
@@ -65,6 +65,8 @@ def deliver_marked(stedi: Stedi) -> None:
         stedi.deliver(feed, json.dumps(sent[0]).encode().replace(b" Wort", b" \xff\xfeWort"), name="latin.json")
         stedi.deliver(feed, gzip.compress(json.dumps(sent).encode())[:-9], name="cut off.json.gz")
         stedi.deliver(feed, json.dumps(sent), name="no gzip.json.gz")
+    # Of whom no record is broken: all others are in doubt.
+    stedi.deliver("customer", as_delivered("customer", [someone(7), someone(8, consent=None)]), name="sound.json")
 
 
 def _mistakes(feed: str) -> Mapping[str, object]:

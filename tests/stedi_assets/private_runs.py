@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
+import pyarrow as pa
 
 from resources.engines.embedded import EmbeddedSpark
 from resources.engines.emr_serverless import EmrServerlessSpark
@@ -24,7 +25,7 @@ from stedi_assets.contracts import ASSETS as ALL
 from stedi_assets.definitions import build_definitions, build_resources
 from stedi_assets.rules import latest_record
 from tests.stedi_assets.examples import T, as_delivered
-from tests.stedi_assets.marked import someone
+from tests.stedi_assets.marked import address, serial, someone
 from tests.stedi_assets.runs import ASSETS, changed, run
 from tests.support import ENGINES, Outcome, Stedi
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 else:
     F = LazyModule("pyspark.sql.functions")
 
-RECORDS = ("customer_landing", "customer_records")
+RECORDS = ("customer_landing", "customer_records", "customer_quarantine")
 
 
 def everything(stedi: Stedi) -> Outcome:
@@ -79,7 +80,7 @@ def a_query_that_stumbles_in_a_check(stedi: Stedi) -> Outcome:
 
 
 def a_withdrawal(stedi: Stedi) -> Outcome:
-    stedi.deliver("customer", as_delivered("customer", [someone(1, updated=T + 9, consent=None)]), "withdrawal.json")
+    stedi.deliver("customer", as_delivered("customer", [someone(7, updated=T + 9, consent=None)]), "withdrawal.json")
     stedi.materialize(*RECORDS)
     return checks_only(stedi)
 
@@ -103,6 +104,37 @@ def a_data_file_that_is_damaged(stedi: Stedi) -> Outcome:
     return stedi.materialize("customer_trusted")
 
 
+def metadata_that_is_damaged(stedi: Stedi) -> Outcome:
+    for path in stedi.location("accelerometer_records").rglob("*.metadata.json"):
+        path.write_text(json.dumps({"format-version": address(1), "location": [address(1)]}))
+    return stedi.materialize("accelerometer_trusted")
+
+
+def a_table_that_somebody_partitioned(stedi: Stedi) -> Outcome:
+    table = stedi.lakehouse.load("customer_trusted")
+    assert table is not None
+    with table.update_spec() as spec:
+        spec.add_identity("email")
+    return stedi.materialize("customer_trusted", "customers_curated")
+
+
+def _quoting(fail: Callable[[], object]) -> Callable[[Stedi], Outcome]:
+    """A run of customer_trusted in which something that is no query of the engine's stumbles over an address."""
+
+    def table(rows: DataFrame) -> DataFrame:
+        fail()
+        return rows
+
+    return _failing(table)
+
+
+def what_pyiceberg_cannot_convert() -> object:
+    from pyiceberg.expressions.literals import literal
+    from pyiceberg.types import LongType
+
+    return literal(address(1)).to(LongType())
+
+
 def a_damaged_catalog(stedi: Stedi) -> Outcome:
     Path(stedi.lakehouse.root, "catalog.db").write_text("no database")
     return stedi.materialize("customer_trusted")
@@ -120,7 +152,12 @@ def on_aws(*assets: str, stranger: bool = False, **environment: str) -> Callable
     return make
 
 
-SUCCEED = {"customers alone": customers_alone, "everything": everything, "checks only": checks_only}
+SUCCEED = {
+    "customers alone": customers_alone,
+    "everything": everything,
+    "checks only": checks_only,
+    "a table that somebody partitioned": a_table_that_somebody_partitioned,
+}
 FAIL = {
     "too much in quarantine": too_much_in_quarantine,
     "a broken check": a_broken_check,
@@ -134,6 +171,11 @@ FAIL = {
     "a withdrawal": a_withdrawal,
     "a data file that is gone": a_data_file_that_is_gone,
     "a data file that is damaged": a_data_file_that_is_damaged,
+    "an address as a number in our own code": _quoting(lambda: int(address(1))),
+    "a key of our own code": _quoting(lambda: {serial(1): 1}[address(1)]),
+    "what Arrow cannot convert": _quoting(lambda: pa.array([address(1)]).cast(pa.int64())),
+    "what PyIceberg cannot convert": _quoting(what_pyiceberg_cannot_convert),
+    "metadata that is damaged": metadata_that_is_damaged,
     "a damaged catalog": a_damaged_catalog,
 }
 DENIED_ON_AWS = {

@@ -64,7 +64,7 @@ def test_every_asset_has_what_a_newcomer_looks_for(graph: dg.AssetGraph, name: s
     assert asset.kinds
     assert asset.owners
     assert asset.code_version or name in LANDING
-    assert {"zone", "contains_pii"} <= asset.tags.keys()
+    assert {"zone", "pii"} <= asset.tags.keys()
 
 
 @pytest.mark.parametrize("name", ASSETS)
@@ -195,3 +195,11 @@ def test_the_rooms_are_entered_in_one_direction_only(room: str, knows_no: list[s
     for name, path in inside.items():
         wrong = {one for one in imports(path, at_once=False) if any(f"{one}.".startswith(f"{no}.") for no in knows_no)}
         assert not wrong, f"{name} imports {wrong}"
+
+
+def test_a_table_with_a_device_identifier_is_pseudonymous_and_not_free_of_persons(graph: dg.AssetGraph) -> None:
+    """Who met it: "the training table says contains_pii: no, and has everybody's serial number"."""
+    tagged = {name: graph.get(dg.AssetKey(name)).tags["pii"] for name in (*ASSETS, EVIDENCE)}
+    pseudonymous = {"step_trainer_landing", "step_trainer_records", "step_trainer_trusted", "machine_learning_curated"}
+    assert {name for name, pii in tagged.items() if pii == "pseudonymous"} == pseudonymous
+    assert set(tagged.values()) == {"direct", "pseudonymous"}

@@ -15,7 +15,8 @@ from PIL import Image, ImageChops
 
 from resources.query import EngineQuery, QueryResult
 from stedi_assets.contracts import ASSETS
-from stedi_assets.evidence import PICTURED, picture_of, queries, table_picture, tables_in
+from stedi_assets.evidence import PICTURED, picture_of, queries, tables_in
+from stedi_assets.picture import table_picture
 from tests.support import Outcome, Stedi
 
 if TYPE_CHECKING:
@@ -84,11 +85,19 @@ def test_only_the_landing_pictures_show_personal_data() -> None:
     assert not differs("customer_trusted")
 
 
-def test_a_table_has_room_for_each_row_and_for_its_longest_text() -> None:
-    def size(*rows: list[str]) -> tuple[int, int]:
-        return opened(table_picture("SELECT *", ["name", "number"], rows, "a footer")).size
+def test_a_moment_is_pictured_with_its_date_and_a_withdrawal_without() -> None:
+    """Who met it: "nobody can read 1655564376361"."""
+    found = QueryResult(["registrationdate", "sharewithresearchasofdate"], [(1655564376361, 0)], 0.1)
+    heads = [["registrationdate"], ["sharewithresearch", "asofdate"]]
+    expected = table_picture("SELECT 1", heads, [[["1655564376361", "2022-06-18 14:59:36"], ["0"]]], "")
+    table = (0, 0, 290, opened(expected).height - 40)
+    shown = opened(picture_of("customer_trusted", "SELECT 1", found)).crop(table)
+    assert ImageChops.difference(shown, opened(expected).crop(table)).getbbox() is None
 
-    width, height = size(["ada", "1"])
-    assert size(["ada", "1"], ["bob", "2"])[1] > height
-    assert size(["ada" * 40, "1"])[0] > width
-    assert size() < (width, height)
+
+def test_consent_is_seen_on_a_screen_without_scrolling() -> None:
+    """Who met it: "I have to scroll to see whether anybody agreed"."""
+    person = ("Bruno Núñez", "bruno.nunez.173@example.com", "8135550189", "1399-03-01")
+    row = (*person, "4b374244-4e64-44fe-9cc8-1aae9cc51fa9", *[1653059177362] * 5)
+    columns = list(ASSETS["customer_landing"].column_names)
+    assert opened(picture_of("customer_landing", "SELECT *", QueryResult(columns, [row], 0.1))).width < 1600

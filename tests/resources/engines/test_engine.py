@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import logging.config
 import socket
 import subprocess
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +18,7 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 from pydantic import PrivateAttr
+from sqlalchemy.exc import StatementError
 
 from resources.engines import engine as engines
 from resources.engines.embedded import EmbeddedSpark
@@ -210,23 +213,46 @@ def at_work(do: Any) -> tuple[LakehouseError, str]:
     return failed.value, "".join(traceback.format_exception(failed.value))
 
 
-def test_an_error_of_our_own_code_is_told_as_it_is_and_not_tried_again() -> None:
-    error, told = at_work(lambda: {}["mine"])
-    assert error.description == "KeyError: 'mine'"
-    assert isinstance(error.__cause__, KeyError)
-    assert 'at_work(lambda: {}["mine"])' in told
+ANN = "@".join(("ann", "example.org"))  # so that she is in no line of this file, which a traceback may show
 
 
-def test_what_another_s_code_says_is_not_kept_for_it_may_quote_rows() -> None:
-    def measure() -> None:
-        pa.array(["ann@example.org"]).cast(pa.int64())
+def _raise(error: Exception) -> None:
+    raise error
 
-    error, told = at_work(measure)
-    assert error.description == (
-        "ArrowInvalid was raised in pyarrow.lib. What it says may quote rows, so it is not kept."
-    )
-    assert 'pa.array(["ann@example.org"])' in told  # the place in the code is
-    assert "Failed to parse" not in told
+
+def _raise_over_another(error: Exception) -> None:
+    try:
+        int(ANN)
+    except ValueError as quoting:
+        raise error from quoting
+
+
+QUOTES: dict[str, tuple[Callable[[], object], str]] = {
+    "a number that is none": (lambda: int(ANN), "ValueError was raised in tests."),
+    "a key that is not there": (lambda: dict[str, str]()[ANN], "KeyError was raised in tests."),
+    "a failure with another error beneath": (lambda: _raise_over_another(dg.Failure("told")), "told"),
+    "Arrow": (lambda: pa.array([ANN]).cast(pa.int64()), "ArrowInvalid was raised in pyarrow.lib. What it says may"),
+    "what no operating system says": (lambda: gzip.decompress(ANN.encode()), "BadGzipFile was raised in gzip."),
+    "SQLAlchemy": (lambda: _raise(StatementError(ANN, ANN, {}, None)), "the catalog in its folder says «StatementE"),
+}
+
+
+@pytest.mark.parametrize(("do", "sentence"), QUOTES.values(), ids=QUOTES)
+def test_what_an_error_says_is_not_kept_for_it_may_quote_rows(do: Callable[[], object], sentence: str) -> None:
+    """Whoever raises it: «ValueError: invalid literal for int() with base 10: 'ann@…'» is of our own code."""
+    with pytest.raises(dg.Failure) as failed, SharedSpark().at_work():
+        do()
+    told = "".join(traceback.format_exception(failed.value))
+    assert sentence in str(failed.value.description)
+    assert not failed.value.allow_retries or sentence == "told"
+    assert __file__ in told  # the place in the code is
+    assert ANN not in told
+
+
+def test_an_error_that_can_only_be_of_the_code_is_told_as_it_is() -> None:
+    error, told = at_work(lambda: nobody)  # type: ignore[name-defined] # noqa: F821
+    assert error.description == "NameError: name 'nobody' is not defined."
+    assert "at_work(lambda: nobody)" in told
 
 
 def test_what_the_operating_system_refuses_is_told_with_what_to_do(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from pyarrow.fs import LocalFileSystem
 
+from resources.errors import LakehouseError
 from resources.files import locks
 from resources.iceberg import staging
 from resources.iceberg.staging import StagingDir
@@ -67,7 +69,7 @@ def test_a_publication_that_fails_for_another_reason_is_cleared_by_the_next_run(
     house.publish(ANN)
     with house.stage(BOB) as staged:
         house.write(f"data/{staged.directory.name}/{Path(staged.files[0]).name}", b"no Parquet")
-        with pytest.raises(Exception, match=r"[Pp]arquet"):
+        with pytest.raises(LakehouseError, match="Could not publish walks: ArrowInvalid was raised in pyarrow"):
             house.lakehouse.publish(staged, {})
     assert staged.directory.name in house.folders
     assert house.everybody_reads([ANN])
@@ -166,6 +168,23 @@ def test_a_run_that_crashed_right_after_its_commit_loses_nothing(house: House, r
     house.clear_up()
     assert house.paths == paths - {note(published.properties["stedi.staged-in"])}
     assert house.everybody_reads(rows)
+
+
+def test_what_a_crashed_run_of_the_version_before_left_is_removed_too(local_house: LocalHouse) -> None:
+    """Its note was a `.…lock`, and was never looked at again: names and addresses lay there for good."""
+    published = local_house.publish(ANN)
+    before = local_house.paths
+    name = f"0f0f0f0f-{uuid.uuid4()}"
+    for path in (f"data/.{name}.lock", f"data/{name}/part-0.parquet", f"metadata/{name[9:]}-m0.avro"):
+        local_house.write(path, b"eve")
+    local_house.write(f"data/.{published.properties['stedi.staged-in']}.lock")
+    with (local_house.table / f"data/.{name}.lock").open() as alive:
+        fcntl.flock(alive, fcntl.LOCK_EX)
+        local_house.clear_up()
+        assert name in local_house.folders
+    local_house.clear_up()
+    assert local_house.paths == before
+    assert local_house.everybody_reads([ANN])
 
 
 @pytest.mark.usefixtures("days_later")

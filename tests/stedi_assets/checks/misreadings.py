@@ -91,7 +91,9 @@ MISREADINGS = (
         "the consent counts from another date of the record",
         (CUSTOMER,),
         with_column("sharewithresearchasofdate", "lastupdatedate"),
-        warned_by=at(READINGS, "readings_before_consent") | at(DISTANCES, "distances_before_consent"),
+        warned_by=at(READINGS, "readings_before_consent")
+        | at(DISTANCES, "distances_before_consent")
+        | at(TRAINING, "distances_before_consent"),
     ),
     Misreading(
         "all customers are given one serial number",

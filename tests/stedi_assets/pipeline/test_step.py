@@ -87,11 +87,23 @@ def test_each_table_says_what_it_holds_and_what_was_dropped(published: Published
         files = stedi.location(name).rglob("*.parquet")
         assert metadata["size (bytes)"] == sum(path.stat().st_size for path in files)
     shown = outcome.metadata("customer_trusted")
-    assert shown["consent rule"] == "customer"
+    assert shown["consent rule"].startswith("customer: who agreed shares all their readings, also those from before")
     assert {name: value for name, value in shown.items() if name.startswith("dropped: ")} == {
         "dropped: not the customer's latest record": 3,
         "dropped: the customer has not consented": 2,
     }
+
+
+def test_the_training_table_counts_its_rows_from_before_consent_and_explains_the_rule(published: Published) -> None:
+    """Who met it: "nine green checks, and 22 % of the rows were taken before anybody agreed"."""
+    stedi, outcome = published
+    check = outcome.checks["machine_learning_curated", "distances_before_consent"]
+    since = {row[4]: row[7] for row in stedi.rows("customer_trusted")}
+    early = sum(row[0] < since[row[1]] for row in stedi.rows("machine_learning_curated"))
+    assert early > 0
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert check.description == f"{early} distance readings were taken before all holders consented."
+    assert outcome.metadata("machine_learning_curated")["consent rule"].startswith("customer: who agreed shares all")
 
 
 def test_a_commit_names_its_run_code_rule_source_and_inputs(published: Published) -> None:
