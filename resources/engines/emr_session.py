@@ -57,8 +57,7 @@ class EmrSession:
                 raise LakehouseError(
                     f"{self} did not start within {minutes:g} minutes, it is still {self._described()}. It is being "
                     "terminated. Look at the application's maximum capacity and at what else uses it, or set "
-                    "STEDI_EMR_START_MINUTES to more.",
-                    retry=True,
+                    "STEDI_EMR_START_MINUTES to more."
                 )
             if state != before or now - reported >= REPORT_EVERY:
                 self._log.info(f"{self} is {state} after {now - began:.0f} s")

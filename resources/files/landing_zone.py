@@ -90,8 +90,9 @@ class LandingZone(dg.ConfigurableResource[Any]):
     def landed(self, feed: str) -> SyncResult:
         """What the landing zone holds, without looking at the source; not `synced` where it never was."""
         with translate_errors(f"read what is landed of the feed {feed!r}", self.root):
-            _, files = self._manifest(feed).load()
-        return SyncResult(sorted(files.values(), key=lambda file: file.name))
+            source, files = self._manifest(feed).load()
+        landed = sorted(files.values(), key=lambda file: file.name)
+        return SyncResult(landed, synced=source is not None or bool(landed))
 
     def readable(self, feed: str, result: SyncResult) -> list[TextFile]:
         """What an engine reads line by line, and what together holds every record of the feed once.
@@ -110,8 +111,8 @@ class LandingZone(dg.ConfigurableResource[Any]):
         gone = [text.path for text in texts if text.path not in there]
         if gone:
             raise LakehouseError(
-                f"{len(gone)} files of the feed {feed!r} are gone, {gone[0]} among them: another run is syncing the "
-                "same feed. Materialize it again when that has ended."
+                f"{len(gone)} files of the feed {feed!r} are gone, {gone[0]} among them: somebody removed them, "
+                f"or another run is at work. Materialize {feed}_landing, which looks at all of them."
             )
         return texts
 

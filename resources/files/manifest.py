@@ -116,11 +116,7 @@ class SyncResult:
     duplicates: dict[str, str] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)
-
-    @property
-    def synced(self) -> bool:
-        """Whether there is anything: a feed that was never synced has no file, and one that was has at least one."""
-        return bool(self.files)
+    synced: bool = True
 
     @property
     def size(self) -> int:

@@ -82,6 +82,13 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
         snapshot = loaded.current_snapshot() if loaded else None
         return Version.of(snapshot) if snapshot else None
 
+    def columns(self, table: str) -> list[tuple[str, str]]:
+        """Names and types of the columns of the published table, as its schema says; none where there is no table."""
+        from resources.iceberg.schema import spark_columns
+
+        loaded = self.load(table)
+        return spark_columns(loaded.schema()) if loaded else []
+
     def history(self, table: str) -> list[Version]:
         """Every version of the table that its metadata knows, oldest first."""
         loaded = self.load(table)

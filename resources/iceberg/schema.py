@@ -54,6 +54,12 @@ def metrics_properties(columns: Sequence[ColumnSpec]) -> dict[str, str]:
     return {f"write.metadata.metrics.column.{column.name}": "none" for column in columns if column.personal}
 
 
+def spark_columns(schema: Schema) -> list[tuple[str, str]]:
+    """The schema's columns, in its order, with their types as Spark calls them."""
+    names = {str(kind): name for name, kind in _TYPES.items()}
+    return [(field.name, names.get(str(field.field_type), str(field.field_type))) for field in schema.fields]
+
+
 def has_columns(schema: Schema, columns: Sequence[ColumnSpec]) -> bool:
     """Whether the schema has these columns, of these types, and no other."""
     return {field.name: field.field_type for field in schema.fields} == {

@@ -7,7 +7,7 @@ Does not belong here: what is made of them (`step.py`).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import signature
 from typing import TYPE_CHECKING, Any
@@ -65,13 +65,14 @@ class Inputs:
         """The tables that the version was made from, as they were then."""
         return Inputs(self.spark, self.lakehouse, self.options, json.loads(version.properties.get(INPUTS, "{}")))
 
-    def origin(self, run_id: str, code_version: str, names: Iterable[str]) -> dict[str, str]:
-        """Where a version that is made from these tables comes from, as the commit records it.
-
-        LakehouseError where they do not go together: made under other options, or of the feeds of two sources.
-        """
-        names = list(names)
+    def refuse(self, names: Collection[str]) -> None:
+        """LakehouseError where these tables do not go together: outdated, under other options, or of two sources."""
+        self._refuse_outdated(names)
         self._refuse_other_options(names)
+        self.source(names)
+
+    def origin(self, run_id: str, code_version: str, names: Iterable[str]) -> dict[str, str]:
+        """Where a version that is made from these tables comes from, as the commit records it."""
         return {
             RUN_ID: run_id,
             CODE: code_version,
@@ -94,7 +95,7 @@ class Inputs:
         versions = {name: self.lakehouse.version(name) for name in TABLES}
         return [name for name, version in versions.items() if version is not None and self.outdated(version)]
 
-    def refuse_outdated(self, names: Iterable[str]) -> None:
+    def _refuse_outdated(self, names: Iterable[str]) -> None:
         """LakehouseError where one of these tables is outdated: what is made of it would be neither old nor new."""
         for name in names:
             if self.outdated(self.version(name)):
@@ -129,6 +130,11 @@ class Inputs:
 
     def _get(self, name: str) -> tuple[DataFrame, Version]:
         if name not in self._read:
+            if self.pins and name not in self.pins:
+                raise LakehouseError(
+                    f"What was read of {name} is not known: the table was made by an earlier version of this project. "
+                    f"Make all tables once: {MAKE} '*'"
+                )
             found = self.lakehouse.read(self.spark.spark_session, TABLES[name], self.pins.get(name))
             if found is None:
                 raise LakehouseError(

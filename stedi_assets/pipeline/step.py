@@ -1,7 +1,8 @@
 """How a version of a table comes to be: compute, stage, check, publish, report, in that order, or not at all.
 
-Belongs here: the one way in which every table is made, and checked alone. A step makes one table, or several that are
-published only together. Does not belong here: what a table is (`table.py`), or where it lies (`resources/iceberg/`).
+Belongs here: the one way in which every table is made, and checked by itself. A step makes one table, or several that
+are published if all of them hold. Does not belong here: what a table is (`table.py`), or where it lies
+(`resources/iceberg/`).
 """
 
 from __future__ import annotations
@@ -106,10 +107,6 @@ class Step:
         """The source whose feeds it is made of."""
         return self.inputs.source(table.inputs)
 
-    def upstream_tables(self, table: LakehouseTable) -> list[str]:
-        """Those of the assets that it is made from that are tables."""
-        return [name for name in self.upstream(table) if name in TABLES]
-
     def upstream(self, table: LakehouseTable) -> Sequence[str]:
         """The assets that it is made from."""
         return table.inputs
@@ -129,7 +126,7 @@ class Step:
         """Publish the tables, each with its checks' results; where a blocking check fails, publish none."""
         lakehouse, session = self.inputs.lakehouse, self.inputs.spark.spark_session
         for table in self.tables:
-            self.inputs.refuse_outdated(self.upstream_tables(table))
+            self.inputs.refuse([name for name in self.upstream(table) if name in TABLES])
         with ExitStack() as stack:
             frames = self.frames(stack)
             staged = {
@@ -150,25 +147,30 @@ class Step:
             if any(one.stops for one in evaluations.values()):
                 yield from self.refuse(evaluations)
                 return
+            # The first table last: what its commit says holds for the others by then, also where a run is killed here.
             versions = {
                 table.name: lakehouse.publish(staged[table.name], self.origin(table, evaluations[table.name]))
-                for table in self.selected_tables()
+                for table in reversed(self.tables)
             }
         self.lap("publish")
         for table in self.selected_tables():
             yield self.report(table, versions[table.name], evaluations[table.name])
 
     def selected_tables(self) -> list[LakehouseTable]:
-        """Those that this run is to make."""
+        """Those that this run asked for; the others of the step are made beside, since they go together."""
         return [table for table in self.tables if dg.AssetKey(table.name) in self.context.selected_asset_keys]
 
     def check_published(self) -> dict[str, Evaluation]:
         """Check what readers see, without making it anew."""
+        columns = {table.name: self.inputs.lakehouse.columns(table.name) for table in self.tables}
+        wrong = {table.name: evaluate(table.contract, columns[table.name]) for table in self.tables}
+        if any(columns.values()) and any(one.stops for one in wrong.values()):
+            return wrong  # such a table cannot be read
         rows = {table.name: self.inputs.frame(table.name) for table in self.tables}
         versions = {name: self.inputs.version(name) for name in rows}
         then = {name: self.inputs.as_then(version) for name, version in versions.items()}
         return self._evaluate(
-            {name: frame.dtypes for name, frame in rows.items()},
+            columns,
             rows,
             {name: version.rows for name, version in versions.items()},
             lambda name, against_today: self.inputs if against_today else then[name],
