@@ -54,6 +54,10 @@ class Inputs:
         """The version that `frame` gives."""
         return self._get(name)[1]
 
+    def columns(self, name: str) -> list[tuple[str, str]]:
+        """Names and types of the table's columns, as its published schema says; none where there is no table."""
+        return self.lakehouse.columns(name)
+
     def bind(self, function: Callable[..., DataFrame], **given: Any) -> DataFrame:
         """Call the function with the tables that its parameters name, the options, and what is given."""
         known = {**self.options, **given}

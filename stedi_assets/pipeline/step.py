@@ -80,7 +80,7 @@ class Step:
 
     def facts(self, inputs: Inputs, table: LakehouseTable, rows: int) -> Facts:
         """What is known of a version with so many rows that is made from these inputs."""
-        made_of = [inputs.version(name) for name in table.inputs if not ASSETS[name].of_rejects]
+        made_of = [inputs.version(name) for name in table.inputs if name in TABLES and not TABLES[name].of_rejects]
         served = self.before(table)
         # Tables of files, that is: one that was made of tables may be empty because nobody agrees any more.
         a_feed_is_empty = any(not version.rows and INPUTS not in version.properties for version in made_of)
@@ -162,7 +162,7 @@ class Step:
 
     def check_published(self) -> dict[str, Evaluation]:
         """Check what readers see, without making it anew."""
-        columns = {table.name: self.inputs.lakehouse.columns(table.name) for table in self.tables}
+        columns = {table.name: self.inputs.columns(table.name) for table in self.tables}
         wrong = {table.name: evaluate(table.contract, columns[table.name]) for table in self.tables}
         if any(columns.values()) and any(one.stops for one in wrong.values()):
             return wrong  # such a table cannot be read
