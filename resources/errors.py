@@ -62,7 +62,7 @@ def translated(error: Exception, doing: str, where: str = "") -> LakehouseError 
         # With a number it is the operating system's; others may quote what they read.
         words = f"{error}." if error.errno is not None or _is_raised_in(error, _OURS) else _place_of(error)
         remedy = remedy_for(error, where) or (f"Look at {where}" if where else "Look at it")
-        return LakehouseError(f"{said}{words} {remedy}.")
+        return LakehouseError(f"{said}{words} {remedy}.", retry=isinstance(error, (ConnectionError, TimeoutError)))
     if _is_raised_in(error, _OF_TABLES):
         return LakehouseError(f"{said}{_place_of(error)}")
     if _is_of("sqlalchemy.exc", "SQLAlchemyError", error):
@@ -101,7 +101,7 @@ def quoting_no_row(step: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
     return quiet
 
 
-_OURS = ("stedi_assets", "resources", "sample", "tests", "__main__")
+_OURS = ("stedi_assets", "resources", "sample")
 _OF_TABLES = ("pyiceberg", "pyarrow", "pydantic", "pydantic_core")
 """Libraries that read and write tables: they quote a file's least and greatest values, and what they cannot convert."""
 _OF_THE_CODE_ALONE = (ImportError, NameError, ZeroDivisionError, RecursionError, MemoryError)
@@ -179,6 +179,8 @@ _HARMLESS = re.compile(
     r"|\b(?:cast|parse|compute|execution|arrow|parquet|object store|io) error\b",
     re.IGNORECASE,
 )
+# An engine in the middle of reading or writing in S3.
+_PASSING = re.compile(r"connection (?:refused|reset)|timed out|slow ?down|service ?unavailable", re.IGNORECASE)
 
 
 def query_error(error: PySparkException) -> LakehouseError:
@@ -186,12 +188,14 @@ def query_error(error: PySparkException) -> LakehouseError:
 
     Of them, its name for the error is kept, and what else cannot come from a row.
     """
-    harmless = _HARMLESS.search(str(error))
+    words = str(error)
+    harmless = _HARMLESS.search(words)
     name = error.getCondition() or type(error).__name__
     told = LakehouseError(
         f"A query failed in the engine: {name}{f' («{harmless[0]}»)' if harmless else ''}. What else the engine says "
         "may quote rows, so it is not kept. To see it, run the query in a session of your own: README «Reading the "
-        "data»."
+        "data».",
+        retry=_PASSING.search(words) is not None,
     )
     told.__traceback__ = error.__traceback__
     return told
@@ -219,6 +223,8 @@ UNKNOWN = {
     "IncompleteSignature",
 }
 THROTTLED = {"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown"}
+# Arrow tells most of its own without a status.
+LOST = {"NetworkConnection", "RequestTimeout", "ServiceUnavailable", "InternalFailure", "InternalError"}
 # S3's actions are not named like its operations, and S3 does not always say which one it missed.
 _S3_ACTIONS = {
     "HeadBucket": "s3:ListBucket",
@@ -286,7 +292,7 @@ def _of_aws(said: str, error: Any) -> LakehouseError:
         return LakehouseError(f"{said}{_missing_action(error)}. Allow it in the policies of the role or user.")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     sentence = f"{said}{without_caller(message).rstrip('.')} ({code})."
-    return LakehouseError(sentence, retry=code in THROTTLED or status >= 500)
+    return LakehouseError(sentence, retry=code in THROTTLED | LOST or status >= 500)
 
 
 def _missing_action(error: ClientError) -> str:
@@ -302,11 +308,13 @@ def _missing_action(error: ClientError) -> str:
 
 def _arrow_s3_refusal(error: OSError) -> ClientError | None:
     """What Arrow's client for S3 was refused, as boto3 would tell it; None for any other error."""
-    said = re.search(r"AWS Error (\w+) during (\w+) operation: (.*)", str(error), re.DOTALL)
+    form = r"AWS Error (\w+)(?: \(HTTP status (\d+)\))? during (\w+) operation: (.*)"
+    said = re.search(form, str(error), re.DOTALL)
     if not said:
         return None
     from botocore.exceptions import ClientError
 
-    code, operation, message = said.groups()
+    code, status, operation, message = said.groups()
     name = "".join(map(str.title, code.split("_")))
-    return ClientError({"Error": {"Code": name, "Message": message}}, operation)
+    answer: Any = {"Error": {"Code": name, "Message": message}}
+    return ClientError({**answer, "ResponseMetadata": {"HTTPStatusCode": int(status or 0)}}, operation)

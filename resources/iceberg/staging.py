@@ -9,16 +9,18 @@ is locked, and the operating system tells a crashed writer from a slow one; in S
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import uuid
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from copy import copy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from resources.errors import translated
 from resources.files.locks import try_lock
 
 if TYPE_CHECKING:
@@ -73,8 +75,8 @@ class StagingDir:
     def close(self) -> None:
         """The files are published: leave them to the table."""
         if self._open:
-            self._delete(self._note)
-            self.release()
+            with self._clearing_up():
+                self._delete(self._note)
 
     def release(self) -> None:
         """The files may be published: let go of them. A later run removes them if no version has them."""
@@ -85,8 +87,25 @@ class StagingDir:
 
     def discard(self) -> None:
         """Remove the files, and what their commit had come to, unless the folder is closed or released."""
-        if not self._open:
-            return
+        if self._open:
+            with self._clearing_up():
+                self._remove()
+
+    @contextmanager
+    def _clearing_up(self) -> Iterator[None]:
+        """What is refused here is logged and left to the next run: it hides no error, and fails no run that published.
+
+        The note is the last to go, so that run knows. The folder is let go of.
+        """
+        try:
+            yield
+        except OSError as error:
+            refused = translated(error, f"clear up {self._folder}", self._data)
+            logging.getLogger(__name__).warning(f"{refused and refused.description} The next run tries again.")
+        finally:
+            self.release()
+
+    def _remove(self) -> None:
         if self._list(self._folder):
             self._files.delete_dir(self._folder)
         began = self._files.get_file_info(self._note).mtime
@@ -95,7 +114,7 @@ class StagingDir:
             newer = _is_json(entry) and (began is None or entry.mtime >= began)
             if str(self.commit) in entry.base_name or (newer and f'"{self.name}"'.encode() in self._read(entry)):
                 self._delete(entry.path)
-        self.close()
+        self._delete(self._note)
 
     def remove_leftovers(self, published: Callable[[], Collection[str]]) -> None:
         """Remove each folder that has a note, whose writer has died, and that `published`, the versions', lacks.
@@ -116,9 +135,10 @@ class StagingDir:
                 left.close()
             left.discard()
         if found and not alive:
-            for entry in metadata:  # what a writer left by half does not tell any more whose it is
-                if _is_half(self._read(entry)):
-                    self._delete(entry.path)
+            with self._clearing_up():
+                for entry in metadata:  # what a writer left by half does not tell any more whose it is
+                    if _is_half(self._read(entry)):
+                        self._delete(entry.path)
 
     @property
     def _folder(self) -> str:

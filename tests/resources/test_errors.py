@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 from resources.aws import client
-from resources.errors import LakehouseError, translate_errors, translated
+from resources.errors import LakehouseError, query_error, translate_errors, translated
 from tests.servers import free_port
 from tests.servers.ministack import Aws
 
@@ -190,8 +190,30 @@ def test_what_passes_by_itself_may_be_tried_again_and_nothing_else(
     [
         ("AWS Error ACCESS_DENIED during PutObject operation: no", "s3:PutObject is not allowed", False),
         ("AWS Error SLOW_DOWN during PutObject operation: wait", "wait (SlowDown)", True),
+        ("AWS Error NETWORK_CONNECTION during GetObject operation: curlCode: 28", "28 (NetworkConnection)", True),
+        ("AWS Error INTERNAL_FAILURE during GetObject operation: oops", "oops (InternalFailure)", True),
+        ("AWS Error SERVICE_UNAVAILABLE during GetObject operation: oops", "oops (ServiceUnavailable)", True),
+        ("AWS Error REQUEST_TIMEOUT during PutObject operation: idle", "idle (RequestTimeout)", True),
+        ("AWS Error UNKNOWN (HTTP status 503) during HeadObject operation: no body", "no body (Unknown)", True),
+        ("AWS Error UNKNOWN (HTTP status 301) during HeadObject operation: no body", "no body (Unknown)", False),
     ],
 )
 def test_what_arrow_is_refused_by_s3_is_told_as_boto3_tells_it(said: str, sentence: str, retry: bool) -> None:
     error = told(OSError(f"When writing key 'x' in bucket 'y': {said}"))
     assert (sentence in str(error.description), error.allow_retries) == (True, retry)
+
+
+@pytest.mark.parametrize(
+    "lost", [ConnectionResetError(errno.ECONNRESET, "reset"), TimeoutError(errno.ETIMEDOUT, "late")]
+)
+def test_a_lost_connection_may_be_tried_again(lost: OSError) -> None:
+    assert told(lost).allow_retries is True
+
+
+def test_a_query_that_lost_its_connection_to_s3_may_be_tried_again() -> None:
+    from pyspark.errors import PySparkException
+
+    lost = "[UNKNOWN] object store error: Generic S3 error: ann@example.org: connection reset by peer"
+    errors = [query_error(PySparkException(said)) for said in (lost, "[UNKNOWN] division by zero")]
+    assert [error.allow_retries for error in errors] == [True, False]
+    assert "ann@" not in str(errors[0].description)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
@@ -11,13 +12,15 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from pyarrow.fs import LocalFileSystem
+from pyarrow.fs import FileSystem, LocalFileSystem
 
 from resources.errors import LakehouseError
 from resources.files import locks
 from resources.iceberg import staging
+from resources.iceberg.catalogs import LocalLakehouse
 from resources.iceberg.staging import StagingDir
 from tests.resources.iceberg.house import ANN, BOB, EVE, WALKS, House, LocalHouse, Row
 from tests.support import ROOT
@@ -265,3 +268,62 @@ def test_a_folder_tells_which_run_it_is_of_and_only_the_engines_data_files_are_s
     for name in ("b.parquet", "a.parquet", "_SUCCESS", ".a.parquet.crc", "_c.parquet", ".d.parquet"):
         (folder / name).touch()
     assert directory.data_files == [f"{folder}/a.parquet", f"{folder}/b.parquet"]
+
+
+# A clean-up that storage refuses
+
+
+class NothingGoes:
+    """A file system where everything can be done but remove something."""
+
+    def __init__(self, files: FileSystem) -> None:
+        self._files = files
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._files, name) if not name.startswith("delete") else self.refuse
+
+    def refuse(self, path: str) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+
+
+def publish(house: LocalHouse) -> None:
+    house.publish(BOB)
+
+
+def break_off(house: LocalHouse) -> None:
+    with pytest.raises(KeyError, match="mine"), house.stage(BOB):
+        raise KeyError("mine")
+
+
+def compute_what_cannot_be(house: LocalHouse) -> None:
+    broken = house.spark.sql("select raise_error('mine') as user, cast(1 as bigint) as steps")
+    with pytest.raises(Exception, match="mine"):
+        house.lakehouse.stage(broken, WALKS, "run")
+
+
+@pytest.mark.parametrize(("run", "served"), [(publish, [BOB]), (break_off, [ANN]), (compute_what_cannot_be, [ANN])])
+def test_a_clean_up_that_is_refused_is_logged_once_and_done_by_the_next_run(
+    local_house: LocalHouse,
+    caplog: pytest.LogCaptureFixture,
+    run: Callable[[LocalHouse], None],
+    served: list[Row],
+) -> None:
+    """It said «Could not finish the step: Read-only file system» after the tables were published, or of another end."""
+    local_house.publish(ANN)
+    make = type(local_house.lakehouse).staging_dir
+
+    def stubborn(lakehouse: LocalLakehouse, table: str) -> StagingDir:
+        directory = make(lakehouse, table)
+        directory._files = NothingGoes(directory._files)
+        return directory
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LocalLakehouse, "staging_dir", stubborn)
+        run(local_house)
+    [warning] = caplog.messages
+    assert warning.startswith("Could not clear up ")
+    assert warning.endswith("The next run tries again.")
+    assert local_house.everybody_reads(served)
+    assert any(name.startswith(".") for name in local_house.folders)
+    local_house.clear_up()
+    assert local_house.folders == {one.properties["stedi.staged-in"] for one in local_house.lakehouse.history("walks")}
