@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import click
 import dagster as dg
 from dagster._core.errors import DagsterHomeNotSetError
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from resources.engines.engine import SparkEngine, analysed
 from resources.errors import LakehouseError, as_failure, query_error
@@ -27,13 +26,13 @@ from stedi_assets.definitions import build_definitions, build_resources, options
 from stedi_assets.evidence import views
 from stedi_assets.landing import DDL, landing_ddl
 from stedi_assets.pipeline.inputs import MEASURED, Inputs, told_outdated
+from stedi_assets.pipeline.refusal import newest_evaluation
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
     from rich.table import Table
 
 FOUND = ("passed", "warned", "failed", "not run")
-ENDED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -153,12 +152,9 @@ def _checks(instance: dg.DagsterInstance, keys: Set[dg.AssetCheckKey]) -> str:
 
 
 def _found(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> str:
-    """What the check found when it last came to an end: a run that broke off before it changed nothing."""
-    newest = instance.event_log_storage.get_asset_check_execution_history(key, limit=1, status=ENDED)
-    event = newest[0].event.dagster_event if newest and newest[0].event else None
-    if event is None:
+    evaluation = newest_evaluation(instance, key)
+    if evaluation is None:
         return "not run"
-    evaluation = event.asset_check_evaluation_data
     if evaluation.passed:
         return "passed"
     return "warned" if evaluation.severity is dg.AssetCheckSeverity.WARN else "failed"

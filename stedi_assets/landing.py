@@ -34,7 +34,7 @@ from stedi_assets.checks.ingestion import (
 from stedi_assets.contracts import ACCELEROMETER, CUSTOMER, STEP_TRAINER, Feed
 from stedi_assets.ingestion import parse, stats
 from stedi_assets.ingestion.ingest import DELIVERY_ACCEPTED, FeedStep, evaluate_delivery, feed_lock, landed_files
-from stedi_assets.ingestion.stats import refused
+from stedi_assets.ingestion.stats import named, refused
 from stedi_assets.pipeline import metadata
 from stedi_assets.pipeline.asset import step_of
 from stedi_assets.pipeline.inputs import Inputs
@@ -170,6 +170,11 @@ def _log(context: dg.AssetExecutionContext, feed: Feed, synced: SyncResult, sour
         context.log.warning(
             f"{name}: not everything was synced: {refused(synced.unreadable)}. What was landed before stays; the next "
             "run tries again"
+        )
+    if synced.taken_back:
+        context.log.info(
+            f"{name}: taken back from the source and the landing zone, so that the tables are made without: "
+            f"{named(synced.taken_back)}"
         )
     context.log.info(
         f"{name}: {len(synced.files)} files ({len(synced.new)} new, {len(synced.replaced)} replaced), "

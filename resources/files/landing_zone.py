@@ -217,8 +217,8 @@ def _settle(
     for name in known.keys() - offered.keys():  # the source removed it, or it cannot be read there any more
         if name in there:
             result.files.append(known[name])
-        else:
-            result.unreadable.setdefault(name, "gone from the landing zone, and no more in the source")
+        elif name not in result.unreadable:
+            result.taken_back.append(name)
     contents = {file.sha256: file.name for file in result.files if file.size}
     same = {name for name, file in offered.items() if name in known and known[name].sha256 == file.sha256}
     wanted = []

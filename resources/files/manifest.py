@@ -106,7 +106,8 @@ class SyncResult:
     """What syncing one feed did, and what its landing zone holds now.
 
     `duplicates` maps a file to the one that has its content; `unreadable` maps a file to what went wrong; `dropped`
-    are the files of another source that the landing zone held before.
+    are the files of another source that the landing zone held before; `taken_back` are those that somebody removed
+    from the source and from the landing zone.
     """
 
     files: list[LandedFile] = field(default_factory=list)
@@ -116,6 +117,7 @@ class SyncResult:
     duplicates: dict[str, str] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)
+    taken_back: list[str] = field(default_factory=list)
     synced: bool = True
 
     @property

@@ -13,7 +13,7 @@ import dagster as dg
 
 from resources.files.manifest import SyncResult
 from stedi_assets.contracts import Feed
-from stedi_assets.ingestion.stats import MOST_NAMED, IngestStats, count_delivery, told, unknown_fields
+from stedi_assets.ingestion.stats import MOST_NAMED, IngestStats, count_delivery, named, told, unknown_fields
 from stedi_assets.pipeline.checks import Check, Facts, Numbers, TableCheck, result, warning_check
 
 if TYPE_CHECKING:
@@ -125,6 +125,8 @@ def evaluate_files(synced: SyncResult, feed: Feed) -> dg.AssetCheckResult:
     ]
     more = f"; and {len(remarks) - MOST_NAMED} more" if len(remarks) > MOST_NAMED else ""
     sentence = f"{'; '.join(remarks[:MOST_NAMED])}{more}." if remarks else "All files are as expected."
+    if synced.taken_back:
+        sentence += f" Taken back, and in the tables no more: {named(synced.taken_back)}."
     numbers = {
         "files": len(synced.files),
         "delivered twice": len(synced.duplicates),
@@ -132,6 +134,7 @@ def evaluate_files(synced: SyncResult, feed: Feed) -> dg.AssetCheckResult:
         "unreadable": len(synced.unreadable),
         "rewritten": len(synced.rewritten),
         "unknown fields": len(unknown),
+        "taken back": len(synced.taken_back),
     }
     # Whatever an unreadable file holds is in no table and in no quarantine: that is an error, not a remark.
     return result(not remarks, sentence, numbers, error=bool(synced.unreadable))

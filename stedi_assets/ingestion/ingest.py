@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, cast
 import dagster as dg
 
 from resources.errors import LakehouseError
-from resources.files.landing_zone import LandingZone
+from resources.files.folder import Folder
+from resources.files.landing_zone import LandingZone, folder_at
 from resources.files.manifest import SyncResult
 from resources.iceberg.lakehouse import Lakehouse
 from resources.iceberg.version import Version
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
     from pyspark.sql import functions as F
 else:
     F = LazyModule("pyspark.sql.functions")
+
+MOST_SHOWN, LONGEST_SHOWN = 1_000, 10_000
+"""How many refused records are saved to be looked at, and how many characters of each."""
 
 FILES = "stedi.files"
 """Snapshot property: the fingerprint of the files that were read."""
@@ -88,6 +92,7 @@ class FeedStep(Step):
     feed: Feed
     zone: LandingZone
     _quarantined: DataFrame | None = None
+    _refused: str | None = None
 
     def run(self) -> Iterator[Found]:
         """Under the feed's lock."""
@@ -96,6 +101,11 @@ class FeedStep(Step):
 
     def materialize(self) -> Iterator[Found]:
         """Publish what is new; files that the same code has read before are not read again."""
+        yield from self._publish()
+        if self._refused is None:
+            self._evidence.remove(file.name for file in self._evidence.files() if file.name == self._refused_name)
+
+    def _publish(self) -> Iterator[Found]:
         read_before = self._read_before()
         if read_before is None:
             yield from super().materialize()
@@ -134,6 +144,7 @@ class FeedStep(Step):
                 asset_key=table.name,
                 metadata={
                     "refused": why,
+                    **self.where_to_look(),
                     "served since": dg.MetadataValue.timestamp(version.committed_ms / 1000),
                     "dagster/row_count": version.rows,
                     "snapshot id": str(version.snapshot_id),
@@ -237,6 +248,29 @@ class FeedStep(Step):
             evaluation.add(KEPT_ITS_ROWS, table.name, kept_its_rows(version.rows, version.rows, version.rows, 1))
         return evaluation
 
+    def where_to_look(self) -> dict[str, Any]:
+        """The records that were not accepted, where that is why nothing was published."""
+        return {"refused records": dg.MetadataValue.path(self._refused)} if self._refused else {}
+
+    def _keep_refused(self) -> str | None:
+        """Save records that were not accepted: their table is not published. The answer is the file's path."""
+        if self._quarantined is None or not self.context.selected_asset_keys:  # they are in the table that is served
+            return None
+        some = self._quarantined.select(FILE.name, REASON.name, F.substring(TEXT.name, 1, LONGEST_SHOWN).alias("text"))
+        rows = [row.asDict() for row in some.limit(MOST_SHOWN).collect()]
+        with suppress(OSError), self._evidence.create(self._refused_name) as out:
+            out.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
+            self._refused = self._evidence.path(self._refused_name)
+        return self._refused
+
+    @property
+    def _evidence(self) -> Folder:
+        return folder_at(self.zone.root).below("evidence")
+
+    @property
+    def _refused_name(self) -> str:
+        return f"{self.feed.name}_refused.jsonl"
+
     def _hint(self, numbers: Numbers) -> str:
         """Where to look for what changed in the feed. Only a delivery that is refused is searched for it."""
         stats, unknown = IngestStats.of(numbers), unknown_fields(self.landed, self.feed)
@@ -245,6 +279,7 @@ class FeedStep(Step):
         example = quarantined.where(F.col(REASON.name) == reason).select(FILE.name).first()
         hint = f" In {example[0]}, for example, {reason}." if example else ""
         hint += f" Fields that the feed has not had so far: {told(unknown)}." if unknown else ""
+        hint += f" Those records: {where}." if (where := self._keep_refused()) else ""
         return (
             f"{hint} Mend the files in {self.zone.source} and run again, or allow more with STEDI_QUARANTINE_LIMIT. To "
             f"take back a file that the source has no more, remove it from {self.zone.uri(self.feed.name)} too."

@@ -117,6 +117,11 @@ def refused(unreadable: Mapping[str, str]) -> str:
     return _first([f"{name} ({reason})" for name, reason in sorted(unreadable.items())], len(unreadable))
 
 
+def named(files: Sequence[str]) -> str:
+    """The files; of many, the first."""
+    return _first(sorted(files), len(files))
+
+
 def _first(named: Sequence[str], of: int) -> str:
     """As many of them as one reads, and how many there are beside."""
     shown = named[:MOST_NAMED]

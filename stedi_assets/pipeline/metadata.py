@@ -61,12 +61,13 @@ def mask(value: Any, pii: Pii) -> Any:
 
 
 def preview(table: Table, rows: Iterable[Mapping[str, Any]]) -> dg.TableMetadataValue:
-    """These rows, masked."""
+    """These rows, masked. Masked columns are the last: a page has no room for all, and they tell least."""
+    columns = sorted(table.columns, key=lambda column: column.personal)
     records = [
-        dg.TableRecord({column.name: _shown(row[column.name], column.pii) for column in table.columns}) for row in rows
+        dg.TableRecord({column.name: _shown(row[column.name], column.pii) for column in columns}) for row in rows
     ]
     return dg.MetadataValue.table(
-        records, dg.TableSchema([dg.TableColumn(column.name, column.type) for column in table.columns])
+        records, dg.TableSchema([dg.TableColumn(column.name, column.type) for column in columns])
     )
 
 

@@ -24,6 +24,7 @@ from stedi_assets.pipeline import metadata
 from stedi_assets.pipeline.checks import KEPT_ITS_ROWS, Evaluation, Facts, Numbers, evaluate, kept_its_rows, measure_all
 from stedi_assets.pipeline.inputs import CODE, INPUTS, MEASURED, SOURCE, Inputs
 from stedi_assets.pipeline.reconciliation import dropped, dropped_rows, rows_but_for
+from stedi_assets.pipeline.refusal import Told, say_what_is_served
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -45,7 +46,7 @@ class RetryPolicy(dg.RetryPolicy):
 RETRY = RetryPolicy(max_retries=2, delay=1, backoff=dg.Backoff.EXPONENTIAL)
 """For what passes by itself: throttling, a lost connection or session, another run's commit. Other errors forbid it."""
 
-Found = dg.MaterializeResult[Any] | dg.AssetCheckResult
+Found = dg.MaterializeResult[Any] | dg.AssetCheckResult | Told
 
 
 @dataclass
@@ -61,12 +62,16 @@ class Step:
 
     def run(self) -> Iterator[Found]:
         """What Dagster asked for: the tables, or their checks alone."""
-        with self.inputs.spark.at_work():
-            if self.context.selected_asset_keys:
-                yield from self.materialize()
-            else:
-                for evaluation in self.check_published().values():
-                    yield from evaluation.selected(self.context)
+        try:
+            with self.inputs.spark.at_work():
+                if self.context.selected_asset_keys:
+                    yield from self.materialize()
+                else:
+                    for evaluation in self.check_published().values():
+                        yield from evaluation.selected(self.context)
+        except LakehouseError:
+            yield from say_what_is_served(self.context, self.inputs.lakehouse, self.where_to_look())
+            raise
 
     # What a table is made of ---------------------------------------------------------------------------------------
 
@@ -119,6 +124,10 @@ class Step:
     def data_version(self, table: LakehouseTable) -> dg.DataVersion | None:
         """Equal for equal rows; None: Dagster takes each version for another one."""
         return None
+
+    def where_to_look(self) -> dict[str, Any]:
+        """What else the pages of tables show that were not made."""
+        return {}
 
     # How it is made ------------------------------------------------------------------------------------------------
 

@@ -91,7 +91,7 @@ def test_a_manifest_that_names_other_files_makes_nobody_read_or_remove_them(
         landed.readable("customer", landed.landed("customer"))
     landing = landed.sync("customer")
     assert [file.name for file in landing.files] == ["1.json"]
-    assert landing.unreadable == {name: "gone from the landing zone, and no more in the source"}
+    assert landing.taken_back == [name]
     assert everything(tmp_path, but="lakehouse/landing") == before
 
 

@@ -5,10 +5,12 @@ That Athena answers on AWS is in `test_on_aws.py`.
 
 from __future__ import annotations
 
+import base64
 import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import dagster as dg
 import pytest
 import sqlglot
 from PIL import Image, ImageChops
@@ -17,6 +19,7 @@ from resources.query import EngineQuery, QueryResult
 from stedi_assets.contracts import ASSETS
 from stedi_assets.evidence import PICTURED, picture_of, queries, tables_in
 from stedi_assets.picture import table_picture
+from tests.stedi_assets.examples import CUSTOMERS, deliver_all
 from tests.support import Outcome, Stedi
 
 if TYPE_CHECKING:
@@ -52,6 +55,22 @@ def test_no_picture_is_in_what_dagster_remembers_of_any_asset(made: tuple[Stedi,
     for name in (*ASSETS, "query_evidence"):
         assert "data:image" not in repr(outcome.metadata(name)), name
     assert not any("data:image" in repr(check.metadata) for check in outcome.checks.values())
+
+
+def test_what_dagster_stores_has_neither_a_planted_name_nor_a_picture_of_it(tmp_path: Path) -> None:
+    """Who met it: "the names of people who never agreed are in the event database, twice per run, as pictures"."""
+    planted = {"email": "planted.nobody@example.com", "customername": "Planted Núñez", "phone": "8005559999"}
+    (remembered := tmp_path / "dagster").mkdir()
+    with dg.DagsterInstance.local_temp(str(remembered)) as instance:
+        stedi = Stedi(tmp_path, instance=instance)
+        deliver_all(stedi, [*CUSTOMERS, {**CUSTOMERS[0], **planted, "sharewithresearchasofdate": None}])
+        assert stedi.materialize(*ASSETS, "query_evidence").success
+    assert planted["email"] in stedi.source.joinpath("customer", "landing", "1.json").read_text()
+    stored = b"".join(path.read_bytes() for path in remembered.rglob("*") if path.is_file())
+    assert b"query_evidence" in stored
+    a_picture = (b"\x89PNG", base64.b64encode(b"\x89PNG\r\n\x1a\n")[:10])
+    for trace in (b"planted.nobody", b"Planted N", b"8005559999", *a_picture):
+        assert trace not in stored
 
 
 def test_a_consent_dated_zero_or_before_is_none(spark: SparkSession) -> None:

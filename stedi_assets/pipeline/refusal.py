@@ -1,0 +1,80 @@
+"""What Dagster's pages say of tables that a run was to make and did not: which version is served, and since when.
+
+Belongs here: what is recorded where a step fails. Without it, a table that is served as before looks as if it had
+failed: Dagster shows each check that a failed run did not come to as one that failed. Does not belong here: why a
+version is refused (`step.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+import dagster as dg
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+
+from resources.errors import LakehouseError
+from resources.iceberg.lakehouse import Lakehouse
+from stedi_assets.contracts import TABLES
+
+ENDED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
+NOT_MADE, NOT_RUN = "not made", "not run"
+
+Told = dg.AssetObservation | dg.AssetCheckEvaluation
+
+
+def say_what_is_served(
+    context: dg.AssetExecutionContext, lakehouse: Lakehouse, shown: Mapping[str, Any]
+) -> Iterator[Told]:
+    """Of each table that the run does not make because this step fails: what is served, and what checks found of that.
+
+    `shown` is what the pages of the step's own tables show beside.
+    """
+    layer = context.job_def.asset_layer
+    own = context.selected_asset_keys
+    downstream = dg.AssetSelection.assets(*own).downstream(include_self=False).resolve(layer.asset_graph)
+    failed = ", ".join(sorted(key.to_user_string() for key in own))
+    for key in (*own, *sorted(downstream & set(layer.selected_asset_keys))):
+        why = f"by run {context.run_id}, which says why" if key in own else f"{failed} was not made"
+        told = {NOT_MADE: why, **_served(lakehouse, key.to_user_string()), **(shown if key in own else {})}
+        yield dg.AssetObservation(key, metadata=told)
+        for check in layer.asset_graph.get_check_keys_for_assets({key}):
+            yield from _found_before(context, check, failed)
+
+
+def newest_evaluation(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> dg.AssetCheckEvaluation | None:
+    """What the check found when it last came to an end: a run that broke off before it changed nothing."""
+    newest = instance.event_log_storage.get_asset_check_execution_history(key, limit=1, status=ENDED)
+    event = newest[0].event.dagster_event if newest and newest[0].event else None
+    return None if event is None else event.asset_check_evaluation_data
+
+
+def _served(lakehouse: Lakehouse, name: str) -> dict[str, Any]:
+    version = None
+    with suppress(LakehouseError):  # a table that cannot be read: the run says so
+        version = lakehouse.version(name) if name in TABLES else None
+    if version is None:
+        return {"served": "nothing yet"} if name in TABLES else {}
+    return {
+        "served": f"{version.rows:,} rows, snapshot {version.snapshot_id}",
+        "served since": dg.MetadataValue.timestamp(version.committed_ms / 1000),
+    }
+
+
+def _found_before(context: dg.AssetExecutionContext, key: dg.AssetCheckKey, failed: str) -> Iterator[Told]:
+    """What a check that the run was to execute, and did not, found of the version that is still served."""
+    newest = context.instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
+    found = newest_evaluation(context.instance, key)
+    if newest and newest[0].run_id == context.run_id and newest[0].status not in ENDED and found is not None:
+        why = f"{failed} was not made. This is what was found of the version that is served"
+        yield dg.AssetCheckEvaluation(
+            asset_key=found.asset_key,
+            check_name=found.check_name,
+            passed=found.passed,
+            metadata={**found.metadata, NOT_RUN: dg.MetadataValue.text(why)},
+            target_materialization_data=found.target_materialization_data,
+            severity=found.severity,
+            description=found.description,
+            blocking=found.blocking,
+        )
