@@ -117,8 +117,8 @@ def _peak_mb(process: Popen[bytes]) -> float | None:
             spent = time.thread_time()
             if (size := tree_mb(process.pid)) is not None:
                 samples.append(size)
-            usual = min(PERIOD, (time.perf_counter() - began) / SHARE)
-            pause = max(usual, SHARE * (time.thread_time() - spent))
+            planned = min(PERIOD, (time.perf_counter() - began) / SHARE)
+            pause = max(planned, SHARE * (time.thread_time() - spent))
 
     # Beside the wait, not in a polling loop: the end of the process must be seen at once.
     sampler = threading.Thread(target=sample, daemon=True)

@@ -119,7 +119,7 @@ class AthenaQuery(AthenaClientResource, Query):
         status = execution["Status"]
         if status["State"] != "SUCCEEDED":
             happened = "was cancelled in Athena" if status["State"] == "CANCELLED" else "failed in Athena"
-            raise LakehouseError(f"The query {query_id} {happened}: {told_reason(status)}")
+            raise LakehouseError(f"The query {query_id} {happened}: {reason_of(status)}")
         return execution
 
     def _start(self, sql: str) -> str:
@@ -205,7 +205,7 @@ def _statistics(execution: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def told_reason(status: Mapping[str, Any]) -> str:
+def reason_of(status: Mapping[str, Any]) -> str:
     """Athena's reason; its name alone where it is about a value of a row, which may name a person."""
     reason = without_caller(status.get("StateChangeReason") or "no reason is given").rstrip(".")
     if not OF_A_VALUE.search(reason):

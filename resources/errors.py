@@ -2,8 +2,8 @@
 
 Belongs here: the error, and the translation of what folders, catalogs, engines and AWS refuse. Does not belong here:
 what was tried; callers say that. Never in a sentence: a row that somebody quotes, or who asked AWS, whose name may be
-an e-mail address. So an error's own words are told only where its kind is known to hold neither; and as causes are kept
-in Dagster's history, they are dropped (`from None`).
+an e-mail address. So an error's own words are there only where its kind is known to hold neither; and as causes are
+kept in Dagster's history, they are dropped (`from None`).
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ def translate_errors(doing: str, where: str = "") -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        told = translated(error, doing, where)
-        if told is None:
+        failure = translated(error, doing, where)
+        if failure is None:
             raise
-        raise told from None
+        raise failure from None
 
 
 def translated(error: Exception, doing: str, where: str = "") -> LakehouseError | None:
@@ -80,12 +80,12 @@ def as_failure(error: Exception) -> dg.Failure:
         return error
     if _is_of("pyspark.errors", "PySparkException", error):
         return query_error(cast("PySparkException", error))
-    told = translated(error, "finish the step", "its folder")
-    if told is None:
+    failure = translated(error, "finish the step", "its folder")
+    if failure is None:
         words = f"{type(error).__name__}: {error}." if isinstance(error, _OF_THE_CODE_ALONE) else _place_of(error)
-        told = LakehouseError(words)
-        told.__traceback__ = error.__traceback__
-    return told
+        failure = LakehouseError(words)
+        failure.__traceback__ = error.__traceback__
+    return failure
 
 
 def quoting_no_row(step: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
@@ -191,22 +191,22 @@ def query_error(error: PySparkException) -> LakehouseError:
     words = str(error)
     harmless = _HARMLESS.search(words)
     name = error.getCondition() or type(error).__name__
-    told = LakehouseError(
+    failure = LakehouseError(
         f"A query failed in the engine: {name}{f' («{harmless[0]}»)' if harmless else ''}. What else the engine says "
         "may quote rows, so it is not kept. To see it, run the query in a session of your own: README «Reading the "
         "data».",
         retry=_PASSING.search(words) is not None,
     )
-    told.__traceback__ = error.__traceback__
-    return told
+    failure.__traceback__ = error.__traceback__
+    return failure
 
 
 def refused_query(error: PySparkException) -> LakehouseError:
     """The error of a query that the engine refuses before it reads a row: its own words, which can be shown whole."""
     said = str(error).partition("JVM stacktrace:")[0].strip()
-    told = LakehouseError(f"The engine refuses the query before it reads a row: {said}")
-    told.__traceback__ = error.__traceback__
-    return told
+    failure = LakehouseError(f"The engine refuses the query before it reads a row: {said}")
+    failure.__traceback__ = error.__traceback__
+    return failure
 
 
 # AWS --------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Dagster's own history in DAGSTER_HOME: what is said where a run cannot be recorded there.
 
 Belongs here: the one sentence in place of a hundred lines of traceback. Does not belong here: what a lakehouse refuses,
-which a step tells (`errors.py`). Dagster records outside of every step, so only the end of the process can be told.
+which a step tells (`errors.py`). Dagster records outside of every step, so only the end of the process can say so.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ FULL = ("disk is full", "disk I/O error")
 """What SQLite says where there is no room for a row, or none for its journal."""
 
 
-def tell_what_dagster_cannot_record() -> None:
+def report_what_dagster_cannot_record() -> None:
     """Have this process end with a sentence, where it ends because DAGSTER_HOME is full or cannot be written."""
-    usual = sys.excepthook
+    before = sys.excepthook
 
     def tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         sentence = next(filter(None, map(_sentence, _causes(error))), None)
         if sentence is None:
-            usual(kind, error, trace)
+            before(kind, error, trace)
         else:
             print(f"Error: {sentence}", file=sys.stderr)
 

@@ -12,9 +12,9 @@ import dagster as dg
 @cache  # Dagster asks several times for one command
 def defs() -> dg.Definitions:
     """The code location, for the settings in the environment."""
-    from resources.history import tell_what_dagster_cannot_record
+    from resources.history import report_what_dagster_cannot_record
     from resources.settings import Settings
     from stedi_assets.definitions import build_definitions
 
-    tell_what_dagster_cannot_record()
+    report_what_dagster_cannot_record()
     return build_definitions(Settings.from_environment())

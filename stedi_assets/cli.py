@@ -52,7 +52,7 @@ def show_summary() -> None:
         instance = dg.DagsterInstance.get()
     except DagsterHomeNotSetError as error:
         raise click.ClickException("DAGSTER_HOME is not set: export DAGSTER_HOME=$PWD/.dagster") from error
-    with instance, _sentence_alone():
+    with instance, _errors_as_sentences():
         console.print(summary(instance, settings))
         for remark in remarks(settings):
             console.print(remark, style="yellow")
@@ -64,7 +64,7 @@ def run_sql(statement: str) -> None:
     """Run one SQL statement over the lakehouse's tables, and print its rows."""
     from pyspark.errors import PySparkException
 
-    with _sentence_alone(), lakehouse() as spark:
+    with _errors_as_sentences(), lakehouse() as spark:
         try:
             click.echo(analysed(spark.sql(statement)).toArrow().to_pandas().to_string(index=False))
         except LakehouseError as error:
@@ -100,7 +100,7 @@ def lakehouse(settings: Settings | None = None) -> Iterator[SparkSession]:
 
 
 @contextmanager
-def _sentence_alone() -> Iterator[None]:
+def _errors_as_sentences() -> Iterator[None]:
     """End the command with the sentence of what failed, and no traceback, which may quote rows."""
     try:
         yield
@@ -142,7 +142,7 @@ def remarks(settings: Settings) -> list[str]:
     doubted = int(measured.get("rows_reconciled", {}).get(IN_DOUBT, 0))
     return [
         *([told_outdated(outdated)] if outdated else []),
-        *([f"In doubt, and left out: {doubted:,} customers ({IN_DOUBT}; see customer_quarantine)"] if doubted else []),
+        *([f"In doubt, and dropped: {doubted:,} customers ({IN_DOUBT}; see customer_quarantine)"] if doubted else []),
     ]
 
 

@@ -66,9 +66,9 @@ class Column:
 class Table:
     """One table: its grain (what one row is), its columns, and what identifies a row.
 
-    Tables of readings name the columns that say when a reading was taken (`taken`) and by whose device (`owner`). One
-    `of_rejects` holds what was not accepted: it may shrink, and that it is empty is what one hopes for. One that
-    `decides` says who agreed to what: tables that were made before its newest version may hold somebody who withdrew.
+    Tables of readings name the column that says when a reading was taken (`taken`). One `of_rejects` holds what was not
+    accepted: it may shrink, and that it is empty is what one hopes for. One that `decides` says who agreed to
+    what: tables that were made before its newest version may hold somebody who withdrew.
     """
 
     name: str
@@ -77,7 +77,6 @@ class Table:
     columns: tuple[Column, ...]
     key: tuple[str, ...] = ()
     taken: str | None = None
-    owner: str | None = None
     of_rejects: bool = False
     decides: bool = False
 
@@ -197,11 +196,10 @@ def _feed(
     columns: tuple[Column, ...],
     grain: str,
     taken: str | None = None,
-    owner: str | None = None,
     *,
     decides: bool = False,
 ) -> Feed:
-    landing = Table(f"{name}_landing", Zone.LANDING, grain, columns, taken=taken, owner=owner, decides=decides)
+    landing = Table(f"{name}_landing", Zone.LANDING, grain, columns, taken=taken, decides=decides)
     return Feed(
         name,
         landing,
@@ -218,16 +216,8 @@ def _feed(
 
 
 CUSTOMER = _feed("customer", CUSTOMER_COLUMNS, "one record of a customer, as the website sent it", decides=True)
-ACCELEROMETER = _feed(
-    "accelerometer", ACCELEROMETER_COLUMNS, "one accelerometer reading of a phone", TIMESTAMP.name, USER.name
-)
-STEP_TRAINER = _feed(
-    "step_trainer",
-    STEP_TRAINER_COLUMNS,
-    "one distance reading of a Step Trainer",
-    SENSOR_TIME.name,
-    SERIAL.name,
-)
+ACCELEROMETER = _feed("accelerometer", ACCELEROMETER_COLUMNS, "one accelerometer reading of a phone", TIMESTAMP.name)
+STEP_TRAINER = _feed("step_trainer", STEP_TRAINER_COLUMNS, "one distance reading of a Step Trainer", SENSOR_TIME.name)
 FEEDS = (CUSTOMER, ACCELEROMETER, STEP_TRAINER)
 
 CUSTOMER_TRUSTED = Table(
@@ -248,7 +238,6 @@ MACHINE_LEARNING_CURATED = Table(
     "one distance reading with one accelerometer reading of the same customer and millisecond",
     (*STEP_TRAINER_COLUMNS, *AXES),
     taken=SENSOR_TIME.name,
-    owner=SERIAL.name,
 )
 
 TABLES: dict[str, Table] = {

@@ -111,6 +111,6 @@ def step_trainer_trusted(
     """
     curated = customers_curated.select("serialnumber").distinct()
     agreed = consented_serials(customer_records, in_doubt(customer_records, customer_quarantine))
-    held = step_trainer_records.join(agreed.join(curated, "serialnumber", "left_semi"), "serialnumber")
-    shared = held.where(taken_with_consent(consent, "sensorreadingtime"))
+    with_holder = step_trainer_records.join(agreed.join(curated, "serialnumber", "left_semi"), "serialnumber")
+    shared = with_holder.where(taken_with_consent(consent, "sensorreadingtime"))
     return delivered_once(shared.select(*step_trainer_records.columns)).select(*STEP_TRAINER_TRUSTED.column_names)

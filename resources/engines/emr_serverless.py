@@ -90,7 +90,7 @@ class EmrServerlessSpark(SparkEngine):
         """Terminate the session, whether the run succeeded, failed or was terminated; then tell what AWS bills."""
         super().teardown_after_execution(context)
         if self._started:
-            self._tell_bill(context)
+            self._report_bill(context)
 
     def start(self) -> PySparkSession:
         """Start a session and connect to it. LakehouseError where it cannot work, did not come up (worth a retry), or
@@ -183,7 +183,7 @@ class EmrServerlessSpark(SparkEngine):
         self._spark_version = spark.version
         return spark
 
-    def _tell_bill(self, context: dg.InitResourceContext) -> None:
+    def _report_bill(self, context: dg.InitResourceContext) -> None:
         try:
             bills = [bill for session in self._started if (bill := session.billed()) is not None]
         except LakehouseError as error:
@@ -193,15 +193,15 @@ class EmrServerlessSpark(SparkEngine):
             self._log.warning("AWS does not say yet what it bills for the run's session; see GetSession later.")
             return
         hours = {unit: sum(float(bill.get(name, 0)) for bill in bills) for name, unit in BILLED.items()}
-        told = {f"billed {unit} of the run": round(amount, 4) for unit, amount in hours.items()}
+        numbers = {f"billed {unit} of the run": round(amount, 4) for unit, amount in hours.items()}
         sentence = f"EMR Serverless bills {', '.join(f'{amount:.4f} {unit}' for unit, amount in hours.items())}"
         if self.prices:
             cost = sum(self.prices[price] * amount for price, amount in zip(PRICES, hours.values(), strict=True))
-            told["estimated cost of the run"] = round(cost, 4)
+            numbers["estimated cost of the run"] = round(cost, 4)
             sentence += f", which is {cost:.4f} by the prices in STEDI_EMR_PRICES"
         self._log.info(f"{sentence}, for this run")
         if context.instance is not None and context.dagster_run is not None:
-            _observe(context.instance, self._run_id, told)
+            _observe(context.instance, self._run_id, numbers)
 
     def _quiet(self) -> None:
         logging.getLogger("pyspark").setLevel(logging.ERROR)
@@ -236,5 +236,5 @@ def _observe(instance: dg.DagsterInstance, run_id: str, metadata: dict[str, floa
     """Add numbers to every asset that the run made; the UI plots them over time."""
     made = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
     for key in {entry.asset_key for entry in (log.get_dagster_event() for log in made) if entry.asset_key}:
-        told: dict[str, Any] = {**metadata, "run": dg.MetadataValue.dagster_run(run_id)}
-        instance.report_runless_asset_event(dg.AssetObservation(key, metadata=told))
+        shown: dict[str, Any] = {**metadata, "run": dg.MetadataValue.dagster_run(run_id)}
+        instance.report_runless_asset_event(dg.AssetObservation(key, metadata=shown))

@@ -1,7 +1,7 @@
 """The engines that compute tables, each as a resource with the property `spark_session`.
 
 Belongs here: what all engines have in common: one session that serves a whole run, from the first table that asks for
-it until the run ends; what a step is told when a query or the engine fails; how far a long query is.
+it until the run ends; how a query or the engine fails; how far a long query is.
 Does not belong here: what is computed, or how one engine starts (`embedded.py`, `local.py`, `emr_serverless.py`).
 """
 
@@ -70,7 +70,7 @@ class SparkEngine(dg.ConfigurableResource[Any], ABC):
             began = time.perf_counter()
             self._session = self.start()
             keep_rows_out_of_the_log()
-            tell_progress(self._session, self._log)
+            report_progress(self._session, self._log)
             self._log.info(f"{self.engine} started in {time.perf_counter() - began:.2f} s")
         session: SparkSession = self._session
         return session
@@ -188,8 +188,8 @@ def keep_rows_out_of_the_log() -> None:
 # How far a long query is --------------------------------------------------------------------------------------------
 
 
-def tell_progress(session: SparkSession, log: logging.Logger) -> None:
-    """Have the session's long queries told in the run's log."""
+def report_progress(session: SparkSession, log: logging.Logger) -> None:
+    """Report the session's long queries in the run's log."""
     from pyspark.errors import PySparkRuntimeError
 
     with suppress(PySparkRuntimeError):  # a session that is none of Spark Connect's has no reports to give

@@ -51,8 +51,8 @@ def copies(files: Iterable[LandedFile]) -> dict[str, list[LandedFile]]:
 
 
 def _name(group: Sequence[LandedFile]) -> str:
-    held = "\n".join(f"{file.sha256} {file.name}" for file in group)
-    return f"{hashlib.sha256(held.encode()).hexdigest()[:32]}.json"
+    contents = "\n".join(f"{file.sha256} {file.name}" for file in group)
+    return f"{hashlib.sha256(contents.encode()).hexdigest()[:32]}.json"
 
 
 def write_copy(files: Sequence[LandedFile], folder: Folder, out: BinaryIO) -> None:

@@ -1,6 +1,6 @@
 """A folder of files in S3.
 
-Belongs here: what is done with raw files through boto3. What S3 refuses is told as OSError.
+Belongs here: what is done with raw files through boto3. What S3 refuses is an OSError.
 Does not belong here: the files of tables, which PyIceberg and the engine read and write (`iceberg/`).
 """
 
@@ -160,11 +160,11 @@ def _translate(doing: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        told = translated(error, doing, tempfile.gettempdir())
-        if told is None:
+        failure = translated(error, doing, tempfile.gettempdir())
+        if failure is None:
             raise
         code = getattr(error, "response", {}).get("Error", {}).get("Code")
         if code in _CHANGED:
             raise S3Error(f"Could not {doing}: it was replaced meanwhile. Run it again.", retry=True) from None
         kind = S3NotFoundError if code in _GONE else S3Error
-        raise kind(str(told.description), retry=bool(told.allow_retries)) from None
+        raise kind(str(failure.description), retry=bool(failure.allow_retries)) from None

@@ -1,6 +1,6 @@
 """The two lakehouses: on this machine with a catalog in SQLite, on AWS with one in Glue.
 
-Belongs here: how each catalog is opened, and where its tables lie. Staging, auditing and publishing are the same
+Belongs here: how each catalog is opened, and where its tables lie. Staging, checking and publishing are the same
 (`lakehouse.py`). A lakehouse on this machine never imports boto3.
 """
 
@@ -17,7 +17,7 @@ from resources.aws import region
 from resources.errors import LakehouseError, translate_errors
 from resources.files.locks import lock
 from resources.iceberg.lakehouse import Lakehouse, file_uri
-from resources.iceberg.moved import bring_home, lies_in, path_of, unshare
+from resources.iceberg.moved import adopt, lies_in, path_of, unshare
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -46,7 +46,7 @@ class LocalLakehouse(Lakehouse):
             catalog = SqlCatalog("stedi", uri=database.render_as_string(), warehouse=file_uri(str(root)))
             catalog.create_namespace_if_not_exists(self.namespace)
             if writable:
-                bring_home(catalog, self.namespace, self.uri)
+                adopt(catalog, self.namespace, self.uri)
         return catalog
 
     def look_up(self, table: str) -> IcebergTable:
@@ -114,7 +114,7 @@ class GlueLakehouse(Lakehouse):
         return found
 
     def _properties(self) -> dict[str, str]:
-        """What PyIceberg must be told: Arrow's client for S3 finds neither all credentials nor an endpoint itself."""
+        """What PyIceberg needs beside: Arrow's client for S3 finds neither all credentials nor an endpoint itself."""
         import boto3
         from botocore.exceptions import NoCredentialsError
 

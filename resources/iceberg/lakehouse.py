@@ -2,7 +2,7 @@
 
 Belongs here: everything that knows the catalog and where a table's files lie. A table's new version is staged as
 Parquet files that no reader can see, and published by one atomic commit, or discarded.
-Does not belong here: which tables exist and what is in them, as callers bring the columns; which catalog there is, and
+Does not belong here: which tables exist and what is in them, as callers give the columns; which catalog there is, and
 where (`catalogs.py`).
 """
 
@@ -217,7 +217,7 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
     def publish(self, staged: Staged, properties: Mapping[str, str]) -> Version:
         """Replace the table's rows by the staged ones in one commit. LakehouseError if another writer was faster.
 
-        Where it cannot be told whether the commit arrived, the files stay, and the next run knows.
+        Where it is unknown whether the commit arrived, the files stay, and the next run knows.
         """
         name, directory = staged.table.name, staged.directory
         try:

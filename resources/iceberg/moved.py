@@ -24,7 +24,7 @@ Moved = Callable[[Any], Any]
 """Gives a value with every path in it as it is now."""
 
 
-def bring_home(catalog: SqlCatalog, namespace: str, uri: Callable[[str], str]) -> None:
+def adopt(catalog: SqlCatalog, namespace: str, uri: Callable[[str], str]) -> None:
     """Have the catalog's tables lie where `uri` says, if their files are there and the catalog names another place.
 
     What is broken off is done again by the next one: the catalog learns of it last, and what is moved stays as it is.

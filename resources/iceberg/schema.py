@@ -1,7 +1,7 @@
-"""Columns as an Iceberg schema, and bringing a published table's schema and layout up to date.
+"""Columns as an Iceberg schema, and evolving the schema and layout of a published table.
 
 Every Iceberg field is optional, because engines write optional Parquet columns, and PyIceberg adds no such file to a
-table where they are required; that required columns hold no null is audited before a version is published.
+table where they are required; that required columns hold no null is checked before a version is published.
 """
 
 from __future__ import annotations
@@ -112,17 +112,17 @@ def _evolve_columns(transaction: Transaction, published: Schema, columns: Sequen
         (column.name, types[column.name], column.meaning, False) for column in columns
     ]:
         return
-    kept = {field.name for field in published.fields if types.get(field.name) == field.field_type}
+    retained = {field.name for field in published.fields if types.get(field.name) == field.field_type}
     with transaction.update_schema(allow_incompatible_changes=True) as update:
         if published.identifier_field_ids:
             update.set_identifier_fields()
         for field in published.fields:
-            if field.name not in kept:
+            if field.name not in retained:
                 update.delete_column(field.name)
     # The name mapping follows the additions by itself, and keeps removed columns.
     with transaction.update_schema() as update:
         for column in columns:
-            if column.name in kept:
+            if column.name in retained:
                 update.update_column(column.name, doc=column.meaning, required=False)
             else:
                 update.add_column(column.name, types[column.name], doc=column.meaning)

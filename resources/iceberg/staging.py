@@ -26,7 +26,7 @@ from resources.files.locks import try_lock
 if TYPE_CHECKING:
     from pyarrow.fs import FileInfo, FileSystem
 
-ABANDONED = timedelta(days=3)
+STALE_AFTER = timedelta(days=3)
 """A folder in S3 that nobody has written to for so long is that of a crashed run: no run takes as long to publish."""
 
 _UUID = 36  # characters of a UUID
@@ -128,7 +128,7 @@ class StagingDir:
         for name, ending in sorted(found):
             left = copy(self)
             left.name, left._ending = name, ending
-            left._open = left._is_abandoned() and left._take()
+            left._open = left._is_stale() and left._take()
             alive = alive or not left._open
             # Asked while it is locked: whoever lost the lock publishes nothing any more.
             if left._open and name in published():
@@ -153,11 +153,11 @@ class StagingDir:
             self._lock = try_lock(Path(self._note))
         return not self._is_local or self._lock is not None
 
-    def _is_abandoned(self) -> bool:
+    def _is_stale(self) -> bool:
         if self._is_local:
             return True  # if its lock is free
         written = [entry.mtime for entry in (self._files.get_file_info(self._note), *self._list(self._folder))]
-        return max(filter(None, written), default=datetime.now(UTC)) < datetime.now(UTC) - ABANDONED
+        return max(filter(None, written), default=datetime.now(UTC)) < datetime.now(UTC) - STALE_AFTER
 
     def _list(self, folder: str) -> list[FileInfo]:
         from pyarrow.fs import FileSelector

@@ -59,7 +59,7 @@ class Staged:
     schema: pa.Schema | None
 
     def __enter__(self) -> Self:
-        """The staged version, to audit and publish."""
+        """The staged version, to check and publish."""
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -68,7 +68,7 @@ class Staged:
 
     @property
     def columns(self) -> list[tuple[str, str]]:
-        """Names and types of the columns as written; the promised ones where nothing was written."""
+        """Names and types of the columns as written; the contract's where nothing was written."""
         if self.schema is None:
             return [(column.name, column.type) for column in self.table.columns]
         return [(field.name, _spark_type(str(field.type))) for field in self.schema]
@@ -81,7 +81,6 @@ class Version:
     snapshot_id: int
     rows: int
     size: int
-    files: int
     committed_ms: int
     properties: Mapping[str, str]
 
@@ -93,7 +92,6 @@ class Version:
             snapshot_id=snapshot.snapshot_id,
             rows=int(summary.get("total-records", 0)),
             size=int(summary.get("total-files-size", 0)),
-            files=int(summary.get("total-data-files", 0)),
             committed_ms=snapshot.timestamp_ms,
             properties=dict(summary),
         )

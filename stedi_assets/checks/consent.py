@@ -81,14 +81,14 @@ def no_row_pairs_two_customers(
 ) -> DataFrame:
     """No row pairs one customer's distance with another's motion: its single holder took exactly that reading."""
     holders = consent_of_serials(newest_says(customer_records)).where("holders = 1").select("serialnumber", "person")
-    held = rows.join(holders, "serialnumber", "left").alias("held")
+    with_holder = rows.join(holders, "serialnumber", "left").alias("trained")
     taken = accelerometer_trusted.withColumn("person", person("user")).alias("taken")
     # Motions are compared by difference: equal ones would be keys of the join, which takes several times longer.
     pair = F.expr(
-        "held.person = taken.person and held.sensorreadingtime = taken.timestamp "
-        "and held.x - taken.x = 0 and held.y - taken.y = 0 and held.z - taken.z = 0"
+        "trained.person = taken.person and trained.sensorreadingtime = taken.timestamp "
+        "and trained.x - taken.x = 0 and trained.y - taken.y = 0 and trained.z - taken.z = 0"
     )
-    return held.join(taken, pair, "left_anti")
+    return with_holder.join(taken, pair, "left_anti")
 
 
 def _evaluate_served(inputs: Inputs, made: Collection[str]) -> dg.AssetCheckResult:

@@ -33,8 +33,8 @@ def _known(numbers: Numbers) -> tuple[float, float]:
 
 
 def _matched(numbers: Numbers) -> tuple[float, float]:
-    kept = numbers.get(RETAINED, 0)
-    return kept, kept + numbers.get(reconciliation.NO_MATCH, 0)
+    retained = numbers.get(RETAINED, 0)
+    return retained, retained + numbers.get(reconciliation.NO_MATCH, 0)
 
 
 def _measured(numbers: Numbers) -> tuple[float, float]:

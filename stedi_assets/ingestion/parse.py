@@ -152,7 +152,7 @@ def _fields(records: DataFrame, feed: Feed) -> DataFrame:
 def fast_record(columns: Sequence[ContractColumn]) -> str:
     """A regular expression, anchored, for a record of these columns in their order under their newest names.
 
-    Every column of it has a value; those that are not required may be left out, but for the first.
+    Every column of it has a value; those that are not required may be absent, but for the first.
     """
     first, *rest = (rf'"{column.feed_names[0]}": ?{_PLAIN[column.type]}' for column in columns)
     others = (
@@ -163,7 +163,7 @@ def fast_record(columns: Sequence[ContractColumn]) -> str:
 
 
 def _fast_value(column: ContractColumn) -> Column:
-    """The column's value in the text of a record on the fast path, as text; null where it was left out."""
+    """The column's value in the text of a record on the fast path, as text; null where it is absent."""
     # No text has a quote in it, so the key stands nowhere but before its value.
     key = f'"{column.feed_names[0]}":'
     after = F.substring_index("newest", key, -1)

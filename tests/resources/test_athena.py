@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from resources.athena import AthenaQuery, told_reason
+from resources.athena import AthenaQuery, reason_of
 from resources.errors import LakehouseError
 from resources.query import Query
 from resources.settings import Settings
@@ -121,7 +121,7 @@ def test_a_value_that_cannot_be_read_is_not_told(athena: AthenaQuery) -> None:
     ],
 )
 def test_of_a_reason_that_quotes_a_row_the_name_is_told(said: str, told: str) -> None:
-    sentence = told_reason({"StateChangeReason": said})
+    sentence = reason_of({"StateChangeReason": said})
     assert told in sentence
     assert "ada" not in sentence
 

@@ -29,8 +29,8 @@ def test_a_process_ends_with_the_sentence_and_any_other_error_as_ever(error: str
         "import errno, os, sqlite3\n"
         "from dagster._core.errors import DagsterError\n"
         "from sqlalchemy.exc import OperationalError\n"
-        "from resources.history import tell_what_dagster_cannot_record\n"
-        f"tell_what_dagster_cannot_record()\nraise {error}"
+        "from resources.history import report_what_dagster_cannot_record\n"
+        f"report_what_dagster_cannot_record()\nraise {error}"
     )
     environment = {"PYTHONPATH": str(ROOT), "DAGSTER_HOME": "/home/me"}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)

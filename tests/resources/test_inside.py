@@ -22,7 +22,7 @@ RECORD = b'{"email": "ann@x.se"}\n'
 
 @pytest.fixture
 def landed(tmp_path: Path) -> LandingZone:
-    """A landing zone that has brought one file, which had to be rewritten."""
+    """A landing zone that has synced one file, which had to be rewritten."""
     (tmp_path / "source" / "customers").mkdir(parents=True)
     (tmp_path / "source" / "customers" / "1.json").write_bytes(b'[\n  {\n    "email": "ann@x.se"\n  }\n]\n')
     zone = LandingZone(root=str(tmp_path / "lakehouse"), source=str(tmp_path / "source"))

@@ -59,4 +59,4 @@ def test_a_customer_in_doubt_is_counted_in_the_summary(withdrawn: Stedi) -> None
     withdrawn.environment["STEDI_QUARANTINE_LIMIT"] = "1"
     withdrawn.deliver("customer", '{"email":"bob@x.org","lastUpdateDate":NaN}\n', "3.json")
     assert withdrawn.materialize().success
-    assert remarks(withdrawn.settings)[0].startswith("In doubt, and left out: 1 customers")
+    assert remarks(withdrawn.settings)[0].startswith("In doubt, and dropped: 1 customers")

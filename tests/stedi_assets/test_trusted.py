@@ -212,7 +212,7 @@ def test_after_a_change_of_device_the_old_serial_number_belongs_to_nobody(frame:
 
 
 @pytest.mark.parametrize("agreed", [True, False])
-def test_a_step_trainer_handed_on_is_judged_by_its_new_holder_alone(frame: MakeFrame, agreed: bool) -> None:
+def test_a_step_trainer_handed_on_is_decided_by_its_new_holder_alone(frame: MakeFrame, agreed: bool) -> None:
     before, after = (None, 1) if agreed else (1, None)
     handed_on = [customer("ann@x", "A", updated=1, consent=before), customer("ann@x", "B", updated=2, consent=before)]
     bob = customer("bob@x", "A", consent=after)

@@ -102,7 +102,7 @@ class GivenTables(Inputs):
     def version(self, name: str) -> Version:
         if name not in self.given:
             return super().version(name)
-        return Version(1, rows=_count(self.given[name]), size=0, files=1, committed_ms=0, properties={})
+        return Version(1, rows=_count(self.given[name]), size=0, committed_ms=0, properties={})
 
     def columns(self, name: str) -> list[tuple[str, str]]:
         return self.given[name].dtypes if name in self.given else super().columns(name)

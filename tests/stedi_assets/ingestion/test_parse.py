@@ -90,7 +90,7 @@ def test_readings_are_read_completely_however_they_are_laid_out(spark: SparkSess
     assert len(read.found) == 2
 
 
-@pytest.mark.parametrize("space", ["", " "], ids=["usual", "read closely"])
+@pytest.mark.parametrize("space", ["", " "], ids=["fast path", "read closely"])
 def test_a_text_that_is_a_fields_older_name_stays_as_it_is(spark: SparkSession, space: str) -> None:
     line = json.dumps({**READING, "user": "timeStamp"}).replace('"timestamp":', f'"timeStamp"{space}:')
     assert Read(spark, ACCELEROMETER, line).accepted == [("timeStamp", *TYPED[1:])]
