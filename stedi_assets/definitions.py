@@ -24,7 +24,7 @@ from sample.zone import SampleZone
 from stedi_assets import automation, curated, trusted
 from stedi_assets.contracts import FEEDS
 from stedi_assets.evidence import query_evidence
-from stedi_assets.landing import delivery_check, landing_asset, records_asset
+from stedi_assets.landing import deliveries, landing_asset, records_asset
 from stedi_assets.pipeline.asset import table_asset
 from stedi_assets.pipeline.table import LakehouseTable, code_version
 from stedi_assets.rules import Consent
@@ -51,7 +51,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
             *(table_asset(table, options(settings), lakehouse, settings.shrink_limit) for table in TRUSTED_AND_CURATED),
             query_evidence,
         ],
-        asset_checks=[delivery_check(feed) for feed in FEEDS],
+        asset_checks=[deliveries],
         resources=built,
         jobs=[automation.LAKEHOUSE_JOB],
         schedules=[automation.EVERY_NIGHT],

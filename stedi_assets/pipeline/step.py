@@ -58,6 +58,7 @@ class Step:
     tables: Sequence[LakehouseTable]
     shrink_limit: float = 1.0
     seconds: dict[str, float] = field(default_factory=dict)
+    _before: dict[str, Version | None] = field(default_factory=dict)
     _since: float = field(default_factory=time.perf_counter)
 
     def run(self) -> Iterator[Found]:
@@ -98,6 +99,11 @@ class Step:
 
     def before(self, table: LakehouseTable) -> Version | None:
         """The version that readers have before the one that is checked, if it was made in the same way."""
+        if table.name not in self._before:
+            self._before[table.name] = self._find_before(table)
+        return self._before[table.name]
+
+    def _find_before(self, table: LakehouseTable) -> Version | None:
         history = self.inputs.lakehouse.history(table.name)
         if not self.context.selected_asset_keys:  # the newest one is what is checked
             history = history[:-1]
