@@ -1,7 +1,7 @@
 """Evidence for people who want to look: the queries in `sql/queries/`, run, and rendered as pictures.
 
 Belongs here: the one asset that does it, and what of a result is shown. The pictures of landing tables show raw
-records, as the mission asks for; they are files in the lakehouse, and Dagster's history has a link to them. All else is
+records, as the mission asks for; they are files in the lakehouse, and Dagster's history says where. All else is
 masked.
 Does not belong here: drawing (`picture.py`).
 """
@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import dagster as dg
 
@@ -75,8 +76,8 @@ def query_evidence(
         shown |= {f"{statistic}: {name}": value for statistic, value in found.statistics.items()}
         if name in PICTURED:
             with translate_errors(f"save the picture of {name}", lakehouse.root), folder.create(f"{name}.png") as out:
-                out.write(picture_of(name, sql, found))
-            shown[f"{name}.png"] = dg.MetadataValue.path(folder.path(f"{name}.png"))
+                out.write(picture_of(name, sql, found, rows_in(lakehouse, name)))
+            shown[f"{name}.png"] = link_to(folder.path(f"{name}.png"))
         else:
             shown[name] = dg.MetadataValue.md(_markdown(found))
     if spark.is_started:  # where Athena answers, this asset alone starts none
@@ -98,11 +99,26 @@ def views(inputs: Inputs) -> dict[str, Callable[[], "DataFrame"]]:
     return {**{feed.landing.name: partial(landing, feed) for feed in FEEDS}, **tables}
 
 
-def picture_of(table: str, sql: str, found: QueryResult) -> bytes:
-    """The result as a PNG: the query, its rows, and how long it took. Moments are also shown as dates."""
+def rows_in(lakehouse: Lakehouse, table: str) -> int:
+    """How many rows there are, as their commit says; of a landing table, how many records of it were accepted."""
+    records = {feed.landing.name: feed.records.name for feed in FEEDS}
+    version = lakehouse.version(records.get(table, table))
+    return version.rows if version else 0
+
+
+def link_to(path: str) -> dg.MetadataValue[Any]:
+    """Where a file is: in S3 a page that shows it. No browser opens a file of this machine: its path, to be copied."""
+    if not path.startswith("s3://"):
+        return dg.MetadataValue.path(path)
+    bucket, _, key = path.removeprefix("s3://").partition("/")
+    return dg.MetadataValue.url(f"https://console.aws.amazon.com/s3/object/{bucket}?prefix={quote(key)}")
+
+
+def picture_of(table: str, sql: str, found: QueryResult, of: int) -> bytes:
+    """The result as a PNG: the query, its rows, `of` how many, and how long it took. Moments also show as dates."""
     statement = "\n".join(line for line in sql.strip().splitlines() if not line.startswith("--"))
     footer = (
-        f"{len(found.rows)} rows of {table}. The query took {found.seconds:.2f} s on "
+        f"{len(found.rows)} of {of:,} rows of {table}. The query took {found.seconds:.2f} s on "
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
     )
     rows = found.rows if ASSETS[table].zone is Zone.LANDING else _masked(found)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pytest
@@ -16,8 +17,9 @@ import sqlglot
 from PIL import Image, ImageChops
 
 from resources.query import EngineQuery, QueryResult
+from stedi_assets import evidence
 from stedi_assets.contracts import ASSETS
-from stedi_assets.evidence import PICTURED, picture_of, queries, tables_in
+from stedi_assets.evidence import PICTURED, link_to, picture_of, queries, tables_in
 from stedi_assets.picture import table_picture
 from tests.stedi_assets.examples import CUSTOMERS, deliver_all
 from tests.support import Outcome, Stedi
@@ -48,6 +50,31 @@ def test_the_pictures_are_files_that_the_page_links_to_and_the_counts_are_right(
     customers = counts["customer_trusted"]
     assert f"| {customers} | {customers} | 0 |" in shown["consent_of_customer_trusted"]
     assert shown["engine"] == outcome.metadata("customer_trusted")["engine"]
+
+
+def test_below_each_picture_stands_how_many_rows_there_are(
+    made: tuple[Stedi, Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who met it: "fifteen rows of how many?"."""
+    stedi, _ = made
+    footers = list[str]()
+
+    def draw(statement: str, heads: Any, rows: Any, footer: str) -> bytes:
+        footers.append(footer)
+        return table_picture(statement, heads, rows, footer)
+
+    monkeypatch.setattr(evidence, "table_picture", draw)
+    assert stedi.materialize("query_evidence").success
+    counts = {name.replace("_records", "_landing"): rows for name, rows in stedi.counts().items()}
+    of = [re.match(r"\d+ of ([\d,]+) rows of (\w+)\. ", footer) for footer in footers]
+    assert {one[2]: int(one[1]) for one in of if one} == {name: counts[name] for name in PICTURED}
+
+
+def test_a_picture_in_s3_is_a_link_to_click_on_and_one_on_this_machine_a_path_to_copy() -> None:
+    """A browser opens no file of this machine from a page."""
+    link = "https://console.aws.amazon.com/s3/object/b?prefix=a%20b/evidence/x.png"
+    assert link_to("s3://b/a b/evidence/x.png") == dg.MetadataValue.url(link)
+    assert link_to("/lake/evidence/x.png") == dg.MetadataValue.path("/lake/evidence/x.png")
 
 
 def test_no_picture_is_in_what_dagster_remembers_of_any_asset(made: tuple[Stedi, Outcome]) -> None:
@@ -94,7 +121,7 @@ def test_only_the_landing_pictures_show_personal_data() -> None:
     def differs(table: str) -> bool:
         """Whether the pictures of two customers differ, but for the line below, which has the time."""
         one, other = (
-            opened(picture_of(table, "SELECT 1", QueryResult(["email", "serialnumber"], [row], 0.1)))
+            opened(picture_of(table, "SELECT 1", QueryResult(["email", "serialnumber"], [row], 0.1), 1))
             for row in (("ada@example.com", "1234-5678-abcd"), ("bob@example.com", "4321-8765-abcd"))
         )
         rows = (0, 0, one.width, one.height - 60)
@@ -110,7 +137,7 @@ def test_a_moment_is_pictured_with_its_date_and_a_withdrawal_without() -> None:
     heads = [["registrationdate"], ["sharewithresearch", "asofdate"]]
     expected = table_picture("SELECT 1", heads, [[["1655564376361", "2022-06-18 14:59:36"], ["0"]]], "")
     table = (0, 0, 290, opened(expected).height - 40)
-    shown = opened(picture_of("customer_trusted", "SELECT 1", found)).crop(table)
+    shown = opened(picture_of("customer_trusted", "SELECT 1", found, 1)).crop(table)
     assert ImageChops.difference(shown, opened(expected).crop(table)).getbbox() is None
 
 
@@ -119,4 +146,4 @@ def test_consent_is_seen_on_a_screen_without_scrolling() -> None:
     person = ("Bruno Núñez", "bruno.nunez.173@example.com", "8135550189", "1399-03-01")
     row = (*person, "4b374244-4e64-44fe-9cc8-1aae9cc51fa9", *[1653059177362] * 5)
     columns = list(ASSETS["customer_landing"].column_names)
-    assert opened(picture_of("customer_landing", "SELECT *", QueryResult(columns, [row], 0.1))).width < 1600
+    assert opened(picture_of("customer_landing", "SELECT *", QueryResult(columns, [row], 0.1), 1)).width < 1600
