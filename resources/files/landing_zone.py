@@ -161,13 +161,15 @@ class LandingZone(dg.ConfigurableResource[Any]):
         there = {file.name: file for file in self._folder(feed).files()}
 
         def look(name: str) -> LandedFile:
-            before, found = known[name], None
-            with suppress(KeyError, *UNREADABLE):
-                found = LandedFile.of(there[name], name, before.most)
-            if found is None:
+            before, file = known[name], there.get(name)
+            if file is None:
                 return replace(before, landed="")
+            try:
+                found = LandedFile.of(file, name, before.most)
+            except UNREADABLE:  # whatever it holds, it is not what landed
+                found = replace(before, sha256="")
             stamp = before.stamp if found.sha256 == before.sha256 else ""
-            return replace(found, stamp=stamp, landed=there[name].stamp)
+            return replace(found, stamp=stamp, landed=file.stamp)
 
         odd = [name for name in known if name not in there or known[name].landed != there[name].stamp]
         return origin, known | {file.name: file for file in side_by_side(look, odd)}, remarks

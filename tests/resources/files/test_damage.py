@@ -149,6 +149,22 @@ def test_a_landed_file_that_something_replaced_at_its_size_is_synced_again(anywh
     assert anywhere.files == {"1.json": ONE}
 
 
+def test_a_landed_file_that_can_no_more_be_unpacked_is_synced_again_and_never_passes_for_what_it_was(
+    zone: Zone,
+) -> None:
+    zone.deliver("1.json.gz", gzip.compress(ONE, mtime=0))
+    first = zone.sync()
+    put(zone.landed, "1.json.gz", BROKEN_GZIP["cut off"])
+    assert zone.sync().fingerprint == first.fingerprint
+    assert zone.files == {"1.json.gz": gzip.compress(ONE, mtime=0)}
+    put(zone.landed, "1.json.gz", BROKEN_GZIP["cut off"])
+    zone.withdraw()
+    for _ in range(2):
+        result = zone.sync()
+        assert (result.taken_back, [file.name for file in result.files]) == ([], ["1.json.gz"])
+        assert result.fingerprint != first.fingerprint
+
+
 def test_a_file_that_is_replaced_between_looking_at_it_and_copying_it_is_not_taken_for_what_was_seen(
     zone: Zone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
