@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from resources.files.folder import File
 from resources.files.landing_zone import LandingZone
+from resources.files.source import FeedFiles
 from sample.feeds import ensure_feeds
 
 
 class SampleZone(LandingZone):
     """Syncs the sample feeds, generated into `source`."""
 
-    def source_files(self, feed: str) -> list[tuple[str, File]]:
+    def source_files(self, feed: str) -> FeedFiles:
         """The generated files."""
         ensure_feeds(Path(self.source))
         return super().source_files(feed)

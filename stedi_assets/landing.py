@@ -15,7 +15,7 @@ import dagster as dg
 
 from resources.engines.engine import SparkEngine
 from resources.errors import LakehouseError, quoting_no_row
-from resources.files import ndjson
+from resources.files import content, ndjson
 from resources.files.landing_zone import LandingZone
 from resources.files.manifest import SyncResult
 from resources.iceberg.lakehouse import Lakehouse
@@ -63,7 +63,7 @@ def tables_of(feed: Feed, quarantine_limit: float) -> tuple[LakehouseTable, Lake
 
     Their checks count as code that makes them: what was measured of files that are read once must be what they ask for.
     """
-    made_by = (parse, stats, ingestion, ndjson, repr(feed))
+    made_by = (parse, stats, ingestion, ndjson, content, repr(feed))
 
     @lakehouse_table(
         feed.records,
@@ -180,6 +180,8 @@ def _log(context: dg.AssetExecutionContext, feed: Feed, synced: SyncResult, sour
             f"{name}: taken back from the source and the landing zone, so that the tables are made without: "
             f"{named(synced.taken_back)}"
         )
+    if synced.ignored:
+        context.log.warning(f"{name}: not read: {refused(synced.ignored)}")
     context.log.info(
         f"{name}: {len(synced.files)} files ({len(synced.new)} new, {len(synced.replaced)} replaced), "
         f"{synced.size:,} bytes"

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from resources.files.folder import Folder
 from resources.files.manifest import LandedFile
-from resources.files.ndjson import FileShape, decompressed, ndjson_lines
+from resources.files.ndjson import FileShape, ndjson_lines
 
 SMALL = 1 << 16  # bytes: what is in a larger file takes longer than to open it
 MANY = 200  # small files: more of them are bundled
@@ -59,5 +59,5 @@ def write_copy(files: Sequence[LandedFile], folder: Folder, out: BinaryIO) -> No
     """Write the lines of these files of the folder, but for blank ones, as `TextFile` says."""
     for file in files:
         with folder.open(file.name) as raw:
-            lines = ndjson_lines(decompressed(raw, file.name), file.shape)
+            lines = ndjson_lines(raw, file.shape)
             out.writelines(f"{file.name}\t{line}\n".encode() for line in lines if line.strip(" \t\r"))

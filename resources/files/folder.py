@@ -10,21 +10,25 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from io import BufferedReader, RawIOBase
 from pathlib import Path
 from queue import SimpleQueue
-from typing import BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
+from resources.files.content import CHUNK
 from resources.files.locks import lock
-from resources.files.ndjson import CHUNK
 from resources.threads import run_in_worker_thread
 
 AT_ONCE = 8
 """Files that are read or copied at the same time."""
+TICK = 2.0
+"""Seconds within which a file system may give two changes of a file one time: FAT counts in twos."""
 
 One = TypeVar("One")
 Result = TypeVar("Result")
@@ -32,32 +36,40 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class File:
-    """A file as its folder lists it: its name there, its size in bytes, and a stamp that changes with its content."""
+    """A file as its folder lists it: its name there, its size in bytes, and a stamp that changes with its content.
+
+    `fresh`: it changed so lately that it may change again without getting another stamp.
+    """
 
     folder: Folder
     name: str
     size: int
     stamp: str
+    fresh: bool = field(default=False, compare=False)
 
     @contextmanager
-    def open(self) -> Iterator[BinaryIO]:
+    def open(self) -> Iterator[BufferedReader]:
         """The file's bytes, as many as were listed: what is added meanwhile is for the next time."""
         with self.folder.open(self.name) as stream:
             # Some file systems list no size for what has content.
-            yield cast(BinaryIO, _Beginning(stream, self.size)) if self.size > 0 else stream
+            yield BufferedReader(_Beginning(stream, self.size) if self.size > 0 else cast(Any, stream), CHUNK)
 
 
 @dataclass
-class _Beginning:
+class _Beginning(RawIOBase):
     """The first `left` bytes of a stream."""
 
     stream: BinaryIO
     left: int
 
-    def read(self, size: int = -1) -> bytes:
-        found = self.stream.read(self.left if size < 0 else min(size, self.left))
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        found = self.stream.read(min(len(buffer), self.left))
+        buffer[: len(found)] = found
         self.left -= len(found)
-        return found
+        return len(found)
 
 
 class Folder(ABC):
@@ -80,9 +92,9 @@ class Folder(ABC):
     def files(self) -> list[File]:
         """All files, sorted by name; none where there is no such folder."""
 
-    def linked_folders(self) -> list[str]:
-        """Links to folders, which `files` does not follow."""
-        return []
+    def passed_over(self) -> dict[str, str]:
+        """What `files` does not list, and why."""
+        return {}
 
     @abstractmethod
     def open(self, name: str) -> BinaryIO:
@@ -104,10 +116,15 @@ class Folder(ABC):
     def lock(self, name: str, waiting: Callable[[], None]) -> AbstractContextManager[None]:
         """Wait until no other process is in a block of this name; `waiting` is called if one is."""
 
-    def take(self, file: File, name: str) -> None:
-        """Copy a file, from wherever it lies, under that name."""
+    def is_still(self, file: File) -> bool:
+        """Whether the file surely is what was listed."""
+        return False
+
+    def take(self, file: File, name: str) -> bool:
+        """Copy a file, from wherever it lies, under that name; whether it surely is what was listed."""
         with file.open() as reader, self.create(name) as writer:
             shutil.copyfileobj(reader, writer, CHUNK)
+        return file.folder.is_still(file)
 
 
 @dataclass(frozen=True)
@@ -137,11 +154,15 @@ class LocalFolder(Folder):
         found = (os.path.join(folder, name) for folder, _, names in walk for name in names)
         return sorted(filter(None, map(self._file, found)), key=lambda file: file.name)
 
-    def linked_folders(self) -> list[str]:
-        """By their names."""
-        walk = os.walk(self.root) if self.root.is_dir() else ()
-        paths = (os.path.join(folder, name) for folder, names, _ in walk for name in names)
-        return sorted(os.path.relpath(path, self.root) for path in paths if os.path.islink(path))
+    def passed_over(self) -> dict[str, str]:
+        """Links to folders, and what is neither file nor folder, such as a pipe."""
+        found: dict[str, str] = {}
+        for folder, folders, names in os.walk(self.root) if self.root.is_dir() else ():
+            links = [os.path.join(folder, name) for name in folders if os.path.islink(os.path.join(folder, name))]
+            found |= dict.fromkeys(links, "a link to a folder, which is not followed")
+            others = (os.path.join(folder, name) for name in names)
+            found |= {path: "neither a file nor a folder" for path in others if self._file(path) is None}
+        return {os.path.relpath(path, self.root): reason for path, reason in sorted(found.items())}
 
     def _file(self, path: str) -> File | None:
         """The file at the path, or None where there is something else, such as a pipe."""
@@ -150,7 +171,15 @@ class LocalFolder(Folder):
             found = os.stat(path)
         except OSError:  # opening it will say why
             return File(self, name, -1, "")
-        return File(self, name, found.st_size, str(found.st_mtime_ns)) if stat.S_ISREG(found.st_mode) else None
+        if not stat.S_ISREG(found.st_mode):
+            return None
+        # Anybody can set a file's date, but not the time of its last change, nor its number.
+        stamp = f"{found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}"
+        return File(self, name, found.st_size, stamp, time.time() - found.st_ctime < TICK)
+
+    def is_still(self, file: File) -> bool:
+        """Whether nothing changed it, as far as its stamp tells."""
+        return not file.fresh and self._file(self.path(file.name)) == file
 
     def open(self, name: str) -> BinaryIO:
         """The file's bytes."""

@@ -10,7 +10,8 @@ external table can lie over it; `landing/<name>/` holds `manifest.json` and the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,14 @@ import dagster as dg
 from pydantic import PrivateAttr
 
 from resources.errors import LakehouseError, translate_errors
+from resources.files.content import OtherKindError
 from resources.files.copies import TextFile, copies, write_copy
 from resources.files.folder import File, Folder, LocalFolder, side_by_side
 from resources.files.manifest import NAME, UNREADABLE, LandedFile, Manifest, SyncResult
 from resources.files.ndjson import FileShape
-from resources.files.source import layouts, passed_over, source_files
+from resources.files.source import READ, FeedFiles, layouts, source_files
+
+MOST_NAMED = 10
 
 
 def folder_at(location: str, access: str = "credentials") -> Folder:
@@ -41,7 +45,7 @@ class LandingZone(dg.ConfigurableResource[Any]):
     source starts it anew, so that sample and real feeds never mix.
 
     A feed's files lie in the source under `customer/landing/`, `customers/` or `customer_landing/` (likewise the
-    other feeds), nested or not, as `.json` or `.json.gz`. `source_access` is how a source in S3 is read.
+    other feeds), nested or not (`source.py` says under which names). `source_access` is how a source in S3 is read.
     """
 
     root: str
@@ -66,33 +70,36 @@ class LandingZone(dg.ConfigurableResource[Any]):
         result = SyncResult()
         with self._translate_errors(feed):
             self._refuse_itself_as_source(feed)
-            origin, known = self._manifest(feed).load()
+            origin, known, _ = self._known(feed)
             if origin not in (None, self.source):
                 result.dropped, known = sorted(known), {}
-            there = {file.name: file.size for file in self._folder(feed).files()}
             found = self.source_files(feed)
-            offered = _look_at(found, known, there, result)
-            result.unreadable |= passed_over(self._origin, feed, found[0][1].folder if found else None)
+            known = {name: file for name, file in known.items() if name not in found.hidden}
+            offered = _look_at(found.read, known, result)
+            result.unreadable |= found.elsewhere
+            result.ignored = found.ignored
             if not offered and not known:
                 raise self._nothing_to_sync(feed, result)
             if not known:
                 # Should this run break off: what lies there is of this source.
-                self._manifest(feed).save(self.source, ())
-            wanted = _settle(offered, known, there, result)
-        origins = dict(found)
-        side_by_side(lambda name: self._take(feed, origins[name], name), wanted)
+                self._manifest(feed).save(self.source, SyncResult())
+            wanted = _settle(offered, known, result)
+        origins = dict(found.read)
+        side_by_side(lambda name: self._take(feed, origins[name], offered[name]), wanted)
         with self._translate_errors(feed):
             self._copy(feed, result)
-            self._manifest(feed).save(self.source, result.files)
+            landed = {file.name: file.stamp for file in self._folder(feed).files()}
+            result.files = [replace(file, landed=landed.get(file.name, "")) for file in result.files]
+            self._manifest(feed).save(self.source, result)
             self._remove_strays(feed, result.files)
         return result
 
     def landed(self, feed: str) -> SyncResult:
         """What the landing zone holds, without looking at the source; not `synced` where it never was."""
         with translate_errors(f"read what is landed of the feed {feed!r}", self.root):
-            source, files = self._manifest(feed).load()
+            source, files, remarks = self._known(feed)
         landed = sorted(files.values(), key=lambda file: file.name)
-        return SyncResult(landed, synced=source is not None or bool(landed))
+        return SyncResult(landed, synced=source is not None or bool(landed), **remarks)
 
     def readable(self, feed: str, result: SyncResult) -> list[TextFile]:
         """What an engine reads line by line, and what together holds every record of the feed once.
@@ -120,8 +127,8 @@ class LandingZone(dg.ConfigurableResource[Any]):
         """Where the feed's raw files lie."""
         return self._folder(feed).uri
 
-    def source_files(self, feed: str) -> list[tuple[str, File]]:
-        """The feed's files in the source, each with its name for the landing zone."""
+    def source_files(self, feed: str) -> FeedFiles:
+        """What the source has in the feed's folders."""
         return source_files(self._origin, feed)
 
     @property
@@ -144,6 +151,29 @@ class LandingZone(dg.ConfigurableResource[Any]):
     def _manifest(self, feed: str) -> Manifest:
         return Manifest(self._beside(feed), self._folder(feed))
 
+    def _known(self, feed: str) -> tuple[str | None, dict[str, LandedFile], dict[str, Any]]:
+        """The source, what is landed of it, and what was remarked.
+
+        A run that breaks off (a full disk, kill -9) may have landed a file that the manifest does not know of. So each
+        file that is not the one which the manifest saw land is looked at again; `landed` is empty where it is gone.
+        """
+        origin, known, remarks = self._manifest(feed).load()
+        there = {file.name: file for file in self._folder(feed).files()}
+
+        def look(name: str) -> LandedFile:
+            before, file = known[name], there.get(name)
+            if file is None:
+                return replace(before, landed="")
+            try:
+                found = LandedFile.of(file, name, before.most)
+            except UNREADABLE:  # whatever it holds, it is not what landed
+                found = replace(before, sha256="")
+            stamp = before.stamp if found.sha256 == before.sha256 else ""
+            return replace(found, stamp=stamp, landed=file.stamp)
+
+        odd = [name for name in known if name not in there or known[name].landed != there[name].stamp]
+        return origin, known | {file.name: file for file in side_by_side(look, odd)}, remarks
+
     def _translate_errors(self, feed: str, what: str = "") -> AbstractContextManager[None]:
         return translate_errors(f"sync {what}the feed {feed!r}", self.root)
 
@@ -157,19 +187,29 @@ class LandingZone(dg.ConfigurableResource[Any]):
             )
 
     def _nothing_to_sync(self, feed: str, result: SyncResult) -> LakehouseError:
-        if result.unreadable:
-            reasons = ", ".join(f"{name} ({reason})" for name, reason in result.unreadable.items())
+        there = result.unreadable | result.ignored
+        if there:
+            named = [f"{name} ({reason})" for name, reason in list(there.items())[:MOST_NAMED]]
+            more = f", and {len(there) - MOST_NAMED:,} more" if len(there) > MOST_NAMED else ""
             return LakehouseError(
-                f"Could not sync the feed {feed!r}: no file of it in {self.source} can be read: {reasons}."
+                f"Could not sync the feed {feed!r}: no file of it in {self.source} can be read: "
+                f"{', '.join(named)}{more}."
             )
         return LakehouseError(
-            f"Could not sync the feed {feed!r}: no .json or .json.gz file of it in {self.source}: looked for a folder "
-            f"{' or '.join(layouts(feed))}. Set STEDI_SOURCE to the folder that has it."
+            f"Could not sync the feed {feed!r}: no file of it in {self.source}: looked for a folder "
+            f"{' or '.join(layouts(feed))}. Read are {READ}. Set STEDI_SOURCE to the folder that has it."
         )
 
-    def _take(self, feed: str, file: File, name: str) -> None:
-        with self._translate_errors(feed, f"{name} of "):
-            self._folder(feed).take(file, name)
+    def _take(self, feed: str, file: File, seen: LandedFile) -> None:
+        folder = self._folder(feed)
+        with self._translate_errors(feed, f"{seen.name} of "):
+            surely, landed = folder.take(file, seen.name), replace(file, folder=folder, name=seen.name)
+            with suppress(OtherKindError):
+                if surely or LandedFile.of(landed, seen.name).sha256 == seen.sha256:
+                    return
+            raise LakehouseError(
+                f"Could not sync {seen.name} of the feed {feed!r}: it was replaced meanwhile. Run it again.", retry=True
+            )
 
     def _copy(self, feed: str, result: SyncResult) -> None:
         folder, beside, wanted = self._folder(feed), self._beside(feed), copies(result.files)
@@ -186,17 +226,19 @@ class LandingZone(dg.ConfigurableResource[Any]):
 
 
 def _look_at(
-    found: list[tuple[str, File]], known: Mapping[str, LandedFile], there: Mapping[str, int], result: SyncResult
+    found: list[tuple[str, File]], known: Mapping[str, LandedFile], result: SyncResult
 ) -> dict[str, LandedFile]:
     """What each of the source's files would be once landed; what cannot be read goes to the result."""
 
     def look(one: tuple[str, File]) -> LandedFile | str:
         name, file = one
         before = known.get(name)
-        if before and (before.size, before.stamp, before.size) == (file.size, file.stamp, there.get(name)):
+        if before and before.landed and file.stamp and (before.size, before.stamp) == (file.size, file.stamp):
             return before
         try:
-            return LandedFile.of(file, name)
+            return LandedFile.of(file, name, before.most if before else 0)
+        except OtherKindError as error:
+            return str(error)
         except UNREADABLE as error:
             reason = getattr(error, "strerror", None) or str(error).partition(" (b")[0]  # without the file's bytes
             return f"{type(error).__name__}: {reason}"
@@ -210,12 +252,10 @@ def _look_at(
     return offered
 
 
-def _settle(
-    offered: Mapping[str, LandedFile], known: Mapping[str, LandedFile], there: Mapping[str, int], result: SyncResult
-) -> list[str]:
+def _settle(offered: Mapping[str, LandedFile], known: Mapping[str, LandedFile], result: SyncResult) -> list[str]:
     """Decide of each file whether it is new, replaced, unchanged or a second delivery; the names of those to copy."""
     for name in known.keys() - offered.keys():  # the source removed it, or it cannot be read there any more
-        if name in there:
+        if known[name].landed:
             result.files.append(known[name])
         elif name not in result.unreadable:
             result.taken_back.append(name)
@@ -229,7 +269,7 @@ def _settle(
             continue
         contents[file.sha256] = name
         result.files.append(file)
-        if name in same and there.get(name) == file.size:
+        if name in same and known[name].landed:
             result.unchanged.append(name)
         else:
             (result.replaced if name in known else result.new).append(name)

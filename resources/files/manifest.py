@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from dataclasses import dataclass, field, replace
+from gzip import BadGzipFile
+from typing import Any
 
+from resources.files.content import GZIP, OtherKindError, unpacked, utf8_chunks
 from resources.files.folder import File, Folder
-from resources.files.ndjson import CHUNK, FileShape, decompressed, inspect
+from resources.files.ndjson import FileShape, inspect
 
-SUFFIXES = (".json.gz", ".json")
-UNREADABLE = (OSError, EOFError, zlib.error)
-"""What reading a file that is broken or out of reach raises."""
+UNREADABLE = (OSError, EOFError, zlib.error, OtherKindError)
+"""What reading a file raises that is broken, out of reach, or of another kind."""
+_OPENS = re.compile(rb"[\s\0\xef\xbb\xbf\xff\xfe]*[{\[]")  # in any encoding
 NAME = "manifest.json"
+REMARKS = ("duplicates", "unreadable", "ignored")
+"""What a sync found of files that are not landed, and a check that is executed alone still says."""
 FIELD_RECORDS = 10  # of each chunk of bytes, that are looked at for their fields
 FIELD_WINDOW = 1 << 14  # bytes of each chunk that are looked at
 MOST_FIELDS = 100  # of a file: more come from names that are values
@@ -69,8 +74,12 @@ class FieldSample:
 class LandedFile:
     """One raw file: its name in the landing zone, its size in bytes, and how it can be read.
 
-    `sha256` is that of the content, decompressed: a file that is delivered again as .gz is the same delivery. `stamp`
-    is that of the file in the source. `fields` are names that its records have, as far as a sample of them shows.
+    `sha256` is that of the content, decompressed and in UTF-8: a file that is delivered again as .gz is the same
+    delivery. `fields` are names that its records have, as far as a sample of them shows. `most` is how large a file of
+    this name has been.
+
+    `stamp` is that of the file in the source, and `landed` that of the file in the landing zone. While a stamp is the
+    same, what was seen of that file is still true. Empty: it must be looked at again.
     """
 
     name: str
@@ -79,35 +88,46 @@ class LandedFile:
     stamp: str
     shape: FileShape
     fields: tuple[str, ...]
+    landed: str = ""
+    most: int = 0
 
     @classmethod
-    def of(cls, file: File, name: str) -> LandedFile:
+    def of(cls, file: File, name: str, most: int = 0) -> LandedFile:
         """What the file would be, landed under that name; raises one of UNREADABLE."""
         digest, sample = hashlib.sha256(), FieldSample()
 
-        def passing(stream: BinaryIO) -> Iterator[bytes]:
-            while chunk := stream.read(CHUNK):
+        def passing(chunks: Iterable[bytes]) -> Iterator[bytes]:
+            for chunk in chunks:
                 digest.update(chunk)
                 sample.feed(chunk)
                 yield chunk
 
         with file.open() as raw:
-            shape = inspect(passing(decompressed(raw, file.name)))
-        return cls(name, digest.hexdigest(), file.size, file.stamp, shape, sample.names)
+            is_gzip, is_named_gzip = raw.peek(2).startswith(GZIP), name.endswith(".gz")
+            if is_named_gzip and not is_gzip and raw.peek(1) and not _OPENS.match(raw.peek(64)):
+                raise BadGzipFile("Not a gzipped file, and no JSON")
+            stream, encoding = unpacked(raw)
+            shape = inspect(passing(utf8_chunks(stream, encoding)))
+        if shape is FileShape.LINES and (encoding != "utf-8" or is_gzip != is_named_gzip):
+            shape = FileShape.NOT_UTF8  # not as it lies there: engines go by the name
+        stamp = "" if file.fresh else file.stamp
+        return cls(name, digest.hexdigest(), file.size, stamp, shape, sample.names, most=max(most, file.size))
 
     @classmethod
     def of_entry(cls, entry: Mapping[str, Any]) -> LandedFile:
         """From what a manifest lists; KeyError, ValueError or TypeError where that is something else."""
-        return cls(**{**entry, "shape": FileShape(entry["shape"]), "fields": tuple(entry["fields"])})
+        return cls(
+            **{"most": entry["size"], **entry, "shape": FileShape(entry["shape"]), "fields": tuple(entry["fields"])}
+        )
 
 
 @dataclass
 class SyncResult:
     """What syncing one feed did, and what its landing zone holds now.
 
-    `duplicates` maps a file to the one that has its content; `unreadable` maps a file to what went wrong; `dropped`
-    are the files of another source that the landing zone held before; `taken_back` are those that somebody removed
-    from the source and from the landing zone.
+    `duplicates` maps a file to the one that has its content, `unreadable` a file to what went wrong, `ignored` what is
+    no file of the feed by its name to the reason; `dropped` are the files of another source that were landed before;
+    `taken_back` are those that somebody removed from the source and from the landing zone.
     """
 
     files: list[LandedFile] = field(default_factory=list)
@@ -116,6 +136,7 @@ class SyncResult:
     unchanged: list[str] = field(default_factory=list)
     duplicates: dict[str, str] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
+    ignored: dict[str, str] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)
     taken_back: list[str] = field(default_factory=list)
     synced: bool = True
@@ -129,6 +150,11 @@ class SyncResult:
     def empty(self) -> list[str]:
         """Files that hold nothing but blanks."""
         return [file.name for file in self.files if file.shape is FileShape.EMPTY]
+
+    @property
+    def shrunk(self) -> list[LandedFile]:
+        """Files that have lost most of the bytes that they once had."""
+        return [file for file in self.files if file.size < file.most / 2]
 
     @property
     def rewritten(self) -> list[str]:
@@ -154,30 +180,31 @@ class Manifest:
     beside: Folder
     folder: Folder
 
-    def load(self) -> tuple[str | None, dict[str, LandedFile]]:
-        """The source and the files by name; OSError where a list is there and cannot be read."""
+    def load(self) -> tuple[str | None, dict[str, LandedFile], dict[str, Any]]:
+        """The source, the files by name, and what was remarked; OSError where a list is there and cannot be read."""
         try:
             with self.beside.open(NAME) as stored:
                 manifest = json.load(stored)
             files = [LandedFile.of_entry(entry) for entry in manifest["files"]]
-            return str(manifest["source"]), {file.name: file for file in files}
+            return str(manifest["source"]), {file.name: file for file in files}, manifest.get("remarks", {})
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             # The manifest only saves work: without it, every file is looked at again, and none is taken for a stray.
-            return None, {file.name: file for file in self._found()}
+            return None, {file.name: file for file in self._found()}, {}
 
-    def save(self, source: str, files: Iterable[LandedFile]) -> None:
+    def save(self, source: str, result: SyncResult) -> None:
         """Write the list anew."""
-        text = json.dumps({"source": source, "files": [vars(file) for file in files]})
+        remarks = {name: getattr(result, name) for name in REMARKS}
+        text = json.dumps({"source": source, "files": [vars(file) for file in result.files], "remarks": remarks})
         with self.beside.create(NAME) as out:
             out.write(text.encode())
 
     def _found(self) -> Iterator[LandedFile]:
-        for file in feed_files(self.folder):
-            with suppress(*UNREADABLE):
-                yield LandedFile.of(file, file.name)
+        for file in self.folder.files():
+            if not is_hidden(file.name):
+                with suppress(*UNREADABLE):
+                    yield replace(LandedFile.of(file, file.name), stamp="", landed=file.stamp)
 
 
-def feed_files(folder: Folder) -> list[File]:
-    """The folder's JSON files, but for hidden ones."""
-    named = ((file, file.name.rpartition("/")[2]) for file in folder.files())
-    return [file for file, name in named if name.endswith(SUFFIXES) and not name.startswith((".", "_"))]
+def is_hidden(name: str) -> bool:
+    """Whether Spark, Hive and Athena take the file for none of the data, by its name or that of a folder."""
+    return any(part.startswith((".", "_")) for part in name.split("/"))

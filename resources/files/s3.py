@@ -120,15 +120,14 @@ class S3Folder(Folder):
         """Whether its objects are among those of this one."""
         return isinstance(other, S3Folder) and other.uri.startswith(self.uri)
 
-    def take(self, file: File, name: str) -> None:
+    def take(self, file: File, name: str) -> bool:
         """Copy an object inside of S3, in parts where it is large; fetch and send any other file.
 
         S3 copies with the caller's own rights, which need not reach what everybody may read: that is fetched, too.
         """
         origin = file.folder
         if not isinstance(origin, S3Folder) or origin.access == "anonymous":
-            super().take(file, name)
-            return
+            return super().take(file, name)
         with _translate(f"copy {origin.path(file.name)} to {self.path(name)}"):
             self.client().copy(
                 {"Bucket": origin.bucket, "Key": origin._key(file.name)},
@@ -138,6 +137,7 @@ class S3Folder(Folder):
                 ExtraArgs={"CopySourceIfMatch": file.stamp, "TaggingDirective": "REPLACE", **origin._payer},
                 SourceClient=origin.client(),
             )
+        return True
 
     def _key(self, name: str) -> str:
         return f"{self.key}/{name}" if self.key else name

@@ -7,9 +7,30 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import dataclass, field
 
 from resources.files.folder import File, Folder
-from resources.files.manifest import SUFFIXES, feed_files
+from resources.files.manifest import is_hidden
+
+_SUFFIX = re.compile(r"(\.(?:json|jsonl|ndjson))?(\.gz)?\Z", re.IGNORECASE)
+_LIKE_A_FILE = re.compile(r"\.(json|jsonl|ndjson)(?:\.gz)?/", re.IGNORECASE)
+READ = ".json, .jsonl and .ndjson, each also with .gz, and names without an extension"
+HIDDEN = "its name or that of a folder begins with . or _"
+
+
+@dataclass
+class FeedFiles:
+    """What a source has in a feed's folders.
+
+    `read` are the files that are read, each with its name for the landing zone; `elsewhere` those that would be, if
+    they did not lie where the feed is not read from; `ignored` those that are none of the feed's by their names; the
+    latter two with the reason. `hidden` are names that hidden files would have in the landing zone.
+    """
+
+    read: list[tuple[str, File]] = field(default_factory=list)
+    elsewhere: dict[str, str] = field(default_factory=dict)
+    ignored: dict[str, str] = field(default_factory=dict)
+    hidden: set[str] = field(default_factory=set)
 
 
 def layouts(feed: str) -> tuple[str, ...]:
@@ -17,35 +38,49 @@ def layouts(feed: str) -> tuple[str, ...]:
     return (f"{feed}/landing", f"{feed}s", f"{feed}_landing", feed)
 
 
-def source_files(source: Folder, feed: str) -> list[tuple[str, File]]:
-    """The feed's files, each with its name for the landing zone."""
-    for layout in layouts(feed):
-        if files := feed_files(source.below(layout)):
-            return [(landing_name(file.name), file) for file in files]
-    return []
-
-
-def passed_over(source: Folder, feed: str, read: Folder | None) -> dict[str, str]:
-    """What looks like a part of the feed and is not read, and why; `read` is the folder that is, if any has files."""
-    found: dict[str, str] = {}
+def source_files(source: Folder, feed: str) -> FeedFiles:
+    """The feed's files, and everything else that lies in its folders."""
+    found = FeedFiles()
     for layout in layouts(feed):
         folder = source.below(layout)
-        if read in (None, folder):
-            links = (f"{layout}/{link}" for link in folder.linked_folders())
-            found |= dict.fromkeys(links, "a link to a folder, which is not followed")
-        elif layout != feed:  # that one also holds what else is called like the feed
-            reason = f"the feed is read from {read.uri} alone"
-            found |= {f"{layout}/{file.name}": reason for file in feed_files(folder)}
+        # Where another one is read, the last one also holds what else is called like the feed.
+        listed = [file for file in folder.files() if layout != feed or not found.read or "/" not in file.name]
+        offered = []
+        for file in listed:
+            if _suffix(file.name) is None:
+                found.ignored[f"{layout}/{file.name}"] = f"read are {READ}"
+            elif is_hidden(file.name):
+                found.ignored[f"{layout}/{file.name}"] = HIDDEN
+                found.hidden.add(landing_name(file.name))
+            else:
+                offered.append((landing_name(file.name), file))
+        if found.read:
+            reason = f"the feed is read from {found.read[0][1].folder.uri} alone"
+            found.elsewhere |= {f"{layout}/{file.name}": reason for _, file in offered}
+        if layout != feed or not found.read:
+            found.elsewhere |= {f"{layout}/{name}": reason for name, reason in folder.passed_over().items()}
+        found.read = found.read or offered
     return found
+
+
+def _suffix(name: str) -> str | None:
+    """The suffix of the landed file; None where a file of that name is not read."""
+    last = name.rpartition("/")[2]
+    found = _SUFFIX.search(last)
+    assert found  # nothing is a suffix, too
+    if found[1] is None and "." in last[: found.start()]:
+        return None
+    return f"{found[1] or '.json'}{found[2] or ''}".lower()
 
 
 def landing_name(original: str) -> str:
     """A name that engines take literally: no blanks, globs, `=` or `%`. A changed name keeps a hash of the old.
 
-    No folder of it is named like a file, so that a file which becomes a folder of its name finds a place.
+    No folder of it is named like a file, so that a file which becomes a folder of its name finds a place. Its suffix is
+    in lower case, and `.json` where there is none: engines go by it.
     """
-    suffix = next(suffix for suffix in SUFFIXES if original.endswith(suffix))
-    stem = re.sub(r"\.json(\.gz)?/", "_json/", original.removesuffix(suffix))
+    suffix = _suffix(original) or ""
+    stem = _LIKE_A_FILE.sub(r"_\1/", original[: _SUFFIX.search(original).start()])  # type: ignore[union-attr]
     parts = (re.sub(r"[^A-Za-z0-9._-]", "_", part)[-200:].lstrip("._") or "x" for part in stem.split("/"))
     safe = "/".join(parts)
     if safe + suffix == original:

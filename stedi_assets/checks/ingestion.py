@@ -103,18 +103,21 @@ def nothing_quarantined(rows: DataFrame) -> DataFrame:
 
 FILES_AS_EXPECTED = Check(
     "files_as_expected",
-    "Each file was delivered once, has records, could be read as it is, and has no fields but those that the feed is "
-    "known to have, as far as a sample of the records shows. Files that were not, and such fields, are named.",
+    "Each file of the feed's folders was read, once, as it is, has records, has not lost most of its bytes, and has no "
+    "fields but those that the feed is known to have, as far as a sample of the records shows. What is otherwise is "
+    "named.",
     blocking=False,
 )
 
 
 def evaluate_files(synced: SyncResult, feed: Feed) -> dg.AssetCheckResult:
-    """Whether every file was delivered once, is not empty, could be read as it is, and has known fields alone."""
+    """Whether every file was read, once, as it is, is not empty, has not shrunk, and has known fields alone."""
     unknown = unknown_fields(synced, feed)
     remarks = [
         *([f"fields that the feed has not had so far are ignored: {told(unknown)}"] if unknown else []),
         *(f"{name} cannot be read ({reason})" for name, reason in sorted(synced.unreadable.items())),
+        *(f"{name} is not read ({reason})" for name, reason in sorted(synced.ignored.items())),
+        *(f"{file.name} has {file.size:,} bytes, and had {file.most:,}" for file in synced.shrunk),
         *(f"{name} was removed: STEDI_SOURCE names another source now" for name in synced.dropped),
         *(f"{name} has the content of {twin}, counted once" for name, twin in sorted(synced.duplicates.items())),
         *(f"{name} is empty" for name in synced.empty),
@@ -131,7 +134,9 @@ def evaluate_files(synced: SyncResult, feed: Feed) -> dg.AssetCheckResult:
         "files": len(synced.files),
         "delivered twice": len(synced.duplicates),
         "empty": len(synced.empty),
+        "shrunk": len(synced.shrunk),
         "unreadable": len(synced.unreadable),
+        "not read": len(synced.ignored),
         "rewritten": len(synced.rewritten),
         "unknown fields": len(unknown),
         "taken back": len(synced.taken_back),

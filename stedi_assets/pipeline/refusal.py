@@ -19,7 +19,6 @@ from resources.iceberg.lakehouse import Lakehouse
 from stedi_assets.contracts import TABLES
 
 ENDED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
-NOT_MADE, NOT_RUN = "not made", "not run"
 
 Told = dg.AssetObservation | dg.AssetCheckEvaluation
 
@@ -37,10 +36,12 @@ def say_what_is_served(
     failed = ", ".join(sorted(key.to_user_string() for key in own))
     for key in (*own, *sorted(downstream & set(layer.selected_asset_keys))):
         why = f"by run {context.run_id}, which says why" if key in own else f"{failed} was not made"
-        told = {NOT_MADE: why, **_served(lakehouse, key.to_user_string()), **(shown if key in own else {})}
-        yield dg.AssetObservation(key, metadata=told)
+        served = _served(lakehouse, key.to_user_string())
+        yield dg.AssetObservation(key, metadata={"not made": why, **served, **(shown if key in own else {})})
         for check in layer.asset_graph.get_check_keys_for_assets({key}):
-            yield from _found_before(context, check, failed)
+            yield from _found_before(
+                context, check, {"not run": dg.MetadataValue.text(f"{failed} was not made"), **served}
+            )
 
 
 def newest_evaluation(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> dg.AssetCheckEvaluation | None:
@@ -50,29 +51,30 @@ def newest_evaluation(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> dg
     return None if event is None else event.asset_check_evaluation_data
 
 
-def _served(lakehouse: Lakehouse, name: str) -> dict[str, Any]:
+def _served(lakehouse: Lakehouse, name: str) -> dict[str, dg.MetadataValue[Any]]:
     version = None
     with suppress(LakehouseError):  # a table that cannot be read: the run says so
         version = lakehouse.version(name) if name in TABLES else None
     if version is None:
-        return {"served": "nothing yet"} if name in TABLES else {}
+        return {"served": dg.MetadataValue.text("nothing yet")} if name in TABLES else {}
     return {
-        "served": f"{version.rows:,} rows, snapshot {version.snapshot_id}",
+        "served": dg.MetadataValue.text(f"{version.rows:,} rows, snapshot {version.snapshot_id}"),
         "served since": dg.MetadataValue.timestamp(version.committed_ms / 1000),
     }
 
 
-def _found_before(context: dg.AssetExecutionContext, key: dg.AssetCheckKey, failed: str) -> Iterator[Told]:
+def _found_before(
+    context: dg.AssetExecutionContext, key: dg.AssetCheckKey, told: Mapping[str, dg.MetadataValue[Any]]
+) -> Iterator[Told]:
     """What a check that the run was to execute, and did not, found of the version that is still served."""
     newest = context.instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
     found = newest_evaluation(context.instance, key)
     if newest and newest[0].run_id == context.run_id and newest[0].status not in ENDED and found is not None:
-        why = f"{failed} was not made. This is what was found of the version that is served"
         yield dg.AssetCheckEvaluation(
             asset_key=found.asset_key,
             check_name=found.check_name,
             passed=found.passed,
-            metadata={**found.metadata, NOT_RUN: dg.MetadataValue.text(why)},
+            metadata={**found.metadata, **told},
             target_materialization_data=found.target_materialization_data,
             severity=found.severity,
             description=found.description,

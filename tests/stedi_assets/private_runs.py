@@ -88,7 +88,7 @@ def a_withdrawal(stedi: Stedi) -> Outcome:
 def a_feed_that_cannot_be_read_at_all(stedi: Stedi) -> Outcome:
     source = stedi.folder / "unreadable"
     (source / "customers").mkdir(parents=True)
-    (source / "customers" / "1.json.gz").write_text(str(someone(1)))
+    (source / "customers" / "1.json.gz").write_bytes(b"\x1f\x8b" + str(someone(1)).encode())
     environment = {"STEDI_SOURCE": str(source), "STEDI_LAKEHOUSE": str(stedi.folder / "lakehouse" / "second")}
     return replace(stedi, environment=environment).materialize("customer_landing")
 

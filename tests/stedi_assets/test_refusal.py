@@ -70,7 +70,8 @@ def test_checks_that_never_ran_keep_what_they_found_of_the_version_that_is_serve
         assert (found.passed, found.severity) == (earlier.passed, earlier.severity)
         assert found.target_materialization_data == earlier.target_materialization_data is not None
         assert found.description == earlier.description
-        assert "accelerometer_trusted was not made" in str(found.metadata["not run"].value)
+        assert found.metadata["not run"].value == "accelerometer_trusted was not made"
+        assert str(stedi.lakehouse.version(TRAINING).snapshot_id) in found.metadata["served"].value
 
 
 def test_the_page_says_which_version_is_served_and_since_when(stopped: tuple[Stedi, Outcome]) -> None:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import codecs
+import errno
 import gzip
 import json
+import multiprocessing
 import os
+import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from resources.errors import LakehouseError
+from resources.files.folder import LocalFolder
+from resources.files.manifest import Manifest
 from resources.files.ndjson import FileShape
 from tests.resources.files.zones import ONE, PRETTY, THREE, TWO, Zone, full_disk, put
 
@@ -88,6 +96,97 @@ def test_a_rewritten_copy_that_was_deleted_is_made_again(zone: Zone) -> None:
         assert zone.copies == copies != {}
 
 
+def put_back(path: Path, content: bytes, found: os.stat_result) -> None:
+    path.write_bytes(content)
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+def break_off(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def killed(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("stops", [break_off, killed], ids=["full disk", "kill -9"])
+@pytest.mark.parametrize("source", ["puts it back", "has it no more"])
+def test_a_file_that_landed_before_a_run_broke_off_is_not_taken_for_what_the_manifest_says(
+    zone: Zone, stops: Callable[..., None], source: str
+) -> None:
+    """The run broke off, the source took the file back: 74 rows of somebody who never agreed, in every run."""
+    path = zone.deliver("1.json", ONE)
+    stamp = path.stat()
+    first = zone.sync()
+    put_back(path, TWO, stamp)
+
+    def run() -> None:
+        with pytest.MonkeyPatch.context() as patch, suppress(LakehouseError):
+            patch.setattr(Manifest, "save", stops)
+            zone.sync()
+
+    process = multiprocessing.get_context("fork").Process(target=run)
+    process.start()
+    process.join()
+    assert process.exitcode == (-9 if stops is killed else 0)
+    assert zone.files == {"1.json": TWO}
+    assert zone.zone.landed("customer").fingerprint != first.fingerprint
+    if source == "puts it back":
+        put_back(path, ONE, stamp)
+        assert zone.sync().fingerprint == first.fingerprint
+        assert zone.files == {"1.json": ONE}
+    else:
+        zone.withdraw()
+        assert zone.sync().fingerprint == zone.zone.landed("customer").fingerprint != first.fingerprint
+        assert zone.files == {"1.json": TWO}
+
+
+def test_a_landed_file_that_something_replaced_at_its_size_is_synced_again(anywhere: Zone) -> None:
+    anywhere.deliver("1.json", ONE)
+    anywhere.sync()
+    put(anywhere.landed, "1.json", TWO)
+    assert anywhere.sync().replaced == ["1.json"]
+    assert anywhere.files == {"1.json": ONE}
+
+
+def test_a_landed_file_that_can_no_more_be_unpacked_is_synced_again_and_never_passes_for_what_it_was(
+    zone: Zone,
+) -> None:
+    zone.deliver("1.json.gz", gzip.compress(ONE, mtime=0))
+    first = zone.sync()
+    put(zone.landed, "1.json.gz", BROKEN_GZIP["cut off"])
+    assert zone.sync().fingerprint == first.fingerprint
+    assert zone.files == {"1.json.gz": gzip.compress(ONE, mtime=0)}
+    put(zone.landed, "1.json.gz", BROKEN_GZIP["cut off"])
+    zone.withdraw()
+    for _ in range(2):
+        result = zone.sync()
+        assert (result.taken_back, [file.name for file in result.files]) == ([], ["1.json.gz"])
+        assert result.fingerprint != first.fingerprint
+
+
+def test_a_file_that_is_replaced_between_looking_at_it_and_copying_it_is_not_taken_for_what_was_seen(
+    zone: Zone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = zone.deliver("1.json", ONE)
+    take = LocalFolder.take
+
+    def meanwhile(*arguments: Any) -> bool:
+        path.write_bytes(TWO)
+        return take(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalFolder, "take", meanwhile)
+        with pytest.raises(
+            LakehouseError, match=r"1\.json of the feed 'customer': it was replaced meanwhile"
+        ) as refused:
+            zone.sync()
+    assert refused.value.allow_retries
+    put_back(path, ONE, path.stat())
+    zone.sync()
+    assert zone.files == {"1.json": ONE}
+
+
 BROKEN_MANIFESTS = {
     "empty": b"",
     "cut off": b'{"files": [{"name": "1.js',
@@ -163,9 +262,61 @@ def test_what_no_engine_reads_line_by_line_is_read_from_a_rewritten_copy(anywher
     anywhere.deliver("torn.json", b'{"email": "\xff"}\n')
     result = anywhere.sync()
     assert result.rewritten == ["pretty.json.gz", "torn.json"]
-    assert set(anywhere.copies) == {f"{file.sha256[:32]}.json" for file in result.files[1:]}
+    assert len(anywhere.copies) == 2
     read = [(file, json.loads(line)["email"]) for file, line in anywhere.lines]
     assert read == [("1.json", "ann@x.se"), ("pretty.json.gz", "eve@x.se"), ("torn.json", "\ufffd")]
+
+
+TEXT = '{"email": "Núñez 👟"}\n{"email": "bob@x.se"}\n'
+OTHERWISE = {
+    "UTF-16, little-endian": ("1.json", codecs.BOM_UTF16_LE + TEXT.encode("utf-16-le")),
+    "UTF-16, big-endian": ("1.json", codecs.BOM_UTF16_BE + TEXT.encode("utf-16-be")),
+    "UTF-32": ("1.json", TEXT.encode("utf-32")),
+    "UTF-16, compressed": ("1.json.gz", gzip.compress(TEXT.encode("utf-16"))),
+    "compressed, and named as if it were not": ("1.json", gzip.compress(TEXT.encode())),
+    "not compressed, and named as if it were": ("1.json.gz", TEXT.encode()),
+}
+
+
+@pytest.mark.parametrize(("name", "content"), OTHERWISE.values(), ids=OTHERWISE)
+def test_the_content_tells_how_a_file_is_compressed_and_encoded(zone: Zone, name: str, content: bytes) -> None:
+    zone.deliver(name, content)
+    result = zone.sync()
+    assert (result.rewritten, result.fields) == ([name], {"email": 1})
+    assert [line for _, line in zone.lines] == TEXT.splitlines()
+    assert zone.files == {name: content}
+    zone.deliver("again.json", TEXT.encode())
+    assert zone.sync().duplicates == {"again.json": name}
+
+
+def test_a_pretty_file_in_utf16_is_read_and_half_a_character_is_not_lost(zone: Zone) -> None:
+    zone.deliver("1.json", PRETTY.decode().encode("utf-16") + b"x")
+    zone.sync()
+    assert [line for _, line in zone.lines] == ['{     "email": "ann@x.se"   }', "\ufffd"]
+
+
+OF_ANOTHER_KIND = {
+    "Parquet": b"PAR1\x15\x04" + b'{"' * 9,
+    "zip": b"PK\x03\x04\x14\0",
+    "XML or HTML": b"\n<!DOCTYPE html><script>{}</script>",
+    "CSV": b"user,timestamp,x\r\nann@x.se,1,2\r\n",
+    "UTF-16 without its mark": TEXT.encode("utf-16-le"),
+    "gzip inside of gzip": gzip.compress(gzip.compress(ONE)),
+}
+
+
+@pytest.mark.parametrize(("kind", "content"), OF_ANOTHER_KIND.items(), ids=OF_ANOTHER_KIND)
+def test_a_whole_file_of_another_kind_is_named_by_its_kind_and_what_was_landed_stays(
+    zone: Zone, kind: str, content: bytes
+) -> None:
+    zone.deliver("1.json", content)
+    with pytest.raises(LakehouseError, match=f"1.json .it is no JSON, but .*{kind}"):
+        zone.sync()
+    for delivered in (ONE, content):
+        zone.deliver("1.json", delivered)
+        result = zone.sync()
+    assert kind in result.unreadable["1.json"]
+    assert zone.files == {"1.json": ONE}
 
 
 def test_the_landing_zone_alone_says_what_is_landed(zone: Zone) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import os
 import re
 import tempfile
@@ -38,13 +39,90 @@ def test_an_empty_folder_of_one_layout_does_not_hide_the_files_of_another(zone: 
     assert zone.sync().new == ["1.json"]
 
 
-def test_other_files_are_ignored(zone: Zone) -> None:
+NAMES_THAT_ARE_READ = [
+    *(
+        "1.json",
+        "1.JSON",
+        "1.jsonl",
+        "1.ndjson",
+        "1.NdJson.Gz",
+        "1.jsonl.gz",
+        "part-0",
+        "PART-0.GZ",
+        "2024/June/part-0",
+    ),
+    "stedi-1-2022-06-18-15-03-26-11111111-2222-4333-8444-555555555555",
+]
+
+
+def test_a_file_of_any_name_that_tools_give_json_is_read(anywhere: Zone) -> None:
+    """customer-2.JSON held a withdrawal: the run was green, and the customer in the training table."""
+    delivered = {name: ONE.replace(b"ann", name.encode()) for name in NAMES_THAT_ARE_READ}
+    for name, content in delivered.items():
+        anywhere.deliver(name, gzip.compress(content) if name.lower().endswith(".gz") else content)
+    result = anywhere.sync()
+    assert sorted(line for _, line in anywhere.lines) == sorted(one.decode().strip() for one in delivered.values())
+    assert (len(result.new), result.rewritten, result.ignored) == (len(delivered), [], {})
+    assert sorted(anywhere.sync().unchanged) == sorted(result.new)
+
+
+HIDDEN = "its name or that of a folder begins with . or _"
+OTHER = "read are .json, .jsonl and .ndjson, each also with .gz, and names without an extension"
+NAMES_THAT_ARE_NOT = {
+    **dict.fromkeys(["notes.txt", "1.csv", "1.json.bak", "a/1.json.zip", "b.json/1.parquet"], OTHER),
+    **dict.fromkeys(["_SUCCESS", ".1.json", "_2.json.gz", ".ipynb_checkpoints/1-checkpoint.json"], HIDDEN),
+    "_temporary/0/task_1/part-00000.json": HIDDEN,
+}
+
+
+def test_every_other_file_is_named_as_not_read_with_the_reason(anywhere: Zone) -> None:
+    anywhere.deliver("1.json", ONE)
+    for name in NAMES_THAT_ARE_NOT:
+        anywhere.deliver(name, TWO)
+    result = anywhere.sync()
+    assert (list(anywhere.files), result.unreadable) == (["1.json"], {})
+    assert result.ignored == {f"customers/{name}": reason for name, reason in NAMES_THAT_ARE_NOT.items()}
+
+
+def test_a_feed_folder_without_any_name_that_is_read_is_told_what_is_there(anywhere: Zone) -> None:
+    for number in range(12):
+        anywhere.deliver(f"{number}.csv", ONE)
+    with pytest.raises(LakehouseError) as stopped:
+        anywhere.sync()
+    sentence = str(stopped.value.description)
+    assert f"can be read: customers/0.csv ({OTHER}), customers/1.csv" in sentence
+    assert sentence.endswith("and 2 more.")
+
+
+def test_what_is_no_file_is_not_waited_for_and_named(zone: Zone) -> None:
     zone.deliver("1.json", ONE)
-    for other in ("notes.txt", "1.csv", "1.json.bak", "1.jsonl", "_SUCCESS", ".1.json", "_2.json", "json", "1.gz"):
-        zone.deliver(other, TWO)
-    os.mkfifo(zone.delivered.path("pipe.json"))  # is not waited for
-    assert zone.sync().new == ["1.json"]
-    assert list(zone.files) == ["1.json"]
+    os.mkfifo(zone.delivered.path("pipe.json"))
+    assert zone.sync().unreadable == {"customers/pipe.json": "neither a file nor a folder"}
+
+
+def test_a_file_beside_the_folder_that_is_read_is_named(anywhere: Zone) -> None:
+    landing = replace(anywhere, source="source/customer/landing")
+    put(landing.folder.below(landing.source), "1.json", ONE)
+    put(landing.folder.below("source/customer"), "2.json", TWO)
+    put(landing.folder.below("source/customer/trusted"), "3.json", TWO)
+    result = anywhere.sync()
+    assert result.new == ["1.json"]
+    assert list(result.unreadable) == ["customer/2.json"]
+
+
+def test_hidden_files_that_an_older_version_landed_go(zone: Zone) -> None:
+    zone.deliver("1.json", ONE)
+    zone.deliver("tmp/0.json", TWO)
+    zone.sync()
+    zone.withdraw("tmp/0.json")
+    old = landing_name("_temporary/0.json")
+    zone.deliver("_temporary/0.json", TWO)
+    manifest = json.loads(contents(zone.beside)["manifest.json"])
+    manifest["files"][1]["name"] = old
+    put(zone.beside, "manifest.json", json.dumps(manifest).encode())
+    zone.landed.remove(["tmp/0.json"])
+    put(zone.landed, old, TWO)
+    assert [file.name for file in zone.sync().files] == ["1.json"] == list(zone.files)
 
 
 def test_a_file_may_become_a_folder_of_its_name(zone: Zone) -> None:
@@ -139,7 +217,7 @@ def test_a_missing_feed_gives_one_sentence_with_the_folders_that_were_looked_for
     with pytest.raises(LakehouseError) as stopped:
         anywhere.sync()
     sentence = str(stopped.value.description)
-    assert sentence.startswith("Could not sync the feed 'customer': no .json or .json.gz file of it in ")
+    assert sentence.startswith("Could not sync the feed 'customer': no file of it in ")
     for what in (anywhere.zone.source, "customer/landing or customers or customer_landing or customer", "STEDI_SOURCE"):
         assert what in sentence
     assert "\n" not in sentence
@@ -170,9 +248,10 @@ ODD_NAMES = [
     "{a,b}.json",
     "a+b&c;d#e.json",
     "'quoted\" \\ back.json",
-    ".hidden folder/1.json",
-    "_temporary/1.json",
-    "__/1.json",
+    "UPPER.JSON",
+    "no extension",
+    "no extension.GZ",
+    "x.ndjson/2.jsonl",
     "year=2024/month=5/1.json.gz",
     "x.json/2.json",
     "a" * 250 + ".json",
@@ -187,7 +266,7 @@ def test_files_of_any_names_land_under_some_that_engines_take_literally(zone: Zo
     for name, content in delivered.items():
         path = Path(zone.zone.source, "customers", name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+        path.write_bytes(gzip.compress(content) if name.lower().endswith(".gz") else content)
     zone.sync()
     assert {name.endswith(".gz") for name in zone.files} == {True, False}
     assert sorted(line for _, line in zone.lines) == sorted(one.decode().strip() for one in delivered.values())
@@ -197,13 +276,15 @@ def test_files_of_any_names_land_under_some_that_engines_take_literally(zone: Zo
     assert zone.stamps == stamps
 
 
+SUFFIXES = [".json", ".json.gz", ".jsonl", ".ndjson.gz", ".JSON"]
+LANDED = tuple(suffix for suffix in SUFFIXES if suffix.islower())
 parts = st.text(
     st.characters(exclude_characters="/\0", exclude_categories=["Cs"]) | st.sampled_from(" ._=%*[]"),
     min_size=1,
     max_size=12,
 ).filter(lambda part: part.strip("."))
 names = st.lists(parts, min_size=1, max_size=3).flatmap(
-    lambda folders: st.sampled_from([".json", ".json.gz"]).map(lambda suffix: "/".join(folders) + suffix)
+    lambda folders: st.sampled_from(SUFFIXES).map(lambda suffix: "/".join(folders) + suffix)
 )
 
 
@@ -211,9 +292,9 @@ names = st.lists(parts, min_size=1, max_size=3).flatmap(
 def test_landing_names_are_literal_keep_their_suffix_and_never_meet(one: str, other: str) -> None:
     landed = landing_name(one)
     assert re.fullmatch(LITERAL, landed)
-    assert landed.endswith(".json.gz") == one.endswith(".json.gz")
-    assert landed.endswith((".json", ".json.gz"))
-    assert not any(folder.endswith((".json", ".json.gz")) for folder in landed.split("/")[:-1])
+    assert landed.endswith(".gz") == one.endswith(".gz")
+    assert landed.endswith(LANDED)
+    assert not any(folder.endswith(LANDED) for folder in landed.split("/")[:-1])
     assert (landed == landing_name(other)) == (one == other)
 
 
