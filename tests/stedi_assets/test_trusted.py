@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stedi_assets.contracts import ACCELEROMETER, CUSTOMER, STEP_TRAINER
+from stedi_assets.contracts import ACCELEROMETER, ACCELEROMETER_TRUSTED, CUSTOMER, STEP_TRAINER, STEP_TRAINER_TRUSTED
 from stedi_assets.rules import Consent
 from stedi_assets.trusted import accelerometer_trusted, customer_trusted, step_trainer_trusted
-from tests.stedi_assets.examples import Row, customer, distance, reading, values
+from tests.stedi_assets.examples import Row, T, customer, distance, reading, values
 from tests.support import MakeFrame
 
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
 CUSTOMERS = CUSTOMER.landing
-READINGS = ACCELEROMETER.landing
-DISTANCES = STEP_TRAINER.landing
+QUARANTINE = CUSTOMER.quarantine
+READINGS = ACCELEROMETER.records
+DISTANCES = STEP_TRAINER.records
 
 BOTH_RULES = pytest.mark.parametrize("consent", list(Consent))
 WITHDRAWN = pytest.mark.parametrize("withdrawn", [None, 0, -1])
@@ -23,8 +28,14 @@ WITHDRAWN = pytest.mark.parametrize("withdrawn", [None, 0, -1])
 # customer_trusted ---------------------------------------------------------------------------------------------
 
 
-def trusted(frame: MakeFrame, *records: Row, columns: tuple[str, ...] = ("email",)) -> list[Any]:
-    return values(customer_trusted(frame(CUSTOMERS, records)), *columns)
+def trusted(
+    frame: MakeFrame, *records: Row, columns: tuple[str, ...] = ("email",), unreadable: Sequence[str] = ()
+) -> list[Any]:
+    return values(customer_trusted(frame(CUSTOMERS, records), quarantined(frame, unreadable)), *columns)
+
+
+def quarantined(frame: MakeFrame, texts: Sequence[str]) -> DataFrame:
+    return frame(QUARANTINE, [{"text": text} for text in texts])
 
 
 def ann(updated: int, consent: int | None, **others: Any) -> Row:
@@ -34,7 +45,7 @@ def ann(updated: int, consent: int | None, **others: Any) -> Row:
 def test_a_customer_is_trusted_with_the_whole_of_their_latest_record(frame: MakeFrame) -> None:
     old = customer("ann@x", "A", updated=1, consent=1, phone="1", customername="Ann", birthday="1990-01-01")
     new = customer("ann@x", "B", updated=2, consent=2, phone=None, customername="Ann", birthday="0993-01-01")
-    table = customer_trusted(frame(CUSTOMERS, [new, old]))
+    table = customer_trusted(frame(CUSTOMERS, [new, old]), quarantined(frame, []))
     assert tuple(table.columns) == CUSTOMERS.column_names
     assert values(table) == [tuple(new.get(name) for name in CUSTOMERS.column_names)]
 
@@ -109,14 +120,47 @@ def test_an_address_in_other_letter_case_or_with_blanks_is_the_same_customer(fra
     assert trusted(frame, ann(1, 1), customer(same, updated=2, consent=None)) == []
 
 
+# Doubt --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "doubted"),
+    [
+        ('{"email": "ann@x", "lastUpdateDate": 1700000000002', True),
+        ('{"email": "ann@x", "lastUpdateDate": 1700000000001}', True),
+        ('{"email": "ann@x", "lastUpdateDate": 1700000000000}', False),
+        ('{"email": "ann@x", "lastUpdateDate": "1699999999999" }', False),
+        ('{"lastUpdateDate": "soon", "email": "ann@x"}', True),
+        ('{"lastUpdateDate": 169999999, "email": "ann@x"}', True),
+        ('"email": " ANN@X ", ', True),
+        (r'{"email": "ann\u0040x"', True),
+        (r'{"email": "\u0041nn@x"', True),
+        ("ann@x;2023;no", True),
+        ('{"email": "annie@x"}', False),
+        ('{"email": "nn@x"}', False),
+        ('{"customerName": "Ann"}', False),
+    ],
+)
+def test_a_customer_of_whom_a_record_could_not_be_read_is_in_doubt_until_a_newer_one_is(
+    frame: MakeFrame, text: str, doubted: bool
+) -> None:
+    records = [ann(T, 1), ann(T + 1, 1), customer("bob@x", updated=T)]
+    assert trusted(frame, *records, unreadable=[text]) == [*([] if doubted else ["ann@x"]), "bob@x"]
+
+
 # accelerometer_trusted ----------------------------------------------------------------------------------------
+
+
+def in_file(records: Iterable[Row], name: str = "1.json") -> list[Row]:
+    """The records as one file delivered them, unless they say another."""
+    return [{"file": name, **record} for record in records]
 
 
 def shared_readings(
     frame: MakeFrame, readings: list[Row], customers: list[Row], consent: Consent = Consent.CUSTOMER
 ) -> list[Any]:
-    table = accelerometer_trusted(frame(READINGS, readings), frame(CUSTOMERS, customers), consent)
-    assert tuple(table.columns) == READINGS.column_names
+    table = accelerometer_trusted(frame(READINGS, in_file(readings)), frame(CUSTOMERS, customers), consent)
+    assert tuple(table.columns) == ACCELEROMETER_TRUSTED.column_names
     return values(table)
 
 
@@ -162,15 +206,17 @@ def shared_distances(
     customers: list[Row],
     consent: Consent = Consent.CUSTOMER,
     curated: list[Row] | None = None,
+    unreadable: Sequence[str] = (),
 ) -> list[Any]:
     """`curated` are the customers with readings: all of them, unless the test says otherwise."""
     table = step_trainer_trusted(
-        frame(DISTANCES, distances),
+        frame(DISTANCES, in_file(distances)),
         frame(CUSTOMERS, [one for one in customers if _agrees(one)] if curated is None else curated),
         frame(CUSTOMERS, customers),
+        quarantined(frame, unreadable),
         consent,
     )
-    assert tuple(table.columns) == DISTANCES.column_names
+    assert tuple(table.columns) == STEP_TRAINER_TRUSTED.column_names
     return values(table)
 
 
@@ -192,6 +238,11 @@ def test_a_shared_step_trainer_is_trusted_only_if_every_holder_agreed(frame: Mak
     holders = [customer("ann@x"), customer("bob@x")]
     assert shared_distances(frame, [distance("A", 5, 1)], holders) == [(5, "A", 1)]
     assert shared_distances(frame, [distance("A", 5, 1)], [*holders, customer("cleo@x", consent=withdrawn)]) == []
+
+
+def test_a_holder_in_doubt_is_one_without_consent(frame: MakeFrame) -> None:
+    holders = [customer("ann@x"), customer("bob@x")]
+    assert shared_distances(frame, [distance("A", 5, 1)], holders, unreadable=['{"email": "bob@x", ']) == []
 
 
 def test_a_holder_who_wrote_their_address_in_two_ways_is_one_holder(frame: MakeFrame) -> None:
@@ -252,3 +303,27 @@ def test_holders_share_distances_from_their_consent_on(
     distances = [distance("A", at) for at in (1, 5, 6, 7, 8)]
     found = shared_distances(frame, distances, holders, consent, curated=holders[:with_readings])
     assert [row[0] for row in found] == shared
+
+
+# Once ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("files", "times"),
+    [
+        ({"1": 1, "2": 1}, 1),
+        ({"1": 2, "2": 1}, 2),
+        ({"1": 1, "2": 2, "3": 2}, 2),
+        ({"1": 9, "2": 10}, 10),
+        ({"1": 2}, 2),
+    ],
+)
+def test_a_record_counts_as_often_as_it_occurs_in_the_one_file_that_has_it_most_often(
+    frame: MakeFrame, files: dict[str, int], times: int
+) -> None:
+    names = [name for name, count in files.items() for _ in range(count)]
+    readings = [*({**reading("ann@x", 1, 0.5), "file": name} for name in names), reading("ann@x", 2)]
+    distances = [*({**distance("A", 1, 7), "file": name} for name in names), distance("A", 2)]
+    ours = [customer("ann@x")]
+    assert shared_readings(frame, readings, ours) == [("ann@x", 1, 0.5, 0.0, 0.0)] * times + [("ann@x", 2, 0, 0, 0)]
+    assert shared_distances(frame, distances, ours) == [(1, "A", 7)] * times + [(2, "A", 0)]

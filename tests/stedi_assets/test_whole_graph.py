@@ -41,7 +41,7 @@ FEED_NAMES = ("customer", "accelerometer", "step_trainer")
 PEOPLE = ("ann@x.org", "bob@x.org", "cleo@x.org")
 EMAILS = st.sampled_from(PEOPLE).flatmap(lambda email: st.sampled_from([email, email, email.upper(), f" {email} "]))
 SERIALS = st.sampled_from(["A", "B", "C", "a"])
-MOMENTS = st.integers(1, 4)
+MOMENTS = st.integers(T + 1, T + 4)
 TAKEN = st.integers(1, 3)
 CONSENTS = st.sampled_from([None, 0, -1, *[1, 2, 3] * 4])
 FREE_TEXT = st.sampled_from([None, "", "a", "B", "ä", "1399-01-01"])
@@ -69,11 +69,41 @@ def many(rows: st.SearchStrategy[Row]) -> st.SearchStrategy[list[Row]]:
     return sizes.flatmap(lambda size: st.lists(rows, min_size=size[0], max_size=size[1]))
 
 
+def in_files(rows: st.SearchStrategy[Row]) -> st.SearchStrategy[list[Row]]:
+    """The rows as one of a few files delivered each: the same row in several files, and several times in one."""
+    file = st.sampled_from(["1.json", "2.json", "later/1.json"])
+    return many(st.builds(lambda row, file: {**row, "file": file}, rows, file))
+
+
+ADDRESSES = st.builds(
+    lambda email, spelled: spelled(email),
+    st.sampled_from([*PEOPLE, "nobody@x.org", "no address"]),
+    st.sampled_from(
+        [
+            str,
+            str.upper,
+            " {} ".format,
+            lambda one: one.replace("@", r"\u0040"),
+            lambda one: rf"\u{ord(one[0]):04x}{one[1:]}",
+        ]
+    ),
+)
+SAID = st.one_of(
+    st.sampled_from(["", '"lastUpdateDate": "soon", ', '"lastUpdateDate": 17, ']),
+    st.builds(
+        str.format,
+        st.sampled_from(['"lastUpdateDate":{},', '"lastUpdateDate" : "{}", ', '"LASTUPDATEDATE": {}\n, ']),
+        MOMENTS,
+    ),
+)
+UNREADABLE = st.builds('{{"serialNumber": A, {}"email":"{}", "phone'.format, SAID, ADDRESSES)
+
 FEEDS = st.fixed_dictionaries(
     {
-        "customer_records": many(RECORDS),
-        "accelerometer_records": many(st.builds(reading, USERS, TAKEN, AXIS, AXIS)),
-        "step_trainer_records": many(st.builds(distance, SERIALS, TAKEN, st.integers(0, 2))),
+        "customer_records": in_files(RECORDS),
+        "accelerometer_records": in_files(st.builds(reading, USERS, TAKEN, AXIS, AXIS)),
+        "step_trainer_records": in_files(st.builds(distance, SERIALS, TAKEN, st.integers(0, 2))),
+        "customer_quarantine": st.lists(st.builds(lambda text: {"text": text}, UNREADABLE), max_size=2),
     }
 )
 
@@ -83,7 +113,7 @@ QUICKLY = partial(settings, derandomize=True, deadline=None, database=None, phas
 
 def make_all(frame: MakeFrame, feeds: Feeds, consent: Consent) -> Tables:
     """Every table's rows: the functions called in order, each upon what the ones before it gave, and checked."""
-    frames = {name: frame(name, [{**row, "file": "1.json"} for row in rows]) for name, rows in feeds.items()}
+    frames = {name: frame(name, rows) for name, rows in feeds.items()}
     sizes = {name: len(rows) for name, rows in feeds.items()}
     made: Tables = {}
     for table in TRUSTED_AND_CURATED:
@@ -117,7 +147,8 @@ def call(function: Callable[..., DataFrame], known: Mapping[str, DataFrame], con
 def test_for_any_feeds_every_table_has_the_rows_that_the_rules_say_and_its_checks_pass(
     frame: MakeFrame, consent: Consent, feeds: Feeds
 ) -> None:
-    expected = expected_tables(*(feeds[f"{feed}_records"] for feed in FEED_NAMES), consent.value)
+    unreadable = [row["text"] for row in feeds["customer_quarantine"]]
+    expected = expected_tables(*(feeds[f"{feed}_records"] for feed in FEED_NAMES), consent.value, unreadable)
     made = make_all(frame, feeds, consent)
     assert {table: Counter(rows) for table, rows in made.items()} == {
         table: Counter(rows) for table, rows in expected.items()
