@@ -7,6 +7,7 @@ tables, which is Dagster's own command.
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import click
 import dagster as dg
-from dagster._core.errors import DagsterHomeNotSetError
 
 from resources.engines.engine import SparkEngine, analysed
 from resources.errors import LakehouseError, as_failure, query_error
@@ -48,11 +48,9 @@ def show_summary() -> None:
     settings = Settings.from_environment()
     # Wide enough for the paths, whatever the terminal: they are there to be copied.
     console = Console(width=max(Console().width, 80 + len(settings.lakehouse) + 40), highlight=False)
-    try:
-        instance = dg.DagsterInstance.get()
-    except DagsterHomeNotSetError as error:
-        raise click.ClickException("DAGSTER_HOME is not set: export DAGSTER_HOME=$PWD/.dagster") from error
-    with instance, _errors_as_sentences():
+    if not os.environ.get("DAGSTER_HOME"):
+        raise click.ClickException("DAGSTER_HOME is not set: export DAGSTER_HOME=$PWD/.dagster")
+    with dg.DagsterInstance.get() as instance, _errors_as_sentences():
         console.print(summary(instance, settings))
         for remark in remarks(settings):
             console.print(remark, style="yellow")

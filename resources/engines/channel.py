@@ -137,6 +137,8 @@ class EmrChannel(ConnectChannel):
     def toChannel(self) -> grpc.Channel:  # noqa: N802
         """Open the channel: TLS with the usual certificates, and the token for every call."""
         tls, token = grpc.ssl_channel_credentials(), grpc.metadata_call_credentials(self._token)
+        # Private, but what pyspark's `toChannel` is made of: that knows no credentials that are renewed, and a channel
+        # of gRPC's own would have neither the options nor the interceptors that were added.
         self._opened = self._secure_channel(self.endpoint, grpc.composite_channel_credentials(tls, token))
         return self._opened
 

@@ -80,7 +80,9 @@ class LocalSpark(SparkEngine):
             except (Py4JError, PySparkException) as error:
                 raise LakehouseError(_why(error)) from error
             finally:
+                # Private, but the only handle to the process: `stop` must see it end, also if it began by half.
                 self._jvm = SparkContext._gateway
+        # Only the JVM knows which free port the server picked, and pyspark has no public way into the JVM.
         service = getattr(carrier._jvm, "org.apache.spark.sql.connect.service.SparkConnectService$")
         port = getattr(service, "MODULE$").localPort()
         return connect_here(f"sc://localhost:{port}/;token={token}")
@@ -151,6 +153,7 @@ def _forget_jvm() -> None:
     from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
+    # Private names all: pyspark starts one JVM for each process, and has no function to end it and forget it.
     with suppress(Exception):  # the JVM may be gone already
         if SparkContext._active_spark_context is not None:
             SparkContext._active_spark_context.stop()
