@@ -164,6 +164,27 @@ broken_by(
     {"two customers hold it now": {RECORDS: [ANN, BOB, customer("bob@x", "A", updated=2)]}},
 )
 QUARANTINED = {"file": "1.json", "reason": "email is missing", "text": "{}", "run": "1"}
+UNREADABLE = {**QUARANTINED, "text": '{"email": "Ann@x.se", "lastUpdateDate": 1, "consent": '}
+ANN_HERSELF = customer("ann@x.se", "A")
+broken_by(
+    "no_customer_in_doubt",
+    "customer_trusted",
+    {"rows": [ANN_HERSELF, BOB], RECORDS: [ANN_HERSELF, BOB]},
+    {"a record of one customer could not be read": {"customer_quarantine": [UNREADABLE]}},
+)
+DISTANCES = [distance("A", 5, 1), distance("A", 6, 1), distance("B", 5, 2)]
+broken_by(
+    "equal_distances",
+    "step_trainer_trusted",
+    {"rows": DISTANCES},
+    {"one is there twice": {"rows": [*DISTANCES[:1] * 2]}},
+)
+broken_by(
+    "distances_disagree",
+    "step_trainer_trusted",
+    {"rows": [*DISTANCES, DISTANCES[0]]},
+    {"a Step Trainer is at two distances at once": {"rows": [*DISTANCES, distance("A", 5, 2)]}},
+)
 broken_by("nothing_quarantined", "customer_quarantine", {}, {"a record was not accepted": {"rows": [QUARANTINED]}})
 
 
