@@ -98,8 +98,12 @@ def records_asset(feed: Feed, settings: Settings, lakehouse: Lakehouse) -> dg.As
 
 
 @dg.multi_asset_check(
-    name="deliveries", specs=[DELIVERY_ACCEPTED.spec(feed.records.name) for feed in FEEDS], can_subset=True
+    name="deliveries",
+    specs=[DELIVERY_ACCEPTED.spec(feed.records.name) for feed in FEEDS],
+    can_subset=True,
+    retry_policy=RETRY,
 )
+@quoting_no_row
 def deliveries(
     context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse, landing_zone: LandingZone
 ) -> Iterator[Any]:
