@@ -29,7 +29,7 @@ MOMENTS = range(T, T + 12)
 FAULTLESS: dict[str, list[Row]] = {
     "customer": [customer(f"c{one}@x.org", f"s{one}", updated=T + 100, consent=T) for one in PEOPLE],
     "accelerometer": [reading(f"c{one}@x.org", at, 1.0, 1.0, 1.0) for one in PEOPLE for at in MOMENTS],
-    "step_trainer": [distance(f"s{one}", at, 1) for one in PEOPLE for at in MOMENTS],
+    "step_trainer": [distance(f"s{one}", at, (at - T) // 2) for one in PEOPLE for at in MOMENTS],
 }
 """Everybody has consented, has a Step Trainer of their own, and both sensors measured at the same moments."""
 
@@ -119,6 +119,13 @@ MISREADINGS = (
         (ACCELEROMETER,),
         with_column("timestamp", "timestamp - timestamp % 1000"),
         warned_by=at(READINGS, "equal_readings") | at(TRAINING, "distances_matched", "readings_per_match"),
+    ),
+    Misreading(
+        "moments of the Step Trainer are cut to the second",
+        (STEP_TRAINER,),
+        with_column("sensorreadingtime", "sensorreadingtime - sensorreadingtime % 1000"),
+        warned_by=at(DISTANCES, "equal_distances", "distances_disagree")
+        | at(TRAINING, "accelerometer_readings_matched"),
     ),
     Misreading(
         "a record, chosen at random, is refused for no reason",

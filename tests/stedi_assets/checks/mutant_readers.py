@@ -74,7 +74,7 @@ MUTANT_READERS = (
     MutantReader(
         "no record is understood: the fields are looked for under other names",
         look_for_other_fields,
-        caught(RECORDS, "quarantine_within_limit"),
+        caught(RECORDS, "quarantine_within_limit", "kept_its_rows"),
         quarantine_limit="0.5",
     ),
     MutantReader(LOST, accident(type_records, lose), BOTH_SUMS),

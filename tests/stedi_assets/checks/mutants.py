@@ -28,6 +28,8 @@ from stedi_assets.rules import (
     Consent,
     consented,
     consented_serials,
+    delivered_once,
+    in_doubt,
     latest_record,
     owners,
     person,
@@ -49,13 +51,16 @@ REVERSED = "the latest-record rule is reversed: the oldest decides"
 TIMESTAMP_ONLY = "the sensors are joined by timestamp alone"
 ADDRESS_KEPT = "the e-mail address is kept"
 ANY_DATE = "the consent rule as-of-date is not asked for: earlier readings are shared too"
+DOUBT = "a customer of whom a record cannot be read counts as one who consents"
+ONCE = "what another file delivers again counts again"
 
 
 @dataclass(frozen=True)
 class Mutant:
     """A rule, what breaks it in place of a table's own function, and the checks that fail: they and no others.
 
-    `rows` makes the table's rows of the published tables, which are its argument's attributes.
+    `rows` makes the table's rows of the published tables, which are its argument's attributes; the text of a customer
+    record that nobody can read may be quarantined before they are checked.
     """
 
     rule: str
@@ -64,6 +69,7 @@ class Mutant:
     caught_by: frozenset[str]
     consent: Consent = Consent.CUSTOMER
     differences: Mapping[str, Any] = field(default_factory=dict)
+    unreadable: str | None = None
 
     @property
     def checked(self) -> LakehouseTable:
@@ -78,7 +84,12 @@ READINGS, DISTANCES, TRAINING = "accelerometer_trusted", "step_trainer_trusted",
 SUM = "rows_reconciled"
 CONSENTING, LATEST, ONE = "only_consenting_customers", "only_latest_records", "one_row_per_customer"
 OF_CUSTOMERS, OF_HOLDERS = "only_readings_of_consenting_customers", "only_readings_of_consenting_holders"
-OF_ONE, UNNAMED, MATCHED = "no_row_pairs_two_customers", "no_direct_identifiers", "accelerometer_readings_matched"
+UNDOUBTED, OF_ONE, UNNAMED, MATCHED = (
+    "no_customer_in_doubt",
+    "no_row_pairs_two_customers",
+    "no_direct_identifiers",
+    "accelerometer_readings_matched",
+)
 
 MUTANTS: list[Mutant] = []
 """Evaluated as a run would."""
@@ -146,19 +157,22 @@ breaks(
 # Readings -----------------------------------------------------------------------------------------------------
 
 
-def readings_of(readings: DataFrame, customers: DataFrame) -> DataFrame:
+def readings_of(readings: DataFrame, customers: DataFrame, *, once: bool = True) -> DataFrame:
     known = customers.select(person("email").alias("person")).distinct()
     owned = readings.withColumn("person", person("user")).join(known, "person", "left_semi")
-    return owned.select(*ACCELEROMETER_TRUSTED.column_names)
+    return (delivered_once(owned) if once else owned).select(*ACCELEROMETER_TRUSTED.column_names)
 
 
 def after_consent_only(readings: DataFrame, customers: DataFrame) -> DataFrame:
     owned = readings.withColumn("person", person("user")).join(owners(customers), "person")
-    return owned.where("timestamp > consented_since").select(*ACCELEROMETER_TRUSTED.column_names)
+    return delivered_once(owned.where("timestamp > consented_since")).select(*ACCELEROMETER_TRUSTED.column_names)
 
 
-def lossy_sum(accelerometer_records: DataFrame, customer_records: DataFrame, consent: Consent) -> DataFrame:
-    return reconciliation.accelerometer_trusted(accelerometer_records.where("x <> 1.5"), customer_records, consent)
+def lossy_sum(
+    accelerometer_records: DataFrame, customer_records: DataFrame, customer_quarantine: DataFrame, consent: Consent
+) -> DataFrame:
+    records = accelerometer_records.where("x <> 1.5")
+    return reconciliation.accelerometer_trusted(records, customer_records, customer_quarantine, consent)
 
 
 def of_customers(whose: Rows) -> Rows:
@@ -175,6 +189,7 @@ breaks(
             of_customers(lambda t: t.customer_records.where(consented())),
             *(OF_CUSTOMERS, SUM),
         ),
+        ONCE: (lambda t: readings_of(t.accelerometer_records, t.customer_trusted, once=False), SUM),
     },
 )
 breaks(
@@ -199,7 +214,18 @@ breaks(
 
 
 def distances_of(distances: DataFrame, holders: DataFrame) -> DataFrame:
-    return distances.join(holders.select("serialnumber"), "serialnumber").select(*STEP_TRAINER_TRUSTED.column_names)
+    held = delivered_once(distances).join(holders.select("serialnumber"), "serialnumber")
+    return held.select(*STEP_TRAINER_TRUSTED.column_names)
+
+
+def agreed_serials(t: Any, customers: DataFrame) -> DataFrame:
+    return consented_serials(customers, in_doubt(t.customer_records, t.customer_quarantine))
+
+
+def trusted_again(t: Any) -> DataFrame:
+    retained = t.step_trainer_trusted.select("serialnumber").distinct()
+    held = t.step_trainer_records.join(retained, "serialnumber", "left_semi")
+    return held.select(*STEP_TRAINER_TRUSTED.column_names)
 
 
 def ever_held(customers: DataFrame, curated: DataFrame) -> DataFrame:
@@ -215,21 +241,22 @@ breaks(
     DISTANCES,
     {
         NO_CONSENT_FILTER: (of_holders(lambda t: latest_record(t.customer_records)), OF_HOLDERS, SUM),
-        REVERSED: (of_holders(lambda t: consented_serials(oldest(t.customer_records))), OF_HOLDERS, SUM),
+        REVERSED: (of_holders(lambda t: agreed_serials(t, oldest(t.customer_records))), OF_HOLDERS, SUM),
         "one consenting holder is enough": (of_holders(lambda t: t.customers_curated), OF_HOLDERS, SUM),
         "a device once held still counts": (
             of_holders(lambda t: ever_held(t.customer_records, t.customers_curated).where(WHOLLY_AGREED)),
             *(OF_HOLDERS, SUM),
         ),
-        "holders without readings count": (of_holders(lambda t: consented_serials(t.customer_records)), SUM),
+        "holders without readings count": (of_holders(lambda t: agreed_serials(t, t.customer_records)), SUM),
         "several holders multiply a reading": (
             lambda t: distances_of(t.step_trainer_records, t.customers_curated.where(WHOLLY_AGREED)),
             SUM,
         ),
+        ONCE: (trusted_again, SUM),
     },
 )
 REGARDLESS = (
-    lambda t: ASSETS[DISTANCES](t.step_trainer_records, t.customers_curated, t.customer_records, Consent.CUSTOMER),
+    lambda t: replace(t.inputs, options={"consent": Consent.CUSTOMER}).bind(ASSETS[DISTANCES].function),
     *(OF_HOLDERS, SUM),
 )
 breaks(DISTANCES, {ANY_DATE: REGARDLESS}, consent=Consent.AS_OF_DATE)
@@ -296,3 +323,18 @@ for column in (USER, *CUSTOMER_COLUMNS):
         breaks(
             TRAINING, {f"{column.name} is kept, and the contract allows it": kept}, differences={"contract": allowing}
         )
+
+# Doubt --------------------------------------------------------------------------------------------------------
+
+CAUGHT = {
+    CUSTOMERS: (UNDOUBTED, SUM),
+    READINGS: (OF_CUSTOMERS, SUM),
+    CURATED: (UNDOUBTED,),
+    DISTANCES: (OF_HOLDERS, SUM),
+    TRAINING: (OF_HOLDERS,),
+}
+for table, caught_by in CAUGHT.items():
+    as_before = (lambda t, name=table: getattr(t, name), *caught_by)
+    breaks(table, {DOUBT: as_before}, unreadable=f'{{"email": "Cleo@x.org", "lastUpdateDate": {T + 20}, "ser')
+LENT = (lambda t: t.step_trainer_trusted, OF_HOLDERS, SUM)
+breaks(DISTANCES, {f"{DOUBT}, where others hold the serial number too": LENT}, unreadable='"user": "dan\\u0040x.org"')

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 
 from stedi_assets.checks.ingestion import FILES_AS_EXPECTED
 from stedi_assets.contracts import FEEDS
-from stedi_assets.pipeline.checks import MATCHES_CONTRACT, Check
+from stedi_assets.ingestion.ingest import DELIVERY_ACCEPTED
+from stedi_assets.pipeline.checks import Check
 from tests.stedi_assets.checks.accidents import ACCIDENTS, Accident
 from tests.stedi_assets.checks.misreadings import MISREADINGS, Checks, Misreading
 from tests.stedi_assets.checks.mutant_readers import MUTANT_READERS, MutantReader
@@ -72,8 +73,9 @@ def page() -> str:
 
 def checks_by_asset() -> dict[str, tuple[Check, ...]]:
     """Every check of every asset, as the assets have them."""
-    landing = {feed.landing.name: (FILES_AS_EXPECTED,) for feed in FEEDS}
-    return {**landing, **{table.name: (MATCHES_CONTRACT, *table.checks) for table in EVERY_TABLE.values()}}
+    checks = {name: table.all_checks for name, table in EVERY_TABLE.items()}
+    records = {feed.records.name: (*checks[feed.records.name], DELIVERY_ACCEPTED) for feed in FEEDS}
+    return {**{feed.landing.name: (FILES_AS_EXPECTED,) for feed in FEEDS}, **checks, **records}
 
 
 def _sorted(mutants: Iterable[Mutant]) -> list[Mutant]:
@@ -98,7 +100,8 @@ def _pairs(checks: Checks) -> str:
 
 
 def _check(check: Check) -> tuple[str, ...]:
-    return f"`{check.name}`", "stops" if check.blocking else "warns", check.description
+    does = "fails the run" if check is DELIVERY_ACCEPTED else "stops" if check.blocking else "warns"
+    return f"`{check.name}`", does, check.description
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

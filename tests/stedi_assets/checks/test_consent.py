@@ -13,7 +13,7 @@ from stedi_assets.contracts import TABLES, Pii
 from stedi_assets.pipeline.checks import Facts, measure_all
 from stedi_assets.rules import Consent
 from tests.stedi_assets.checks.worlds import ERROR, EVERY_TABLE, WARN, World, check_of, found, pair
-from tests.stedi_assets.examples import customer, distance, reading
+from tests.stedi_assets.examples import Row, T, customer, distance, reading
 from tests.support import MakeFrame
 
 if TYPE_CHECKING:
@@ -54,6 +54,29 @@ broken_by(
     },
 )
 broken_by(*CONSENTING, {"rows": [ANN], RECORDS: [customer(" ANN@x")]}, {"others are known": {RECORDS: [BOB]}})
+
+ANN_KNOWN = customer("ann@x", "A", updated=T)
+
+
+def unreadable(text: str) -> Row:
+    return {"file": "1.json", "reason": "no JSON", "text": text, "run": "1"}
+
+
+OLDER = unreadable(f'{{"lastUpdateDate": {T - 1}, "email": "ann@x"')
+broken_by(
+    "no_customer_in_doubt",
+    "customer_trusted",
+    {"rows": [ANN_KNOWN], RECORDS: [ANN_KNOWN, BOB], "customer_quarantine": [OLDER, unreadable('"email": "bob@x"')]},
+    {
+        story: {"customer_quarantine": [unreadable(text)]}
+        for story, text in {
+            "an unreadable record is newer": f'{{"email": "ann@x", "lastUpdateDate": "{T + 1}"}}',
+            "an unreadable record is of the same moment": f'"lastupdatedate":{T},"email":"Ann@X"',
+            "an unreadable record has no moment": '{"user": " ANN@x ", "lastUpdateDate": NaN',
+            "the address has escapes": f'{{"email": "\\u0061nn\\u0040x", "lastUpdateDate": {T}, ',
+        }.items()
+    },
+)
 
 OF_CUSTOMERS = ("only_readings_of_consenting_customers", "accelerometer_trusted")
 ONE_READING: World = {"rows": [reading("ann@x", 5)], RECORDS: [ANN_LATE]}
@@ -140,6 +163,19 @@ broken_by(
     {"rows": [*UNLIKE_READINGS, reading("ann@x", 5, 1.0, 1.0, 2.0)]},
     {"a reading is there twice": {"rows": [*UNLIKE_READINGS, UNLIKE_READINGS[0]]}},
 )
+UNLIKE_DISTANCES = [distance("A", 5, 1), distance("A", 6, 2), distance("B", 5, 2)]
+broken_by(
+    "equal_distances",
+    "step_trainer_trusted",
+    {"rows": [*UNLIKE_DISTANCES, distance("A", 5, 2)]},
+    {"a distance is there twice": {"rows": [*UNLIKE_DISTANCES, distance("A", 5, 1)]}},
+)
+broken_by(
+    "distances_disagree",
+    "step_trainer_trusted",
+    {"rows": [*UNLIKE_DISTANCES, distance("A", 5, 1)]},
+    {"one device is at two distances at once": {"rows": [*UNLIKE_DISTANCES, distance("A", 5, 2)]}},
+)
 broken_by(
     "readings_before_consent",
     "accelerometer_trusted",
@@ -163,29 +199,7 @@ broken_by(
     {RECORDS: [ANN, customer("bob@x", "A"), customer("bob@x", "B", updated=2)]},
     {"two customers hold it now": {RECORDS: [ANN, BOB, customer("bob@x", "A", updated=2)]}},
 )
-QUARANTINED = {"file": "1.json", "reason": "email is missing", "text": "{}", "run": "1"}
-UNREADABLE = {**QUARANTINED, "text": '{"email": "Ann@x.se", "lastUpdateDate": 1, "consent": '}
-ANN_HERSELF = customer("ann@x.se", "A")
-broken_by(
-    "no_customer_in_doubt",
-    "customer_trusted",
-    {"rows": [ANN_HERSELF, BOB], RECORDS: [ANN_HERSELF, BOB]},
-    {"a record of one customer could not be read": {"customer_quarantine": [UNREADABLE]}},
-)
-DISTANCES = [distance("A", 5, 1), distance("A", 6, 1), distance("B", 5, 2)]
-broken_by(
-    "equal_distances",
-    "step_trainer_trusted",
-    {"rows": DISTANCES},
-    {"one is there twice": {"rows": [*DISTANCES[:1] * 2]}},
-)
-broken_by(
-    "distances_disagree",
-    "step_trainer_trusted",
-    {"rows": [*DISTANCES, DISTANCES[0]]},
-    {"a Step Trainer is at two distances at once": {"rows": [*DISTANCES, distance("A", 5, 2)]}},
-)
-broken_by("nothing_quarantined", "customer_quarantine", {}, {"a record was not accepted": {"rows": [QUARANTINED]}})
+broken_by("nothing_quarantined", "customer_quarantine", {}, {"a record was not accepted": {"rows": [OLDER]}})
 
 
 @pytest.mark.parametrize(("check", "table", "kept", "broken", "finds", "consent"), CASES)

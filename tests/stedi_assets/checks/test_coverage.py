@@ -75,6 +75,26 @@ def test_nothing_covered_only_warns_where_an_input_is_empty(frame: MakeFrame, ch
     assert (result.passed, result.severity) == (False, WARN)
 
 
+@pytest.mark.parametrize("check", CASES)
+def test_what_cannot_be_measured_passes_where_there_is_nothing_yet_and_stops_where_an_input_turned_empty(
+    frame: MakeFrame, check: str
+) -> None:
+    nothing_yet, turned_empty = (
+        found(frame, CASES[check][0], check, {}, Facts(an_input_is_empty=True, an_input_turned_empty=turned))
+        for turned in (False, True)
+    )
+    assert (nothing_yet.passed, nothing_yet.description) == (True, "There is nothing to measure yet.")
+    assert (turned_empty.passed, turned_empty.severity) == (False, ERROR)
+    assert turned_empty.description == "Not to be measured: an input of the table has turned empty."
+
+
+def test_nothing_covered_names_the_rule_that_dropped_most_rows(frame: MakeFrame) -> None:
+    table, _, _, nothing, _ = CASES["curated_customers_with_distances"]
+    facts = Facts(dropped={"a small rule": 1, "a large rule": 2_999})
+    stopped = found(frame, table, "curated_customers_with_distances", nothing, facts)
+    assert str(stopped.description).endswith(" Most rows were dropped for this reason: a large rule (2,999).")
+
+
 def test_a_distance_that_meets_more_than_ten_readings_is_warned_of(frame: MakeFrame) -> None:
     per_match = "machine_learning_curated", "readings_per_match"
     ten = found(frame, *per_match, {**MATCHING, "accelerometer_trusted": [reading("c1@x")] * 10})

@@ -19,12 +19,14 @@ from stedi_assets.definitions import build_definitions
 from stedi_assets.ingestion.stats import count_delivery
 from stedi_assets.pipeline.checks import Facts, evaluate, measure_all
 from stedi_assets.rules import Consent
+from tests.stedi_assets.checks.page import checks_by_asset
 from tests.stedi_assets.checks.worlds import (
     ERROR,
     EVERY_TABLE,
     MATCHING,
     OF_EVERY_FEED,
     ON_EVERY_TABLE,
+    WHERE_ROWS_ARE_KEPT,
     GivenTables,
     bind,
     check_of,
@@ -41,8 +43,9 @@ def test_every_table_has_the_checks_that_any_accident_needs_and_they_stop_it() -
     graph = build_definitions(Settings.from_environment({})).resolve_asset_graph()
     for name in TABLES:
         keys = graph.get_check_keys_for_assets({dg.AssetKey(name)})
-        assert {key.name for key in keys if graph.get_check_spec(key).blocking} >= ON_EVERY_TABLE
-        assert {key.name for key in keys} == {"matches_contract", *(one.name for one in EVERY_TABLE[name].checks)}
+        needed = ON_EVERY_TABLE if TABLES[name].of_rejects else ON_EVERY_TABLE | WHERE_ROWS_ARE_KEPT
+        assert {key.name for key in keys if graph.get_check_spec(key).blocking} >= needed
+        assert {key.name for key in keys} == {one.name for one in checks_by_asset()[name]}
     assert EVERY_TABLE.keys() == TABLES.keys()
 
 
@@ -142,7 +145,7 @@ def test_every_promise_holds_where_there_is_nothing(frame: MakeFrame, tmp_path: 
     tables = GivenTables(ENGINE, nothing, {"consent": Consent.CUSTOMER}, given=given)
     results = evaluated([EVERY_TABLE[name]], tables)[name].results
     assert [result.check_name for result in results if not result.passed] == []
-    assert len(results) == 1 + len(EVERY_TABLE[name].checks)
+    assert len(results) == len(EVERY_TABLE[name].all_checks)
 
 
 @pytest.mark.parametrize("consent", list(Consent))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from inspect import signature
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import pytest
 from stedi_assets.checks import reconciliation as by
 from stedi_assets.contracts import CUSTOMER, FEEDS
 from stedi_assets.ingestion import parse
+from stedi_assets.ingestion.ingest import DELIVERY_ACCEPTED
 from stedi_assets.pipeline.reconciliation import dropped
 from stedi_assets.rules import Consent
 from tests.stedi_assets.checks.accidents import ACCIDENTS, Accident
@@ -19,30 +21,34 @@ from tests.stedi_assets.checks.mutant_readers import MUTANT_READERS, MutantReade
 from tests.stedi_assets.checks.mutants import (
     ADDRESS_KEPT,
     ANY_DATE,
+    DOUBT,
     MUTANTS,
     NO_CONSENT_FILTER,
+    ONCE,
     REVERSED,
     TIMESTAMP_ONLY,
     Mutant,
 )
-from tests.stedi_assets.checks.worlds import ERROR, GivenTables, Published, evaluated, in_memory
-from tests.stedi_assets.examples import deliver_all
+from tests.stedi_assets.checks.worlds import ERROR, EVERY_TABLE, GivenTables, Published, evaluated, in_memory
+from tests.stedi_assets.examples import DISTANCES, READINGS, as_delivered, deliver_all
 from tests.stedi_assets.runs import ASSETS, changed, data_folders, failed, run
-from tests.support import Stedi
+from tests.support import MakeFrame, Stedi
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+CHECKS = re.compile(rf"\b({'|'.join(check.name for table in EVERY_TABLE.values() for check in table.all_checks)}): ")
 LATE = {by.BEFORE_CONSENT: 1}
 DROPPED: dict[str, dict[str, dict[str, int]]] = {
     Consent.CUSTOMER: {
         "customer_trusted": {by.NOT_LATEST: 3, by.NO_CONSENT: 2},
-        "accelerometer_trusted": {by.NO_CONSENT: 2, by.UNKNOWN_USER: 1},
+        "accelerometer_trusted": {by.NO_CONSENT: 2, by.UNKNOWN_USER: 1, by.DELIVERED_AGAIN: 1},
         "customers_curated": {by.NO_READINGS: 1},
         "step_trainer_trusted": {
             by.UNKNOWN_SERIAL: 2,
             by.HOLDER_WITHOUT_CONSENT: 2,
             by.HOLDERS_WITHOUT_READINGS: 1,
+            by.DELIVERED_AGAIN: 1,
         },
         "machine_learning_curated": {by.SEVERAL_HOLDERS: 1},
     }
@@ -53,11 +59,13 @@ DROPPED[Consent.AS_OF_DATE] = DROPPED[Consent.CUSTOMER] | OF_DATED
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Stedi:
-    """A lakehouse in which everything is published as it should be, quarantined records among it."""
+    """A lakehouse in which all is published as it should be, of quarantined records and repeated readings too."""
     stedi = Stedi(tmp_path_factory.mktemp("sound"), {"STEDI_QUARANTINE_LIMIT": "1"})
     deliver_all(stedi)
+    again = {"accelerometer": READINGS[2:3], "step_trainer": DISTANCES[2:3]}
     for feed in FEEDS:
-        stedi.deliver(feed.name, "no JSON\n{}\n", name="2.json")
+        repeated = map(json.dumps, as_delivered(feed.name, again.get(feed.name, ())))
+        stedi.deliver(feed.name, "\n".join(["no JSON", "{}", *repeated]), name="2.json")
     assert stedi.materialize().success
     return stedi
 
@@ -85,10 +93,14 @@ def test_the_tables_as_they_should_be_pass_and_every_row_that_is_dropped_is_coun
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=str)
-def test_a_table_whose_rule_is_broken_is_caught(made: dict[Consent, GivenTables], mutant: Mutant) -> None:
+def test_a_table_whose_rule_is_broken_is_caught(
+    frame: MakeFrame, made: dict[Consent, GivenTables], mutant: Mutant
+) -> None:
     tables = made[mutant.consent]
-    rows = in_memory(mutant.rows(Published(tables)))
-    stops = evaluated([mutant.checked], replace(tables, given={**tables.given, mutant.table: rows}))[mutant.table].stops
+    given = {**tables.given, mutant.table: in_memory(mutant.rows(Published(tables)))}
+    if mutant.unreadable:
+        given |= {CUSTOMER.quarantine.name: frame(CUSTOMER.quarantine, [{"text": mutant.unreadable}])}
+    stops = evaluated([mutant.checked], replace(tables, given=given))[mutant.table].stops
     assert {sentence.partition(": ")[0] for sentence in stops} == mutant.caught_by
 
 
@@ -113,10 +125,14 @@ def test_a_feed_whose_reader_is_broken_is_caught_and_neither_of_its_tables_is_pu
     before = [(stedi.lakehouse.version(name), data_folders(stedi, name)) for name in tables]
     monkeypatch.setattr(parse, "type_records", mutant.function)
     outcome = stedi.materialize(CUSTOMER.landing.name, *tables)
-    assert {key for key, one in outcome.checks.items() if not one.passed and one.severity is ERROR} == mutant.caught_by
-    for table in {table for table, _ in mutant.caught_by}:
-        assert f"{table} was not published, the previous version is still served." in outcome.failure
-    assert outcome.materialized == {CUSTOMER.landing.name}
+    # What is served is not what failed: its checks are those of the version before.
+    red = {key for key, check in outcome.checks.items() if not check.passed and check.severity is ERROR}
+    assert red == {(CUSTOMER.records.name, DELIVERY_ACCEPTED.name)}
+    parts = re.split(r"(\w+) was not published, the previous version is still served\. ", outcome.failure)
+    caught = {
+        (table, name) for table, said in zip(parts[1::2], parts[2::2], strict=True) for name in re.findall(CHECKS, said)
+    }
+    assert caught == mutant.caught_by
     assert [(stedi.lakehouse.version(name), data_folders(stedi, name)) for name in tables] == before
 
 
@@ -124,7 +140,8 @@ def test_every_rule_that_matters_is_broken_in_every_table_that_has_it() -> None:
     broken: dict[str, set[str]] = {}
     for one in MUTANTS:
         broken.setdefault(one.rule, set()).add(one.table)
-    assert broken[NO_CONSENT_FILTER] == broken[REVERSED] == ASSETS.keys()
+    assert broken[NO_CONSENT_FILTER] == broken[REVERSED] == broken[DOUBT] == ASSETS.keys()
+    assert broken[ONCE] == {name for name, rules in DROPPED[Consent.CUSTOMER].items() if by.DELIVERED_AGAIN in rules}
     assert broken[ANY_DATE] == {
         name for name, table in ASSETS.items() if "consent" in signature(table.function).parameters
     }

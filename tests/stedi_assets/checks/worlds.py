@@ -36,6 +36,8 @@ EVERY_TABLE: dict[str, LakehouseTable] = {
     for table in (*(table for tables in EVERY_FEEDS_TABLES.values() for table in tables), *TRUSTED_AND_CURATED)
 }
 ON_EVERY_TABLE = {"matches_contract", "required_columns_filled", "rows_reconciled"}
+WHERE_ROWS_ARE_KEPT = {"kept_its_rows"}
+"""On every table but quarantine: what is mended may go."""
 OF_EVERY_FEED = {"accepted_are_sound", "quarantine_within_limit"}
 
 World = Mapping[str, Sequence[Row]]
