@@ -131,10 +131,14 @@ class FeedStep(Step):
 
     def refuse(self, evaluations: Mapping[str, Evaluation]) -> Iterator[Found]:
         """Let the tables be made that can be, of what is served of this feed: a consent that another feed brings must
-        not wait until this one is mended. The check `delivery_accepted` fails the run.
+        not wait until this one is mended. The check `delivery_accepted` fails the run. Where nothing is served, or only
+        what today's limits refuse as well, the step fails.
         """
         served = {table.name: self.inputs.lakehouse.version(table.name) for table in self.tables}
-        if None in served.values():
+        found = {
+            table.name: self._evaluate_again(table, version) for table in self.tables if (version := served[table.name])
+        }
+        if None in served.values() or any(one.stops for one in found.values()):
             yield from super().refuse(evaluations)
         why = self.refusal(evaluations)
         self.context.log.error(why)
@@ -150,7 +154,7 @@ class FeedStep(Step):
                     "snapshot id": str(version.snapshot_id),
                 },
                 data_version=dg.DataVersion(f"{version.properties.get(FILES)}-{version.properties.get(CODE)}"),
-                check_results=self._evaluate_again(table, version).selected(self.context),
+                check_results=found[table.name].selected(self.context),
             )
 
     def frames(self, staged: ExitStack) -> dict[str, DataFrame]:

@@ -7,9 +7,8 @@ import hashlib
 import json
 import re
 import shutil
-import threading
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, ExitStack
 from itertools import count
 from logging import WARNING
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from resources.files import copies
+from resources.files.landing_zone import LandingZone
 from resources.files.locks import lock
 from sample.feeds import write_feeds
 from tests.stedi_assets.examples import deliver_all
@@ -108,7 +108,7 @@ def test_a_feed_that_changed_its_shape_is_not_published_and_the_sentence_says_wh
     renamed = {("moment" if name == "timestamp" else name): value for name, value in READING.items()}
     late = stedi.deliver("accelerometer", [renamed] * 9, "app 2.0.json")
     outcome = ingest(stedi)
-    assert outcome.materialized == {LANDING}
+    assert not outcome.success
     assert "the previous version is still served" in outcome.failure
     assert "50.0% of 18 records quarantined" in outcome.failure
     assert "timestamp is missing (9)" in outcome.failure
@@ -151,7 +151,7 @@ def test_an_unchanged_delivery_is_held_to_a_limit_that_has_changed(stedi: Stedi)
     assert ingest(stedi).success
     stedi.environment["STEDI_QUARANTINE_LIMIT"] = "0"
     outcome = ingest(stedi)
-    assert outcome.materialized == {LANDING}
+    assert not outcome.success
     assert "1.0% of 100 records quarantined" in outcome.failure
 
 
@@ -167,12 +167,23 @@ def test_records_that_something_removed_are_read_again(stedi: Stedi, table: str)
 
 
 @pytest.mark.parametrize("assets", [[LANDING], [RECORDS]])
-def test_a_run_waits_for_another_one_that_is_at_the_same_feed_and_says_so(stedi: Stedi, assets: list[str]) -> None:
+def test_a_run_waits_for_another_one_that_is_at_the_same_feed_and_says_so(
+    stedi: Stedi, monkeypatch: pytest.MonkeyPatch, assets: list[str]
+) -> None:
     stedi.deliver("accelerometer", [READING])
     stedi.materialize(LANDING)
+    lock_feed = LandingZone.lock
     with ExitStack() as other:
+
+        def lock_until_told(zone: LandingZone, feed: str, waiting: Callable[[], None]) -> AbstractContextManager[None]:
+            def tell() -> None:
+                waiting()
+                other.close()
+
+            return lock_feed(zone, feed, tell)
+
         other.enter_context(lock(stedi.folder / "lakehouse" / "landing" / ".accelerometer.lock"))
-        threading.Timer(0.5, other.close).start()
+        monkeypatch.setattr(LandingZone, "lock", lock_until_told)
         outcome = stedi.materialize(*assets)
     said = " ".join(record.user_message for record in stedi.instance.all_logs(outcome.result.run_id))
     assert outcome.success

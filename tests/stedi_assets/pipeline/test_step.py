@@ -118,7 +118,7 @@ def test_a_commit_names_its_run_code_rule_source_and_inputs(published: Published
     assert properties["stedi.consent"] == "customer"
     assert properties["stedi.source"] == str(stedi.source)
     # The customers' own records are among them: the table is checked against them.
-    read = ("accelerometer_records", "customer_records", "customer_trusted")
+    read = ("accelerometer_records", "customer_quarantine", "customer_records", "customer_trusted")
     assert json.loads(properties["stedi.inputs"]) == {name: snapshot(stedi, name) for name in read}
 
 
@@ -202,7 +202,7 @@ def stops_half_way(customer_records: DataFrame) -> DataFrame:
 
 
 def cannot_be_asked(rows: DataFrame) -> DataFrame:
-    raise RuntimeError("the engine went away")
+    raise LakehouseError("the engine went away")
 
 
 FIRST = ASSETS["customer_trusted"].checks[0]

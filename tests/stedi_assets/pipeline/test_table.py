@@ -39,7 +39,7 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
     "a function": ("trusted.py", ".where(consented())", ".where(~consented())", {"customer_trusted"}),
     "a feed's function": ("landing.py", '"reason IS NOT NULL"', '"reason <> 1"', QUARANTINES),
     "the reader": ("ingestion/parse.py", "DEEPEST = ", "DEEPEST = 1 + ", {*OF_FEEDS}),
-    "a column": ("contracts.py", "maximum=1e6,\n)", "maximum=1e5,\n)", OF_DISTANCES),
+    "a column": ("contracts.py", "maximum=1e6,\n)", "maximum=1e5,\n)", OF_DISTANCES | {"step_trainer_quarantine"}),
 }
 """By what is edited: the module, what stands there, what then does, and the tables that are then made otherwise."""
 
