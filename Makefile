@@ -39,7 +39,7 @@ bench: $(VENV)/installed-dev
 ddl: $(VENV)/installed
 	$(BIN)/python -m stedi_assets.cli ddl
 
-# Write docs/checks.md anew from the checks, and from the rules that the tests break.
+# Write docs/audits.md anew from the checks, and from the rules that the tests break.
 docs: $(VENV)/installed-dev
 	$(BIN)/python -m tests.stedi_assets.checks.page
 

@@ -25,7 +25,7 @@ from stedi_assets.contracts import ASSETS, CUSTOMER_TRUSTED, FEEDS
 from stedi_assets.definitions import build_definitions, build_resources, options
 from stedi_assets.evidence import views
 from stedi_assets.landing import DDL, landing_ddl
-from stedi_assets.pipeline.inputs import MEASURED, Inputs, told_outdated
+from stedi_assets.pipeline.inputs import MEASURED, Inputs, sentence_of_outdated
 from stedi_assets.pipeline.refusal import newest_evaluation
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def remarks(settings: Settings) -> list[str]:
     measured = json.loads(trusted.properties.get(MEASURED, "{}")) if trusted else {}
     doubted = int(measured.get("rows_reconciled", {}).get(IN_DOUBT, 0))
     return [
-        *([told_outdated(outdated)] if outdated else []),
+        *([sentence_of_outdated(outdated)] if outdated else []),
         *([f"In doubt, and dropped: {doubted:,} customers ({IN_DOUBT}; see customer_quarantine)"] if doubted else []),
     ]
 

@@ -2,7 +2,7 @@
 
 Belongs here: the assets of each feed. `<feed>_landing` is its raw files, byte for byte (on AWS with an external table
 over them), `<feed>_records` every accepted record, `<feed>_quarantine` every other one. Does not belong here: how text
-becomes records (`ingestion/`), or how files are brought (`resources/files/`).
+becomes records (`ingestion/`), or how files are synced (`resources/files/`).
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotation of `context` as it stands.
@@ -124,23 +124,13 @@ def deliveries(
 def landing_asset(feed: Feed, zone: LandingZone, table_name: str | None) -> dg.AssetsDefinition:
     """The feed's raw files as an asset. Nothing is opened; `table_name` is that of an external table over them."""
     name = feed.landing.name
-    spec = dg.AssetSpec(
-        name,
-        description=f"{_DESCRIPTIONS[feed.name]} Raw JSON files, byte for byte as they were delivered.\n\n"
-        f"**One row:** {feed.landing.grain}. A file that is delivered twice counts once.",
-        group_name=feed.landing.zone.value,
-        kinds={"json"},
-        owners=[metadata.OWNER],
-        tags=metadata.tags(feed.landing),
-        metadata={
-            "dagster/column_schema": metadata.schema(feed.landing),
-            "dagster/uri": zone.uri(feed.name),
-            **({"dagster/table_name": table_name} if table_name else {}),
-        },
-    )
 
     @dg.multi_asset(
-        name=name, specs=[spec], check_specs=[FILES_AS_EXPECTED.spec(name)], can_subset=True, retry_policy=RETRY
+        name=name,
+        specs=[_landing_spec(feed, zone, table_name)],
+        check_specs=[FILES_AS_EXPECTED.spec(name)],
+        can_subset=True,
+        retry_policy=RETRY,
     )
     @quoting_no_row
     def step(context: dg.AssetExecutionContext, landing_zone: LandingZone, query: Query) -> Iterator[Any]:
@@ -165,6 +155,23 @@ def landing_asset(feed: Feed, zone: LandingZone, table_name: str | None) -> dg.A
         )
 
     return step
+
+
+def _landing_spec(feed: Feed, zone: LandingZone, table_name: str | None) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        feed.landing.name,
+        description=f"{_DESCRIPTIONS[feed.name]} Raw JSON files, byte for byte as they were delivered.\n\n"
+        f"**One row:** {feed.landing.grain}. A file that is delivered twice counts once.",
+        group_name=feed.landing.zone.value,
+        kinds={"json"},
+        owners=[metadata.OWNER],
+        tags=metadata.tags(feed.landing),
+        metadata={
+            "dagster/column_schema": metadata.schema(feed.landing),
+            "dagster/uri": zone.uri(feed.name),
+            **({"dagster/table_name": table_name} if table_name else {}),
+        },
+    )
 
 
 def _log(context: dg.AssetExecutionContext, feed: Feed, synced: SyncResult, source: str) -> None:

@@ -25,7 +25,7 @@ from stedi_assets.pipeline.checks import (
     result,
     warning_check,
 )
-from stedi_assets.pipeline.inputs import Inputs, told_outdated
+from stedi_assets.pipeline.inputs import Inputs, sentence_of_outdated
 from stedi_assets.rules import SINCE, Consent, person
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def no_row_pairs_two_customers(
 
 def _evaluate_served(inputs: Inputs, made: Collection[str]) -> dg.AssetCheckResult:
     outdated = [name for name in inputs.outdated_tables() if name not in made]
-    sentence = told_outdated(outdated) if outdated else "All served tables know the latest consents."
+    sentence = sentence_of_outdated(outdated) if outdated else "All served tables know the latest consents."
     return result(not outdated, sentence, {"tables": ", ".join(outdated) or "none"}, error=False)
 
 

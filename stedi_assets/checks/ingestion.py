@@ -13,7 +13,7 @@ import dagster as dg
 
 from resources.files.manifest import SyncResult
 from stedi_assets.contracts import Feed
-from stedi_assets.ingestion.stats import MOST_NAMED, IngestStats, count_delivery, named, told, unknown_fields
+from stedi_assets.ingestion.stats import MOST_NAMED, IngestStats, count_delivery, named, sentence_of, unknown_fields
 from stedi_assets.pipeline.checks import Check, Facts, Numbers, TableCheck, result, warning_check
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def evaluate_files(synced: SyncResult, feed: Feed) -> dg.AssetCheckResult:
     """Whether every file was read, once, as it is, is not empty, has not shrunk, and has known fields alone."""
     unknown = unknown_fields(synced, feed)
     remarks = [
-        *([f"fields that the feed has not had so far are ignored: {told(unknown)}"] if unknown else []),
+        *([f"fields that the feed has not had so far are ignored: {sentence_of(unknown)}"] if unknown else []),
         *(f"{name} cannot be read ({reason})" for name, reason in sorted(synced.unreadable.items())),
         *(f"{name} is not read ({reason})" for name, reason in sorted(synced.ignored.items())),
         *(f"{file.name} has {file.size:,} bytes, and had {file.most:,}" for file in synced.shrunk),

@@ -25,7 +25,7 @@ from resources.iceberg.version import Version
 from resources.lazy import LazyModule
 from stedi_assets.contracts import FILE, REASON, RUN, TEXT, Feed
 from stedi_assets.ingestion.parse import cut_records, parse, read_text
-from stedi_assets.ingestion.stats import IngestStats, told, unknown_fields
+from stedi_assets.ingestion.stats import IngestStats, sentence_of, unknown_fields
 from stedi_assets.pipeline.checks import (
     KEPT_ITS_ROWS,
     Check,
@@ -282,7 +282,7 @@ class FeedStep(Step):
         quarantined = self._quarantined or self.inputs.frame(self.feed.quarantine.name)
         example = quarantined.where(F.col(REASON.name) == reason).select(FILE.name).first()
         hint = f" In {example[0]}, for example, {reason}." if example else ""
-        hint += f" Fields that the feed has not had so far: {told(unknown)}." if unknown else ""
+        hint += f" Fields that the feed has not had so far: {sentence_of(unknown)}." if unknown else ""
         hint += f" Those records: {where}." if (where := self._keep_refused()) else ""
         return (
             f"{hint} Mend the files in {self.zone.source} and run again, or allow more with STEDI_QUARANTINE_LIMIT. To "

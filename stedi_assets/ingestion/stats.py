@@ -106,7 +106,7 @@ def unknown_fields(synced: SyncResult, feed: Feed) -> dict[str, int]:
     return {name: files for name, files in sorted(synced.fields.items()) if name.lower() not in known}
 
 
-def told(fields: Mapping[str, int]) -> str:
+def sentence_of(fields: Mapping[str, int]) -> str:
     """The fields as a sentence has them. What is no name, as where a record's keys are addresses, is only counted."""
     names = [f"{name} (files: {files:,})" for name, files in fields.items() if _A_NAME.fullmatch(name)]
     return _first(names, len(fields))

@@ -149,7 +149,7 @@ class Inputs:
         return self._read[name]
 
 
-def told_outdated(names: Sequence[str]) -> str:
+def sentence_of_outdated(names: Sequence[str]) -> str:
     """That these tables were made before the latest consents, and what to do."""
     wanted = " or ".join(f"key:{name}" for name in names)
     return (

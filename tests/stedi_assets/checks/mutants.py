@@ -2,7 +2,7 @@
 
 Belongs here: what stands in place of a table's own function, and the checks that fail. Does not belong here: what may
 happen to any table (`accidents.py`), or to the reading of a feed (`mutant_readers.py`). What is held of them is in
-`test_mutants.py`; the page `docs/checks.md` is made from the lists (`page.py`).
+`test_mutants.py`; the page `docs/audits.md` is made from the lists (`page.py`).
 """
 
 from __future__ import annotations

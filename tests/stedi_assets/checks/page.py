@@ -1,4 +1,4 @@
-"""The page `docs/checks.md`: which check guards which rule. `make docs` writes it.
+"""The page `docs/audits.md`: which check guards which rule. `make docs` writes it.
 
 Belongs here: the checks as the code has them, and the rules as the tests break them, in the words of a page.
 """
@@ -18,7 +18,7 @@ from tests.stedi_assets.checks.mutants import MUTANTS, Mutant
 from tests.stedi_assets.checks.worlds import EVERY_TABLE
 from tests.support import ROOT
 
-PAGE = ROOT / "docs" / "checks.md"
+PAGE = ROOT / "docs" / "audits.md"
 
 HEAD = """# Which check guards which rule
 
