@@ -126,7 +126,9 @@ def in_doubt(customer_records: DataFrame, customer_quarantine: DataFrame) -> Dat
     Nobody knows what such a record said: its customer counts as one without consent, until a readable record has a
     later `lastupdatedate` than the one in the unreadable text (where a moment can be found there), or it is mended.
     """
-    named = customer_quarantine.select(_moment(TEXT).alias("said"), F.explode(_addresses(TEXT)).alias("address"))
+    # Both are found before the addresses become rows, or the whole text would go along with each of them.
+    found = customer_quarantine.select(_moment(TEXT).alias("said"), _addresses(TEXT).alias("addresses"))
+    named = found.select("said", F.explode("addresses").alias("address"))
     # JSON may spell any letter as an escape.
     decoded = F.from_json(F.concat(F.lit('{"it":"'), "address", F.lit('"}')), "it string")
     unread = named.select(F.lower(F.trim(decoded["it"])).alias("person"), "said")

@@ -80,7 +80,9 @@ def _unreadable_records(customer_quarantine: DataFrame) -> DataFrame:
     # Cast, because the embedded engine cuts into another kind of text, which its regular expressions do not take.
     digits = F.regexp_extract(F.translate(behind, ' \t"', "").cast("string"), r"^:([0-9]{13})[,}\r\n]", 1)
     said = F.when(F.contains(text, F.lit('"lastupdatedate"')) & (digits != ""), digits.cast("bigint"))
-    named = customer_quarantine.select(F.explode(words).alias("person"), said.alias("said"))
+    # Both are found before the words become rows: a text of a megabyte once went along with each of its words.
+    read = customer_quarantine.select(words.alias("words"), said.alias("said"))
+    named = read.select(F.explode("words").alias("person"), "said")
     return named.where(F.contains("person", F.lit("@")))
 
 
