@@ -126,12 +126,18 @@ def in_doubt(customer_records: DataFrame, customer_quarantine: DataFrame) -> Dat
     Nobody knows what such a record said: its customer counts as one without consent, until a readable record has a
     later `lastupdatedate` than the one in the unreadable text (where a moment can be found there), or it is mended.
     """
-    # Both are found before the addresses become rows, or the whole text would go along with each of them.
-    found = customer_quarantine.select(_moment(TEXT).alias("said"), _addresses(TEXT).alias("addresses"))
-    named = found.select("said", F.explode("addresses").alias("address"))
-    # JSON may spell any letter as an escape.
-    decoded = F.from_json(F.concat(F.lit('{"it":"'), "address", F.lit('"}')), "it string")
-    unread = named.select(F.lower(F.trim(decoded["it"])).alias("person"), "said")
+    # Both are found before the words become rows, or the whole text would go along with each of them.
+    found = customer_quarantine.select(
+        _moment(TEXT).alias("said"), F.regexp_extract_all(TEXT, F.lit(_WORD), F.lit(0)).alias("words")
+    )
+    words = found.select("said", F.explode("words").alias("word")).where(
+        F.contains("word", F.lit("@")) | F.contains("word", F.lit(r"\u0040"))
+    )
+    # JSON may spell any letter as an escape; where an escape is broken, the rest is read as it is.
+    decoded = F.from_json(F.concat(F.lit('{"it":"'), "word", F.lit('"}')), "it string")["it"]
+    spelled = F.coalesce(decoded, F.replace("word", F.lit(r"\u0040"), F.lit("@")))
+    parts = words.select("said", F.split(F.lower(spelled), r"[\x00-\x20\\]+").alias("parts"))
+    unread = parts.select("said", F.explode("parts").alias("person"))
     newest = customer_records.groupBy(person("email").alias("person")).agg(F.max("lastupdatedate").alias("newest"))
     return unread.join(newest, "person").where("said IS NULL OR newest <= said").select("person").distinct()
 
@@ -141,15 +147,12 @@ def without(customers: DataFrame, persons: DataFrame) -> DataFrame:
     return customers.join(persons, person("email") == persons["person"], "left_anti")
 
 
-_IN_ADDRESS = r"(?:[^\s\"\\@,;:<>(){}\[\]]|\\u[0-9a-fA-F]{4})+"
-
-
-def _addresses(text: str) -> Column:
-    """Every e-mail address in the text, as it is spelled there."""
-    return F.regexp_extract_all(text, F.lit(rf"{_IN_ADDRESS}(?:@|\\u0040){_IN_ADDRESS}"), F.lit(0))
+# One class, repeated: Java follows a repeated choice of two by recursion, and a long word ended its whole process.
+_WORD = r"[^\x00-\x20\",;:<>(){}\[\]]+"
 
 
 def _moment(text: str) -> Column:
-    """The `lastUpdateDate` in the text (epoch milliseconds), or null where there is none that can be one."""
-    digits = F.regexp_extract(text, r'(?i)"lastUpdateDate"[ \t]*:[ \t]*"?[ \t]*([0-9]{13})[ \t]*["},\r\n]', 1)
-    return F.when(digits != "", digits.cast("bigint"))
+    """The `lastUpdateDate` in the text (epoch milliseconds), or null where none can be one, or there are several."""
+    fields = F.regexp_extract_all(text, F.lit(r'(?i)"lastUpdateDate"'), F.lit(0))
+    digits = F.regexp_extract(text, r'(?i)"lastUpdateDate"[ \t":]*([0-9]{13})[ \t":]*(?:[},\r\n]|$)', 1)
+    return F.when((F.size(fields) == 1) & (digits != ""), digits.cast("bigint"))

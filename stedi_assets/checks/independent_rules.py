@@ -75,11 +75,14 @@ def _unreadable_records(customer_quarantine: DataFrame) -> DataFrame:
     text = F.lower("text")
     blanked = F.translate(text, '"\n\r\t', "    ")
     decoded = F.from_json(F.concat(F.lit('{"it":"'), blanked, F.lit('"}')), "it string")["it"]  # of escapes
-    words = F.split(F.coalesce(decoded, F.replace(blanked, F.lit("\\u0040"), F.lit("@"))), r"[ \\,;:<>(){}\[\]]+")
-    behind = F.substring_index(text, '"lastupdatedate"', -1)
+    words = F.split(
+        F.coalesce(decoded, F.replace(blanked, F.lit("\\u0040"), F.lit("@"))), r"[\x00-\x20\\,;:<>(){}\[\]]+"
+    )
     # Cast, because the embedded engine cuts into another kind of text, which its regular expressions do not take.
-    digits = F.regexp_extract(F.translate(behind, ' \t"', "").cast("string"), r"^:([0-9]{13})[,}\r\n]", 1)
-    said = F.when(F.contains(text, F.lit('"lastupdatedate"')) & (digits != ""), digits.cast("bigint"))
+    behind = F.split(F.substring_index(text, '"lastupdatedate"', -1).cast("string"), r"[,}\r\n]")
+    value = F.translate(F.trim(F.translate(behind[0], '\t":', "   ")), " ", "-").cast("string")
+    once = F.size(F.split(text, '"lastupdatedate"')) == 2
+    said = F.when(once & value.rlike("^[0-9]{13}$"), value.try_cast("bigint"))
     # Both are found before the words become rows: a text of a megabyte once went along with each of its words.
     read = customer_quarantine.select(words.alias("words"), said.alias("said"))
     named = read.select(F.explode("words").alias("person"), "said")
