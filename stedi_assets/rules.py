@@ -126,18 +126,25 @@ def in_doubt(customer_records: DataFrame, customer_quarantine: DataFrame) -> Dat
     Nobody knows what such a record said: its customer counts as one without consent, until a readable record has a
     later `lastupdatedate` than the one in the unreadable text (where a moment can be found there), or it is mended.
     """
+    # A mark in place of what JSON spells a letter with; every other backslash ends a word, as a quote does.
+    spelled = F.regexp_replace(F.replace(F.lower(TEXT), F.lit(r"\/"), F.lit("/")), r"\\[^u]", " ")
+    spelled = F.regexp_replace(spelled, r"\\u([0-9a-f]{4})", "\x01$1")
     # Both are found before the words become rows, or the whole text would go along with each of them.
-    found = customer_quarantine.select(
-        _moment(TEXT).alias("said"), F.regexp_extract_all(TEXT, F.lit(_WORD), F.lit(0)).alias("words")
+    with_address = F.filter(
+        F.regexp_extract_all(spelled, F.lit(_WORD), F.lit(0)),
+        lambda word: F.contains(word, F.lit("@")) | F.contains(word, F.lit("\x010040")),
     )
-    words = found.select("said", F.explode("words").alias("word")).where(
-        F.contains("word", F.lit("@")) | F.contains("word", F.lit(r"\u0040"))
-    )
-    # JSON may spell any letter as an escape; where an escape is broken, the rest is read as it is.
+    found = customer_quarantine.select(_moment(TEXT).alias("said"), F.array_distinct(with_address).alias("words"))
+    # A record that was cut off swallows the next one: of several persons, nobody knows whose moment it is.
+    said = F.when(F.size("words") == 1, F.col("said"))
+    words = found.select(said.alias("said"), F.explode("words").alias("word"))
+    words = words.withColumn("word", F.replace("word", F.lit("\x01"), F.lit(r"\u")))
     decoded = F.from_json(F.concat(F.lit('{"it":"'), "word", F.lit('"}')), "it string")["it"]
-    spelled = F.coalesce(decoded, F.replace("word", F.lit(r"\u0040"), F.lit("@")))
-    parts = words.select("said", F.split(F.lower(spelled), r"[\x00-\x20\\]+").alias("parts"))
-    unread = parts.select("said", F.explode("parts").alias("person"))
+    whole = words.select("said", F.lower(F.coalesce(decoded, "word")).alias("word"))
+    parts = whole.select("said", F.explode(F.concat(F.array("word"), F.split("word", _ENDS))).alias("part"))
+    # An apostrophe may be a part of an address, or the quote around it, as Python writes those.
+    bare = F.array(F.trim("part", F.lit(_BLANKS)), F.trim("part", F.lit(_BLANKS + _QUOTES)))
+    unread = parts.select("said", F.explode(bare).alias("person"))
     newest = customer_records.groupBy(person("email").alias("person")).agg(F.max("lastupdatedate").alias("newest"))
     return unread.join(newest, "person").where("said IS NULL OR newest <= said").select("person").distinct()
 
@@ -148,7 +155,11 @@ def without(customers: DataFrame, persons: DataFrame) -> DataFrame:
 
 
 # One class, repeated: Java follows a repeated choice of two by recursion, and a long word ended its whole process.
-_WORD = r"[^\x00-\x20\",;:<>(){}\[\]]+"
+_WORD = r"[^\x00\x02-\x20\"\\,;:<>(){}\[\]]+"
+_ENDS = r"[\x00-\x20\"\\,;:<>(){}\[\]=&|*/?!#$^~`\x{a0}\x{2007}\x{202f}\x{200b}\x{feff}\x{fffd}]+"
+"""What an address seldom has: it is looked for with these signs, and without."""
+_BLANKS = " \t\r\n\u00a0\u2007\u202f\u200b\ufeff"
+_QUOTES = "'`\u00b4\u2018\u2019\u201c\u201d\".=*_-"
 
 
 def _moment(text: str) -> Column:

@@ -93,7 +93,9 @@ def in_doubt(latest: Mapping[str, Record], unreadable: Sequence[str]) -> set[str
         plain = re.sub(r"\\u([0-9a-fA-F]{4})", lambda escape: chr(int(escape[1], 16)), text)
         dates = re.split('"lastupdatedate"', plain, flags=re.IGNORECASE)[1:]
         said = re.match(r'\s*:\s*"?\s*(\d{13})(?!\d)', dates[0]) if len(dates) == 1 else None
-        for address in re.findall(r'[^\s",;:{}]+@[^\s",;:{}]+', plain):
+        addresses = {person(address) for address in re.findall(r'[^\s",;:{}]+@[^\s",;:{}]+', plain)}
+        said = said if len(addresses) == 1 else None
+        for address in addresses:
             record = latest.get(person(address))
             if record is not None and (said is None or record["lastupdatedate"] <= int(said[1])):
                 doubted.add(person(address))

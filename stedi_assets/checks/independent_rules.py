@@ -73,10 +73,12 @@ def consent_of_customers(customer_records: DataFrame, customer_quarantine: DataF
 def _unreadable_records(customer_quarantine: DataFrame) -> DataFrame:
     """Whom the text of each unreadable customer record names, and of when it says to be. Columns: person, said."""
     text = F.lower("text")
-    blanked = F.translate(text, '"\n\r\t', "    ")
-    decoded = F.from_json(F.concat(F.lit('{"it":"'), blanked, F.lit('"}')), "it string")["it"]  # of escapes
-    words = F.split(
-        F.coalesce(decoded, F.replace(blanked, F.lit("\\u0040"), F.lit("@"))), r"[\x00-\x20\\,;:<>(){}\[\]]+"
+    marked = F.regexp_replace(F.replace(text, F.lit("\\/"), F.lit("/")), r"\\[^u]", " ")
+    marked = F.regexp_replace(marked, r"\\u([0-9a-f]{4})", "\x01$1")  # of escapes
+    ends = '"\\,;:<>(){}[]' + "".join(chr(code) for code in range(32) if code != 1)
+    words = F.filter(
+        F.split(F.translate(marked, ends, " " * len(ends)), " "),
+        lambda word: F.contains(word, F.lit("@")) | F.contains(word, F.lit("\x010040")),
     )
     # Cast, because the embedded engine cuts into another kind of text, which its regular expressions do not take.
     behind = F.split(F.substring_index(text, '"lastupdatedate"', -1).cast("string"), r"[,}\r\n]")
@@ -84,8 +86,19 @@ def _unreadable_records(customer_quarantine: DataFrame) -> DataFrame:
     once = F.size(F.split(text, '"lastupdatedate"')) == 2
     said = F.when(once & value.rlike("^[0-9]{13}$"), value.try_cast("bigint"))
     # Both are found before the words become rows: a text of a megabyte once went along with each of its words.
-    read = customer_quarantine.select(words.alias("words"), said.alias("said"))
-    named = read.select(F.explode("words").alias("person"), "said")
+    read = customer_quarantine.select(F.array_distinct(words).alias("words"), said.alias("said"))
+    read = read.withColumn("said", F.when(F.size("words") < 2, F.col("said")))  # else, nobody knows whose it is
+    named = read.select("said", F.explode("words").alias("word"))
+    spelled = F.replace("word", F.lit("\x01"), F.lit("\\u"))
+    decoded = F.from_json(F.concat(F.lit('{"it":"'), spelled, F.lit('"}')), "it string")["it"]
+    named = named.select("said", F.lower(F.coalesce(decoded, spelled)).alias("word"))
+    # Also what is left of it where signs that an address seldom has are no part of it.
+    ends += "=&|*/?!#$^~`\u00a0\u2007\u202f\u200b\ufeff\ufffd"
+    parts = F.array_append(F.split(F.translate("word", ends, " " * len(ends)), " "), F.col("word"))
+    named = named.select("said", F.explode(parts).alias("part"))
+    blanks = " \t\r\n\u00a0\u2007\u202f\u200b\ufeff"
+    bare = [F.trim("part", F.lit(around)) for around in (blanks, f"{blanks}'`\u00b4\u2018\u2019\u201c\u201d\".=*_-")]
+    named = named.select("said", F.explode(F.array(*bare)).alias("person"))
     return named.where(F.contains("person", F.lit("@")))
 
 

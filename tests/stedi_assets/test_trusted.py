@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from stedi_assets.checks.independent_rules import consent_of_customers
 from stedi_assets.contracts import ACCELEROMETER, ACCELEROMETER_TRUSTED, CUSTOMER, STEP_TRAINER, STEP_TRAINER_TRUSTED
 from stedi_assets.rules import Consent
 from stedi_assets.trusted import accelerometer_trusted, customer_trusted, step_trainer_trusted
@@ -142,6 +143,23 @@ def test_an_address_in_other_letter_case_or_with_blanks_is_the_same_customer(fra
         ('{"email": "annie@x"}', False),
         ('{"email": "nn@x"}', False),
         ('{"customerName": "Ann"}', False),
+        ("{'email': 'ann@x', 'lastUpdateDate': 1700000000009}", True),
+        ('{"email": "\u200bann@x\ufeff", "lastUpdateDate": 1700000000009', True),
+        (r'{"email": "\u00a0ann@x", "lastUpdateDate": 1700000000009', True),
+        (r'{"email": "\tann@x\/", "lastUpdateDate": 1700000000009', True),
+        (r'{"email": "Ann \u003cann@x\u003e", "lastUpdateDate": 1700000000009', True),
+        ("email=ann@x&lastUpdateDate=1700000000009", True),
+        ("Mail of ann@x.", True),
+        (r'{"email": "\u0061nn@x\u20", "lastUpdateDate": 1700000000009', True),
+        (r'{"email": "ann@x\ud83d", "lastUpdateDate": 1700000000009', True),
+        (
+            '{"email": "cleo@x", "lastUpdateDate": 1700000000000, "{"email": "ann@x", "lastUpdateDate": 1700000000009}',
+            True,
+        ),
+        ('{"email": "cleo@x", "lastUpdateDate": 1700000000000, "na{"email": "ann@x"}', True),
+        ('{"email": "cleo@x", "lastUpdateDate": 1600000000000, "lastUpdateDate": 1700000000000, "u": "ann@x"}', True),
+        ('{"email": "ann@x", "lastUpdateDate": 1700000000000, "lastUpdateDate": soon}', True),
+        ('{"email": "o\'ann@x"}', False),
     ],
 )
 def test_a_customer_of_whom_a_record_could_not_be_read_is_in_doubt_until_a_newer_one_is(
@@ -149,6 +167,10 @@ def test_a_customer_of_whom_a_record_could_not_be_read_is_in_doubt_until_a_newer
 ) -> None:
     records = [ann(T, 1), ann(T + 1, 1), customer("bob@x", updated=T)]
     assert trusted(frame, *records, unreadable=[text]) == [*([] if doubted else ["ann@x"]), "bob@x"]
+    checked = consent_of_customers(frame(CUSTOMERS, records), quarantined(frame, [text]))
+    assert values(checked.where("doubted"), "person") == (["ann@x"] if doubted else [])
+    checked = consent_of_customers(frame(CUSTOMERS, records), quarantined(frame, [text]))
+    assert values(checked.where("doubted"), "person") == (["ann@x"] if doubted else [])
 
 
 # accelerometer_trusted ----------------------------------------------------------------------------------------
