@@ -34,27 +34,28 @@ if TYPE_CHECKING:
 else:
     F = LazyModule("pyspark.sql.functions")
 
+consent_check = partial(blocking_check, of_consent=True)
 LOOKS_LIKE_AN_EMAIL = r"[^@\s]+@[^@\s]+\.[^@\s]+"
 
 
 # Consent ------------------------------------------------------------------------------------------------------
 
 
-@blocking_check
+@consent_check
 def only_consenting_customers(rows: DataFrame, customer_records: DataFrame) -> DataFrame:
     """No customer is here who, by their newest record, does not share their data for research."""
     agreed = newest_says(customer_records).where("agreed").select("person")
     return rows.withColumn("person", person("email")).join(agreed, "person", "left_anti")
 
 
-@blocking_check
+@consent_check
 def no_customer_in_doubt(rows: DataFrame, customer_records: DataFrame, customer_quarantine: DataFrame) -> DataFrame:
     """No customer is here of whom a record could not be read that may be newer than the newest readable one."""
     doubted = consent_of_customers(customer_records, customer_quarantine).where("doubted").select("person")
     return rows.withColumn("person", person("email")).join(doubted, "person", "left_semi")
 
 
-@blocking_check
+@consent_check
 def only_readings_of_consenting_customers(
     rows: DataFrame, customer_records: DataFrame, customer_quarantine: DataFrame, consent: Consent
 ) -> DataFrame:
@@ -64,7 +65,7 @@ def only_readings_of_consenting_customers(
     return readings.where(F.col(SINCE).isNull() | too_early(consent, "timestamp"))
 
 
-@blocking_check
+@consent_check
 def only_readings_of_consenting_holders(
     rows: DataFrame, customer_records: DataFrame, customer_quarantine: DataFrame, consent: Consent
 ) -> DataFrame:

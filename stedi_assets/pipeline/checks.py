@@ -37,8 +37,9 @@ FAILING = "rows that break the promise"
 class Facts:
     """What the commit's files and the inputs' own commits already say: no query is needed for it.
 
-    `dropped` are the rows that named rules dropped, as far as the table has a reconciliation. `hint` is asked for what
-    else helps where a check failed, and only then.
+    `dropped` are the rows that named rules dropped, as far as the table has a reconciliation. `all_withdrew` tells
+    whether consent covers no served row any more, `hint` what else helps: both are asked where a check failed, and
+    only then.
     """
 
     rows_in: int | None = None
@@ -46,6 +47,7 @@ class Facts:
     an_input_is_empty: bool = False
     an_input_turned_empty: bool = False
     dropped: Mapping[str, int] = field(default_factory=dict)
+    all_withdrew: Callable[[], bool] = lambda: False
     hint: Callable[[Numbers], str] = lambda _: ""
 
 
@@ -77,13 +79,15 @@ class TableCheck(Check):
     """A check that a query measures.
 
     `measure` turns the query's frame into (measure, value) rows. Checks that share a query share its one run.
-    `against_today`: look at today's customers even where the table was made from yesterday's.
+    `against_today`: look at today's customers even where the table was made from yesterday's. `of_consent`: a row that
+    breaks the promise has no consent.
     """
 
     query: Query
     measure: Callable[[DataFrame], DataFrame]
     evaluate: Callable[[Numbers, Facts], dg.AssetCheckResult]
     against_today: bool = False
+    of_consent: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +209,7 @@ def as_measures(frame: DataFrame, pairs: Iterable[tuple[Column, str]]) -> DataFr
     return frame.select(F.explode(F.array(*structs)).alias("pair")).select("pair.measure", "pair.value")
 
 
-def blocking_check(function: Query, *, against_today: bool = True) -> TableCheck:
+def blocking_check(function: Query, *, against_today: bool = True, of_consent: bool = False) -> TableCheck:
     """A check that stops the table: the function returns the rows that break the promise of its docstring.
 
     A promise holds today: executed alone, it is held to today's customers, unless it says otherwise.
@@ -223,6 +227,7 @@ def blocking_check(function: Query, *, against_today: bool = True) -> TableCheck
         measure=count_rows,
         evaluate=evaluate,
         against_today=against_today,
+        of_consent=of_consent,
     )
 
 
@@ -283,7 +288,8 @@ def coverage_check(
         if not of:
             return result(True, "There is nothing to measure yet.", metadata)
         share = covered / of
-        nothing = covered == 0 and not facts.an_input_is_empty
+        # Who withdrew never waits for those who are left to have readings that match.
+        nothing = covered == 0 and not facts.an_input_is_empty and not facts.all_withdrew()
         sentence = f"{covered:,.0f} of {of:,.0f} ({share:.1%}); expected at least {warn_below:.0%}."
         if nothing and facts.dropped:
             rule = max(facts.dropped, key=facts.dropped.__getitem__)

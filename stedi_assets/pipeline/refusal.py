@@ -17,6 +17,7 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from resources.errors import LakehouseError
 from resources.iceberg.lakehouse import Lakehouse
 from stedi_assets.contracts import TABLES
+from stedi_assets.pipeline.inputs import Inputs, sentence_of_outdated
 
 ENDED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 
@@ -42,6 +43,19 @@ def say_what_is_served(
             yield from _found_before(
                 context, check, {"not run": dg.MetadataValue.text(f"{failed} was not made"), **served}
             )
+
+
+def with_outdated(context: dg.AssetExecutionContext, inputs: Inputs, error: LakehouseError) -> LakehouseError:
+    """The error and, where that is so, that the tables which are not made may hold somebody who has withdrawn."""
+    layer, own = context.job_def.asset_layer, context.selected_asset_keys
+    not_made = dg.AssetSelection.assets(*own).downstream().resolve(layer.asset_graph) if own else set()
+    names = {key.to_user_string() for key in not_made & set(layer.selected_asset_keys)}
+    with suppress(LakehouseError):  # a table that cannot be read: the error says so
+        fresh = Inputs(inputs.spark, inputs.lakehouse, inputs.options)  # another run may have published meanwhile
+        if outdated := [name for name in fresh.outdated_tables() if name in names]:
+            said = f"{error.description} {sentence_of_outdated(outdated)}."
+            return LakehouseError(said, retry=bool(error.allow_retries))
+    return error
 
 
 def newest_evaluation(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> dg.AssetCheckEvaluation | None:

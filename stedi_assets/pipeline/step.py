@@ -21,10 +21,19 @@ from resources.errors import LakehouseError
 from resources.iceberg.version import Version
 from stedi_assets.contracts import ASSETS, TABLES
 from stedi_assets.pipeline import metadata
-from stedi_assets.pipeline.checks import KEPT_ITS_ROWS, Evaluation, Facts, Numbers, evaluate, kept_its_rows, measure_all
+from stedi_assets.pipeline.checks import (
+    FAILING,
+    KEPT_ITS_ROWS,
+    Evaluation,
+    Facts,
+    Numbers,
+    evaluate,
+    kept_its_rows,
+    measure_all,
+)
 from stedi_assets.pipeline.inputs import CODE, INPUTS, MEASURED, SOURCE, Inputs
 from stedi_assets.pipeline.reconciliation import dropped, dropped_rows, rows_but_for
-from stedi_assets.pipeline.refusal import Told, say_what_is_served
+from stedi_assets.pipeline.refusal import Told, say_what_is_served, with_outdated
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -70,9 +79,9 @@ class Step:
                 else:
                     for evaluation in self.check_published().values():
                         yield from evaluation.selected(self.context)
-        except LakehouseError:
+        except LakehouseError as error:
             yield from say_what_is_served(self.context, self.inputs.lakehouse, self.where_to_look())
-            raise
+            raise with_outdated(self.context, self.inputs, error) from None
 
     # What a table is made of ---------------------------------------------------------------------------------------
 
@@ -95,6 +104,7 @@ class Step:
             rows,
             an_input_is_empty=any(not version.rows for version in made_of),
             an_input_turned_empty=a_feed_is_empty and served is not None and served.rows > 0 and self.shrink_limit < 1,
+            all_withdrew=lambda: served is not None and served.rows > 0 and not self._consented(table, served),
         )
 
     def before(self, table: LakehouseTable) -> Version | None:
@@ -234,7 +244,22 @@ class Step:
         now = evaluations[table.name].numbers.get("rows_reconciled", {})
         could_be, could_be_then = rows_but_for(now, table.excused), rows_but_for(then, table.excused)
         expected = served.rows * could_be / could_be_then if table.reconciliation and could_be_then else served.rows
+        if kept_its_rows(served.rows, expected, facts.rows_published, self.shrink_limit).passed:
+            return kept_its_rows(served.rows, expected, facts.rows_published, self.shrink_limit)
+        # Who withdrew may have had more of the rows than others: they are counted only where that decides.
+        expected = min(expected, self._consented(table, served))
         return kept_its_rows(served.rows, expected, facts.rows_published, self.shrink_limit)
+
+    def _consented(self, table: LakehouseTable, served: Version) -> int:
+        """How many of the served rows today's consents still cover."""
+        checks = [check for check in table.checks if check.of_consent]
+        read = self.inputs.lakehouse.read(self.inputs.spark.spark_session, table.contract, served.snapshot_id)
+        if not checks or read is None:
+            return served.rows
+        numbers = measure_all(
+            ((table.name, check) for check in checks), lambda _, check: self.inputs.bind(check.query, rows=read[0])
+        )
+        return served.rows - sum(int(found[FAILING]) for found in numbers[table.name].values())
 
     def refuse(self, evaluations: Mapping[str, Evaluation]) -> Iterator[Found]:
         """A blocking check failed: report what was checked, and fail the step."""

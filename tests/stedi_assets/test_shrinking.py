@@ -57,3 +57,37 @@ def test_a_quarantine_that_is_mended_may_lose_all_of_its_records(stedi: Stedi) -
     stedi.deliver("customer", as_delivered("customer", [eve]), "broken.json")
     assert stedi.materialize().success
     assert stedi.counts()["customer_quarantine"] == 0
+
+
+def test_who_had_all_the_readings_goes_though_others_stay_who_have_none_that_match(stedi: Stedi) -> None:
+    people = [customer(email, email[:3], updated=T, consent=T) for email in PEOPLE]
+    readings = [reading(PEOPLE[0], T), reading(PEOPLE[1], T + 1)]
+    deliver_all(stedi, people, readings, [distance(email[:3], T) for email in PEOPLE])
+    assert stedi.materialize().success
+    assert stedi.counts()["machine_learning_curated"] == 1
+    withdrawn = [customer(PEOPLE[0], "ann", updated=T + 1, consent=None)]
+    stedi.deliver("customer", as_delivered("customer", withdrawn), "2.json")
+    outcome = stedi.materialize()
+    assert outcome.success, outcome.failure
+    assert stedi.counts()["machine_learning_curated"] == 0
+
+
+def test_who_had_most_of_a_table_goes_however_many_rows_that_are(stedi: Stedi) -> None:
+    people = [customer(email, email[:3], updated=T, consent=T) for email in PEOPLE]
+    deliver_all(stedi, people, [reading(PEOPLE[0], T)], [distance("ann", T)])
+    assert stedi.materialize().success
+    withdrawn = [customer(PEOPLE[0], "ann", updated=T + 1, consent=None)]
+    stedi.deliver("customer", as_delivered("customer", withdrawn), "2.json")
+    outcome = stedi.materialize()
+    assert outcome.success, outcome.failure
+    assert stedi.counts()["customers_curated"] == stedi.counts()["machine_learning_curated"] == 0
+
+
+def test_a_run_that_fails_names_the_tables_that_may_still_hold_somebody_who_withdrew(served: Stedi) -> None:
+    withdrawn = [customer(PEOPLE[0], "ann", updated=T + 1, consent=None)]
+    served.deliver("customer", as_delivered("customer", withdrawn), "2.json")
+    moved = [reading(email, T + 9) for email in PEOPLE]
+    served.deliver("accelerometer", as_delivered("accelerometer", moved))
+    outcome = served.materialize()
+    assert not outcome.success
+    assert "Made before the latest consents: machine_learning_curated." in outcome.failure
