@@ -29,6 +29,7 @@ REMARKS = ("duplicates", "unreadable", "ignored")
 """What a sync found of files that are not landed, and a check that is executed alone still says."""
 FIELD_RECORDS = 10  # of each chunk of bytes, that are looked at for their fields
 FIELD_WINDOW = 1 << 14  # bytes of each chunk that are looked at
+A_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 MOST_FIELDS = 100  # of a file: more come from names that are values
 
 
@@ -66,8 +67,10 @@ class FieldSample:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names, sorted."""
-        return tuple(sorted(self._names)[:MOST_FIELDS])
+        """The names, sorted. What is no name, as where a record's keys are addresses, is only numbered."""
+        named = {name for name in self._names if A_NAME.fullmatch(name)}
+        numbered = (f"?{number}" for number in range(len(self._names - named)))
+        return (*sorted(named), *numbered)[:MOST_FIELDS]
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,12 @@ Belongs here: counting and telling them. Does not belong here: whether that is g
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from resources.files.manifest import SyncResult
+from resources.files.manifest import A_NAME, SyncResult
 from resources.lazy import LazyModule
 from stedi_assets.contracts import REASON, Feed
 from stedi_assets.pipeline.checks import Numbers, Query, each_column
@@ -24,7 +23,6 @@ else:
 
 _REASON = "reason: "
 MOST_NAMED = 10
-_A_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ def unknown_fields(synced: SyncResult, feed: Feed) -> dict[str, int]:
 
 def sentence_of(fields: Mapping[str, int]) -> str:
     """The fields as a sentence has them. What is no name, as where a record's keys are addresses, is only counted."""
-    names = [f"{name} (files: {files:,})" for name, files in fields.items() if _A_NAME.fullmatch(name)]
+    names = [f"{name} (files: {files:,})" for name, files in fields.items() if A_NAME.fullmatch(name)]
     return _first(names, len(fields))
 
 

@@ -41,6 +41,10 @@ def test_the_fields_of_records_are_found_however_they_are_laid_out(text: str) ->
     assert names(text) == ("user", "x")
 
 
+def test_keys_that_are_addresses_are_counted_and_kept_nowhere() -> None:
+    assert names(json.dumps({**RECORD, "ann@example.org": 1, "bob@example.org": 2})) == ("user", "x", "?0", "?1")
+
+
 @pytest.mark.parametrize(
     "text", ["", "rubbish", "{", "}{", "[1, 2]", '{"a": NaN,', '{"a":' * 5_000, '{"n":' + "9" * 5_000]
 )
