@@ -6,6 +6,7 @@ came out. Does not belong here: which bytes; tests and the fuzzer make them up.
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
 from collections import Counter
@@ -27,26 +28,37 @@ Read = tuple[list[str], list[dict[str, Any]]]
 
 def reconcile(folder: Path, feed: Feed, files: Sequence[bytes], engines: Sequence[str] = tuple(ENGINES)) -> None:
     """Land the files, read them on the engines, which must agree, and find every character again."""
-    texts = land(folder, feed, files)
+    texts, refused = land(folder, feed, files)
     first, *others = (read(engine, feed, texts) for engine in engines)
     for other in others:
         assert first[0] == other[0]
         for one, another in zip(first[1], other[1], strict=True):
             assert repr(one) == repr(another)
-    text = "".join(content.decode(errors="replace") for content in dict.fromkeys(files))
+    kept = dict.fromkeys(content for number, content in enumerate(files) if number not in refused)
+    text = "".join(map(decoded, kept))
     assert solid("".join(piece.removeprefix(f"{CONTINUED} ") for piece in first[0])) == solid(text)
     reconcile_rows(feed, *first)
 
 
-def land(folder: Path, feed: Feed, files: Sequence[bytes]) -> list[TextFile]:
-    """Deliver the files, every fifth of them compressed, and sync them as a run does; what an engine is to read."""
+def decoded(content: bytes) -> str:
+    """The file's text, by its mark."""
+    utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if utf_16 else "utf-8", errors="replace")
+
+
+def land(folder: Path, feed: Feed, files: Sequence[bytes]) -> tuple[list[TextFile], set[int]]:
+    """Deliver the files, every fifth of them compressed, and sync them as a run does.
+
+    What an engine is to read, and which files are named as of another kind.
+    """
     source = folder / "source" / feed.name
     source.mkdir(parents=True)
     for number, content in enumerate(files):
         name = f"{number}.json" if number % 5 else f"{number}.json.gz"
         (source / name).write_bytes(content if number % 5 else gzip.compress(content, mtime=0))
     zone = LandingZone(root=str(folder / "lakehouse"), source=str(folder / "source"))
-    return zone.readable(feed.name, zone.sync(feed.name))
+    synced = zone.sync(feed.name)
+    return zone.readable(feed.name, synced), {int(name.partition(".")[0]) for name in synced.unreadable}
 
 
 def read(engine: str, feed: Feed, texts: Sequence[TextFile]) -> Read:
