@@ -20,15 +20,16 @@ CUSTOMERS = 8
 
 
 def lines_of(folder: Path) -> dict[str, list[str]]:
-    """The lines of each feed's files; what is on one line stays there."""
-    return {
-        feed.name: [
+    """The lines of each feed's files, equal ones as one: in two files, a record would be delivered again."""
+    lines = {
+        feed.name: Counter(
             line
             for path in sorted((folder / feed.name / "landing").glob("*.json"))
             for line in path.read_text().splitlines()
-        ]
+        )
         for feed in FEEDS
     }
+    return {feed: ["\n".join([line] * times) for line, times in counted.items()] for feed, counted in lines.items()}
 
 
 def deliveries(lines: dict[str, list[str]], rng: random.Random, most: int) -> list[list[tuple[str, str]]]:

@@ -139,6 +139,7 @@ def test_no_statement_is_made_of_anything_but_constants() -> None:
             if (
                 isinstance(call.func, ast.Attribute)
                 and call.func.attr in TAKES_SQL
+                and ast.unparse(call.func) != "F.filter"  # of an array, by an expression
                 and not all(map(_constant, call.args))
             ):
                 found.add(f"{path.relative_to(ROOT).as_posix()}: {ast.unparse(call)}")

@@ -46,6 +46,7 @@ def test_a_fresh_machine_needs_no_setting(tmp_path: Path, monkeypatch: pytest.Mo
         "consent": Consent.CUSTOMER,
         "database": "stedi",
         "quarantine_limit": 0.05,
+        "shrink_limit": 0.5,
         "spark_conf": {},
         "source_access": "credentials",
         "athena_workgroup": "primary",

@@ -133,7 +133,7 @@ def test_a_session_that_fails_is_told_in_awss_own_words(emr: EmrServerless) -> N
 
 def test_a_session_that_takes_too_long_to_start_is_terminated(emr: EmrServerless) -> None:
     emr.start_states = ["SUBMITTED", "STARTING"]
-    sentence = refusal(emr, retry=True, start_minutes=0.001)
+    sentence = refusal(emr, retry=False, start_minutes=0.001)
     assert "did not start within 0.001 minutes, it is still STARTING: Waiting for capacity." in sentence
     assert "STEDI_EMR_START_MINUTES" in sentence
 
