@@ -120,7 +120,7 @@ def test_what_storage_refuses_is_told_with_what_to_do_and_loses_nothing(scene: S
         assert run.ends() == 1, run.said[-3000:]
     for words in said:
         assert words in run.said
-    assert scene.world.differs_from(before) == {}
+    scene.assert_not_published(before)
     scene.mend(before)
 
 
