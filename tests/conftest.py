@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
     from tests.servers.emr_serverless import EmrServerless
 
+
+# The tests start a JVM in a process in which gRPC is at work already. Its handlers for forks, which runs never need,
+# made one start of many fail («epoll_wait error: Bad file descriptor», JAVA_GATEWAY_EXITED).
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
 
 # How long it takes to make an example up says how busy the machine is, and nothing about the software.
 hypothesis_settings.register_profile("stedi", deadline=None, suppress_health_check=[HealthCheck.too_slow])
