@@ -9,8 +9,9 @@ where (`catalogs.py`).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -18,6 +19,7 @@ from pydantic import PrivateAttr
 
 from resources.engines.engine import analysed
 from resources.errors import LakehouseError, translate_errors
+from resources.iceberg.days import changed_days, files_of, is_of, rows_by_day, write
 from resources.iceberg.moved import path_of
 from resources.iceberg.staging import StagingDir
 from resources.iceberg.version import Staged, TableSpec, Version
@@ -105,60 +107,111 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
         return preview
 
     def read(
-        self, spark: SparkSession, table: TableSpec, snapshot_id: int | None = None
+        self,
+        spark: SparkSession,
+        table: TableSpec,
+        snapshot_id: int | None = None,
+        days: Collection[int] | None = None,
     ) -> tuple[DataFrame, Version] | None:
-        """The published rows (of that snapshot, or the newest), and their version; None where there never was one.
-
-        LakehouseError where the version is gone, or its files are, or its columns are not the table's.
+        """The published rows (of that content, or the newest; of these days, or all), and their version; None where
+        there never was one. LakehouseError where the version is gone, or its files are, or its columns are others.
         """
+        found = self.look_into(table, snapshot_id, days)
+        return found and (read_files(spark, table, found[0]), found[1])
+
+    def look_into(
+        self, table: TableSpec, snapshot_id: int | None = None, days: Collection[int] | None = None
+    ) -> tuple[list[str], Version] | None:
+        """As `read`, but for the rows: the paths of their files."""
         loaded = self.load(table.name)
         if loaded is None or not loaded.metadata.snapshots:
             return None
-        snapshot = loaded.snapshot_by_id(snapshot_id) if snapshot_id else loaded.current_snapshot()
-        if snapshot is None:
-            raise LakehouseError(f"{table.name} in {self.root} has no version {snapshot_id} any more.")
-        self._refuse_other_columns(loaded, snapshot, table)
+        snapshot = self._snapshot(loaded, table, snapshot_id)
         with translate_errors(f"read {table.name}", self.root):
-            uris = self._planned(loaded, snapshot.snapshot_id, table.name)
-        return read_files(spark, table, map(path_of, uris)), Version.of(snapshot)
+            uris = [one.file_path for one in files_of(loaded, snapshot, for_rows_of=table.name) if is_of(one, days)]
+            # Engines may take a missing file for an empty one.
+            if missing := sorted(self._missing(table.name, uris)):
+                raise LakehouseError(
+                    f"{len(missing)} of {len(uris)} data files of {table.name} are gone, {path_of(missing[0])} among "
+                    f"them: something removed them behind the table's back. Materialize {table.name} again to make it "
+                    "anew."
+                )
+        return list(map(path_of, uris)), Version.of(snapshot)
 
-    def _refuse_other_columns(self, loaded: IcebergTable, snapshot: Snapshot, table: TableSpec) -> None:
+    def _snapshot(self, loaded: IcebergTable, table: TableSpec, snapshot_id: int | None) -> Snapshot:
         from resources.iceberg.schema import has_columns
 
+        snapshots = loaded.metadata.snapshots if snapshot_id else [loaded.current_snapshot()]
+        wanted = (one for one in snapshots if one and (not snapshot_id or Version.of(one).content == snapshot_id))
+        snapshot = next(wanted, None)
+        if snapshot is None:
+            raise LakehouseError(f"{table.name} in {self.root} has no version {snapshot_id} any more.")
         schema = loaded.schema() if snapshot.schema_id is None else loaded.schemas()[snapshot.schema_id]
         if not has_columns(schema, table.columns):
             raise LakehouseError(
                 f"{table.name} in {self.root} has other columns than this version of the project makes, it is from an "
                 "earlier one. Materialize everything once."
             )
+        return snapshot
 
-    def _planned(self, loaded: IcebergTable, snapshot_id: int, name: str) -> list[str]:
-        uris = []
-        for task in loaded.scan(snapshot_id=snapshot_id).plan_files():
-            if task.delete_files:
-                raise LakehouseError(
-                    f"{name} carries row deletes, written by another engine: reading its files would bring "
-                    f"the deleted rows back. Rewrite the table there, or materialize {name} again."
-                )
-            uris.append(task.file.file_path)
-        # Engines may take a missing file for an empty one.
-        if missing := sorted(_missing(loaded.io, uris)):
-            raise LakehouseError(
-                f"{len(missing)} of {len(uris)} data files of {name} are gone, {path_of(missing[0])} among them: "
-                f"something removed them behind the table's back. Materialize {name} again to make it anew."
-            )
-        return uris
+    def changed_days(self, table: str, since: int) -> set[int] | None:
+        """The days whose rows may differ between the content `since` and the newest; None where nobody knows."""
+        with translate_errors(f"look up {table}", self.root):
+            loaded = self.load(table)
+            return changed_days(loaded, since) if loaded else None
 
-    def stage(self, frame: DataFrame, table: TableSpec, run_id: str) -> Staged:
-        """Compute the frame and write it where no reader looks. First remove what crashed runs left behind."""
+    def rows_by_day(self, table: str) -> Mapping[int, int]:
+        """How many rows there are of each day, as the manifests say."""
+        with translate_errors(f"look up {table}", self.root):
+            loaded = self.load(table)
+            snapshot = loaded.current_snapshot() if loaded else None
+            return rows_by_day(loaded, snapshot) if loaded and snapshot else {}
+
+    def _missing(self, table: str, uris: Collection[str]) -> set[str]:
+        """Which files are not there, found by one listing: a question for each file takes S3 much longer."""
+        from pyarrow.fs import FileSelector, FileType
+
+        io, there = self.io, set[str]()
+        scheme, host, folder = io.parse_location(f"{self.uri(table)}/data")
+        paths = {uri: io.parse_location(uri)[2] for uri in uris}
+        # One that another engine wrote may lie elsewhere.
+        elsewhere = [path for path in paths.values() if not path.startswith(f"{folder}/")]
+        files = io.fs_by_scheme(scheme, host)
+        if len(elsewhere) < len(paths):
+            there |= {one.path for one in files.get_file_info(FileSelector(folder, True, True)) if one.is_file}
+        there |= {one.path for one in files.get_file_info(elsewhere) if one.type is FileType.File}
+        return {uri for uri, path in paths.items() if path not in there}
+
+    def stage(
+        self,
+        frame: DataFrame | None,
+        table: TableSpec,
+        run_id: str,
+        days: Collection[int] | None = None,
+        onto: int | None = None,
+    ) -> Staged:
+        """Compute the frame (None: no row) and write it where no reader looks, in place of these days' rows, or of all.
+
+        First remove what crashed runs left behind. `onto` is the snapshot whose other days stay.
+        """
         with translate_errors(f"stage {table.name}", self.root):
             directory = self.staging_dir(table.name)
             directory.remove_leftovers(lambda: self._folders_in_use(table.name))
             base = self._published(table)
+            snapshot = base.current_snapshot() if base else None
+            if days is not None and (snapshot is None or snapshot.snapshot_id != onto):
+                raise self._another_run(table.name)
+            retaining = "" if days is None else table.name
+            served = files_of(base, snapshot, for_rows_of=retaining) if base and snapshot else []
             path = directory.open(run_id)
             try:
-                analysed(frame).write.parquet(path)
-                return self._staged(table, directory, base)
+                if frame is not None:
+                    write(analysed(frame), path, table.taken)
+                return replace(
+                    self._staged(table, directory, base),
+                    retained=tuple(one for one in served if not is_of(one, days)),
+                    replaced=tuple(one for one in served if is_of(one, days)),
+                )
             except BaseException:
                 directory.discard()
                 raise
@@ -210,12 +263,13 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
         schema = next((footer.schema.to_arrow_schema() for footer in footers.values()), None)
         return Staged(table, directory, base, full, sum(footer.num_rows for footer in footers.values()), schema)
 
-    def read_staged(self, spark: SparkSession, staged: Staged) -> DataFrame:
-        """The staged rows, for the checks."""
-        return read_files(spark, staged.table, staged.files)
+    def read_staged(self, spark: SparkSession, staged: Staged, *, whole: bool = False) -> DataFrame:
+        """The staged rows, or those of the whole version, for the checks."""
+        retained = [path_of(one.file_path) for one in staged.retained] if whole else []
+        return read_files(spark, staged.table, [*staged.files, *retained])
 
     def publish(self, staged: Staged, properties: Mapping[str, str]) -> Version:
-        """Replace the table's rows by the staged ones in one commit. LakehouseError if another writer was faster.
+        """Replace the days' rows by the staged ones in one commit. LakehouseError if another writer was faster.
 
         Where it is unknown whether the commit arrived, the files stay, and the next run knows.
         """
@@ -243,31 +297,34 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
             snapshot = transaction.commit_transaction().current_snapshot()
         except (CommitFailedException, TableAlreadyExistsError, ValidationException):
             staged.directory.discard()
-            name = staged.table.name
-            raise LakehouseError(
-                f"Another run published {name} at the same time; this run's version was discarded. "
-                f"Materialize {name} again.",
-                retry=True,
-            ) from None
+            raise self._another_run(staged.table.name) from None
         assert snapshot is not None
         return Version.of(snapshot)
+
+    def _another_run(self, name: str) -> LakehouseError:
+        return LakehouseError(
+            f"Another run published {name} at the same time; this run's version was discarded. "
+            f"Materialize {name} again.",
+            retry=True,
+        )
 
     def _published_from(self, staged: Staged) -> Version | None:
         history = self.history(staged.table.name)
         return next((one for one in history if one.properties.get(STAGED_IN) == staged.directory.name), None)
 
     def _transaction(self, base: IcebergTable | None, table: TableSpec) -> Transaction:
-        from resources.iceberg.schema import evolve, iceberg_schema, table_properties
+        from resources.iceberg.schema import evolve, iceberg_schema, partition_spec, table_properties
 
         if base is not None:
             transaction = base.transaction()
-            evolve(transaction, table.columns)
+            evolve(transaction, table.columns, table.taken)
             return transaction
         schema = iceberg_schema(table.columns)
         return self.catalog.create_table_transaction(
             self.identifier(table.name),
             schema,
             location=self.uri(table.name),
+            partition_spec=partition_spec(schema, table.taken),
             properties=table_properties(schema, table.columns),
         )
 
@@ -277,8 +334,8 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
         new = parquet_files_to_data_files(self.io, transaction.table_metadata, map(file_uri, staged.files))
         update = transaction.update_snapshot(snapshot_properties=properties)
         with update.overwrite(commit_uuid=staged.directory.commit) as overwrite:
-            for task in staged.base.scan().plan_files() if staged.base is not None else ():
-                overwrite.delete_data_file(task.file)
+            for file in staged.replaced:
+                overwrite.delete_data_file(file)
             for file in new:
                 overwrite.append_data_file(file)
 
@@ -293,18 +350,6 @@ def read_files(spark: SparkSession, table: TableSpec, paths: Iterable[str]) -> D
 def spark_ddl(table: TableSpec) -> str:
     """The table's columns as a Spark schema string."""
     return ", ".join(f"`{column.name}` {column.type}" for column in table.columns)
-
-
-def _missing(io: Any, uris: Iterable[str]) -> set[str]:
-    """Which files are not there, found by listing their folders: a question for each file takes S3 much longer."""
-    from pyarrow.fs import FileSelector, FileType
-
-    places = {uri: io.parse_location(uri) for uri in uris}
-    there: set[tuple[str, str]] = set()
-    for scheme, host, folder in {(scheme, host, path.rpartition("/")[0]) for scheme, host, path in places.values()}:
-        listing = io.fs_by_scheme(scheme, host).get_file_info(FileSelector(folder, allow_not_found=True))
-        there |= {(host, entry.path) for entry in listing if entry.type is FileType.File}
-    return {uri for uri, (_, host, path) in places.items() if (host, path) not in there}
 
 
 def file_uri(path: str) -> str:

@@ -10,8 +10,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
+from pyiceberg.transforms import Transform, TruncateTransform
 from pyiceberg.types import DoubleType, LongType, NestedField, PrimitiveType, StringType
+
+from resources.iceberg.days import DAY_MS
 
 if TYPE_CHECKING:
     from pyiceberg.table import Transaction
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 
 _TYPES: dict[str, PrimitiveType] = {"string": StringType(), "bigint": LongType(), "double": DoubleType()}
 
+BY_DAY: Transform[int, int] = TruncateTransform(DAY_MS)
 FORMAT = 2
 """The version of Iceberg's format: the newest that Athena reads and PyIceberg writes."""
 METADATA_ELSEWHERE = "write.metadata.path"
@@ -45,8 +50,18 @@ def table_properties(schema: Schema, columns: Sequence[ColumnSpec]) -> dict[str,
         "commit.retry.num-retries": "0",
         # Ties Parquet columns, which carry no Iceberg field ids, to fields by name.
         "schema.name-mapping.default": schema.name_mapping.model_dump_json(),
+        # What a table was an hour ago is in its snapshots; the files of old metadata grew with the square of the runs.
+        "write.metadata.delete-after-commit.enabled": "true",
+        "write.metadata.previous-versions-max": "5",
         **metrics_properties(columns),
     }
+
+
+def partition_spec(schema: Schema, taken: str | None) -> PartitionSpec:
+    """One partition a day, where there is a column that says when a reading was taken."""
+    if taken is None:
+        return PartitionSpec()
+    return PartitionSpec(PartitionField(schema.find_field(taken).field_id, 1000, BY_DAY, f"{taken}_day"))
 
 
 def metrics_properties(columns: Sequence[ColumnSpec]) -> dict[str, str]:
@@ -67,23 +82,33 @@ def has_columns(schema: Schema, columns: Sequence[ColumnSpec]) -> bool:
     }
 
 
-def evolve(transaction: Transaction, columns: Sequence[ColumnSpec]) -> None:
+def evolve(transaction: Transaction, columns: Sequence[ColumnSpec], taken: str | None) -> None:
     """Give the table the columns and the layout of ours, in the transaction that publishes rows of that shape.
 
     Somebody may have given it others, as users of Spark and Athena do.
     """
     _without_order(transaction)
+    has_partitions = is_by_day(transaction.table_metadata.spec(), transaction.table_metadata.schema(), taken)
+    if not has_partitions and transaction.table_metadata.spec().fields:
+        with transaction.update_spec() as spec:
+            for field in transaction.table_metadata.spec().fields:
+                spec.remove_field(field.name)
     _evolve_columns(transaction, transaction.table_metadata.schema(), columns)
+    if not has_partitions and taken is not None:
+        with transaction.update_spec() as spec:
+            spec.add_field(taken, BY_DAY, f"{taken}_day")
     _reset_properties(transaction, columns)
 
 
+def is_by_day(spec: PartitionSpec, schema: Schema, taken: str | None) -> bool:
+    """Whether the partitions are those that files of ours are written in."""
+    wanted = [(schema.find_field(taken).field_id, BY_DAY)] if taken in schema.column_names else []
+    return [(field.source_id, field.transform) for field in spec.fields] == wanted and (not taken or bool(wanted))
+
+
 def _without_order(transaction: Transaction) -> None:
-    # Staged files are of no partition and no order: PyIceberg refuses them where there is one.
+    # Staged files are of no order: PyIceberg refuses them where there is one.
     table = transaction.table_metadata
-    if table.spec().fields:
-        with transaction.update_spec() as spec:
-            for field in table.spec().fields:
-                spec.remove_field(field.name)
     if table.sort_order().fields:
         with transaction.update_sort_order():
             pass  # none

@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyiceberg.manifest import DataFile
     from pyiceberg.table import Table as IcebergTable
     from pyiceberg.table.snapshots import Snapshot
 
     from resources.iceberg.staging import StagingDir
+
+CONTENT = "stedi.content"
+"""Snapshot property: the snapshot whose rows this one has as well."""
 
 
 class ColumnSpec(Protocol):
@@ -34,7 +38,9 @@ class ColumnSpec(Protocol):
 
 
 class TableSpec(Protocol):
-    """What the lakehouse needs to know of a table."""
+    """What the lakehouse needs to know of a table. `taken`: the column, in epoch milliseconds, by whose day its files
+    are split; None: they are not.
+    """
 
     @property
     def name(self) -> str: ...  # noqa: D102
@@ -42,13 +48,17 @@ class TableSpec(Protocol):
     @property
     def columns(self) -> Sequence[ColumnSpec]: ...  # noqa: D102
 
+    @property
+    def taken(self) -> str | None: ...  # noqa: D102
+
 
 @dataclass(frozen=True)
 class Staged:
     """A version of a table that is written and not published: its folder, data files and their footers' facts.
 
     As a context manager it removes its files at the end of the block, unless they are, or may be, published.
-    `base` is the published table that it will replace: if somebody publishes meanwhile, the commit is refused.
+    `base` is the published table that it will replace: if somebody publishes meanwhile, the commit is refused. Of its
+    files, those that are `retained` are the new version's too, the others are `replaced`.
     """
 
     table: TableSpec
@@ -57,6 +67,8 @@ class Staged:
     files: tuple[str, ...]
     rows: int
     schema: pa.Schema | None
+    retained: tuple[DataFile, ...] = ()
+    replaced: tuple[DataFile, ...] = ()
 
     def __enter__(self) -> Self:
         """The staged version, to check and publish."""
@@ -65,6 +77,11 @@ class Staged:
     def __exit__(self, *error: object) -> None:
         """Remove what is not published."""
         self.directory.discard()
+
+    @property
+    def total(self) -> int:
+        """How many rows the table will have."""
+        return self.rows + sum(file.record_count for file in self.retained)
 
     @property
     def columns(self) -> list[tuple[str, str]]:
@@ -76,13 +93,20 @@ class Staged:
 
 @dataclass(frozen=True)
 class Version:
-    """A published version of a table, as its commit describes it. `size` is in bytes."""
+    """A published version of a table, as its commit describes it. `size` is in bytes.
+
+    `content` is the snapshot that first had these rows: this one, unless it carries on what another one has.
+    """
 
     snapshot_id: int
     rows: int
     size: int
     committed_ms: int
     properties: Mapping[str, str]
+
+    @property
+    def content(self) -> int:  # noqa: D102
+        return int(self.properties.get(CONTENT, self.snapshot_id))
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> Self:
