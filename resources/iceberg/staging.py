@@ -54,11 +54,10 @@ class StagingDir:
     @property
     def data_files(self) -> list[str]:
         """The Parquet files that the engine wrote, as engines name them; its own notes are none."""
-        names = (entry.base_name for entry in self._list(self._folder))
         return sorted(
-            f"{self._prefix}{self._folder}/{name}"
-            for name in names
-            if name.endswith(".parquet") and not name.startswith((".", "_"))
+            f"{self._prefix}{entry.path}"
+            for entry in self._list(self._folder, recursive=True)
+            if entry.base_name.endswith(".parquet") and not entry.base_name.startswith((".", "_"))
         )
 
     def open(self, run_id: str) -> str:
@@ -159,10 +158,10 @@ class StagingDir:
         written = [entry.mtime for entry in (self._files.get_file_info(self._note), *self._list(self._folder))]
         return max(filter(None, written), default=datetime.now(UTC)) < datetime.now(UTC) - STALE_AFTER
 
-    def _list(self, folder: str) -> list[FileInfo]:
+    def _list(self, folder: str, *, recursive: bool = False) -> list[FileInfo]:
         from pyarrow.fs import FileSelector
 
-        listing: list[FileInfo] = self._files.get_file_info(FileSelector(folder, allow_not_found=True))
+        listing: list[FileInfo] = self._files.get_file_info(FileSelector(folder, True, recursive))
         return listing
 
     def _read(self, entry: FileInfo) -> bytes:

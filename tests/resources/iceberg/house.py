@@ -36,11 +36,14 @@ class Table:
 
     name: str
     columns: tuple[Column, ...]
+    taken: str | None = None
 
 
 USER, STEPS, SPEED = Column("user", "string", "Whose"), Column("steps", "bigint", "How many"), Column("speed", "double")
+AT = Column("at", "bigint", "When")
 WALKS = Table("walks", (USER, STEPS))
 WIDE = Table("walks", (USER, STEPS, SPEED))
+STRIDES = Table("walks", (USER, AT), taken="at")
 ANN, BOB, EVE = ("ann", 1), ("bob", 2), ("eve", None)
 Row = tuple[Any, ...]
 
@@ -116,6 +119,12 @@ class House(ABC):
     def publish(self, *rows: Row, table: Table = WALKS) -> Version:
         with self.stage(*rows, table=table) as staged:
             return self.lakehouse.publish(staged, {"stedi.run-id": "r1"})
+
+    def replace(self, days: set[int], *rows: Row, onto: int, **properties: str) -> Version:
+        """Publish these rows of `STRIDES` in place of these days'."""
+        lakehouse = self.lakehouse
+        with lakehouse.stage(self.frame(*rows, table=STRIDES) if rows else None, STRIDES, "run", days, onto) as staged:
+            return lakehouse.publish(staged, properties)
 
     def clear_up(self) -> None:
         """What every run does before it stages; this one then publishes nothing."""
