@@ -32,6 +32,7 @@ CUSTOMER = (
 )
 ACCELEROMETER = ("user", "timestamp", "x", "y", "z")
 STEP_TRAINER = ("sensorreadingtime", "serialnumber", "distancefromobject")
+PAIR = (*STEP_TRAINER, "x", "y", "z")
 
 
 def person(email: str) -> str:
@@ -102,6 +103,78 @@ def in_doubt(latest: Mapping[str, Record], unreadable: Sequence[str]) -> set[str
     return doubted
 
 
+def customer_trusted(customers: Sequence[Record], unreadable: Sequence[str]) -> list[Record]:
+    """Who agreed, by the record that decides; `unreadable` are the texts of customer records that nobody can read."""
+    latest = latest_records(customers)
+    doubted = in_doubt(latest, unreadable)
+    return [record for who, record in latest.items() if consented(record) and who not in doubted]
+
+
+def accelerometer_trusted(readings: Sequence[Record], trusted: Sequence[Record], consent: str) -> list[Record]:
+    """The readings that their users share."""
+    since = _since(trusted)
+    return [
+        reading
+        for reading in once(readings, ACCELEROMETER)
+        if shares(since, person(reading["user"]), reading["timestamp"], consent)
+    ]
+
+
+def customers_curated(trusted: Sequence[Record], motion: Sequence[Record]) -> list[Record]:
+    """Trusted customers with at least one trusted reading."""
+    moving = {person(reading["user"]) for reading in motion}
+    return [record for record in trusted if person(record["email"]) in moving]
+
+
+def step_trainer_trusted(
+    distances: Sequence[Record],
+    curated: Sequence[Record],
+    customers: Sequence[Record],
+    unreadable: Sequence[str],
+    consent: str,
+) -> list[Record]:
+    """The readings of devices that a curated customer holds, and that every holder shares."""
+    since = _since(customer_trusted(customers, unreadable))
+    holders: dict[str, list[str]] = {}
+    for who, record in latest_records(customers).items():
+        holders.setdefault(record["serialnumber"], []).append(who)
+    used = {record["serialnumber"] for record in curated}
+    return [
+        reading
+        for reading in once(distances, STEP_TRAINER)
+        if reading["serialnumber"] in used
+        and all(shares(since, who, reading["sensorreadingtime"], consent) for who in holders[reading["serialnumber"]])
+    ]
+
+
+def machine_learning_curated(
+    distances: Sequence[Record], motion: Sequence[Record], trusted: Sequence[Record]
+) -> list[Record]:
+    """Each trusted distance with the motion of the only holder at that moment."""
+    holders: dict[str, list[str]] = {}
+    for record in trusted:
+        holders.setdefault(record["serialnumber"], []).append(person(record["email"]))
+    motion_of: dict[tuple[str, int], list[Record]] = {}
+    for reading in motion:
+        motion_of.setdefault((person(reading["user"]), reading["timestamp"]), []).append(reading)
+    # A device with several holders belongs to nobody in particular, so its steps go with nobody's motion.
+    return [
+        {**distance, **{axis: reading[axis] for axis in "xyz"}}
+        for distance in distances
+        if len(holders.get(distance["serialnumber"], [])) == 1
+        for reading in motion_of.get((holders[distance["serialnumber"]][0], distance["sensorreadingtime"]), [])
+    ]
+
+
+def _since(trusted: Sequence[Record]) -> dict[str, int]:
+    return {person(record["email"]): record["sharewithresearchasofdate"] for record in trusted}
+
+
+def shares(since: Mapping[str, int], who: str, ms: int, consent: str) -> bool:
+    """Whether the person shares a reading taken at that time; `since` has the consents that count."""
+    return who in since and (consent == "customer" or ms >= since[who])
+
+
 def expected_tables(
     customers: Sequence[Record],
     accelerometer: Sequence[Record],
@@ -113,51 +186,17 @@ def expected_tables(
 
     `unreadable` are the texts of the customer records that could not be read.
     """
-    latest = latest_records(customers)
-    doubted = in_doubt(latest, unreadable)
-    trusted = {who: record for who, record in latest.items() if consented(record) and who not in doubted}
-
-    def shares(who: str, ms: int) -> bool:
-        """Whether the person shares a reading taken at that time."""
-        if who not in trusted:
-            return False
-        return consent == "customer" or bool(ms >= trusted[who]["sharewithresearchasofdate"])
-
-    once_each = once(accelerometer, ACCELEROMETER)
-    motion = [reading for reading in once_each if shares(person(reading["user"]), reading["timestamp"])]
-
-    moving = {person(reading["user"]) for reading in motion}
-    curated = {who: record for who, record in trusted.items() if who in moving}
-
-    holders: dict[str, list[str]] = {}
-    for who, record in latest.items():
-        holders.setdefault(record["serialnumber"], []).append(who)
-
-    def usable(reading: Record) -> bool:
-        """Whether a curated customer holds the device, and every holder shares this reading."""
-        who_holds = holders.get(reading["serialnumber"], [])
-        return any(who in curated for who in who_holds) and all(
-            shares(who, reading["sensorreadingtime"]) for who in who_holds
-        )
-
-    distances = [reading for reading in once(step_trainer, STEP_TRAINER) if usable(reading)]
-
-    motion_of: dict[tuple[str, int], list[Record]] = {}
-    for reading in motion:
-        motion_of.setdefault((person(reading["user"]), reading["timestamp"]), []).append(reading)
-    # A device with several holders belongs to nobody in particular, so its steps go with nobody's motion.
-    pairs = [
-        (*_row(distance, STEP_TRAINER), reading["x"], reading["y"], reading["z"])
-        for distance in distances
-        if len(holders[distance["serialnumber"]]) == 1
-        for reading in motion_of.get((holders[distance["serialnumber"]][0], distance["sensorreadingtime"]), [])
-    ]
+    trusted = customer_trusted(customers, unreadable)
+    motion = accelerometer_trusted(accelerometer, trusted, consent)
+    curated = customers_curated(trusted, motion)
+    distances = step_trainer_trusted(step_trainer, curated, customers, unreadable, consent)
+    pairs = machine_learning_curated(distances, motion, trusted)
     return {
-        "customer_trusted": [_row(record, CUSTOMER) for record in trusted.values()],
+        "customer_trusted": [_row(record, CUSTOMER) for record in trusted],
         "accelerometer_trusted": [_row(reading, ACCELEROMETER) for reading in motion],
-        "customers_curated": [_row(record, CUSTOMER) for record in curated.values()],
+        "customers_curated": [_row(record, CUSTOMER) for record in curated],
         "step_trainer_trusted": [_row(reading, STEP_TRAINER) for reading in distances],
-        "machine_learning_curated": pairs,
+        "machine_learning_curated": [_row(pair, PAIR) for pair in pairs],
     }
 
 
