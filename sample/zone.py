@@ -12,6 +12,11 @@ from sample.feeds import ensure_feeds
 class SampleZone(LandingZone):
     """Syncs the sample feeds, generated into `source`."""
 
+    @property
+    def origin(self) -> str:
+        """The sample is the same wherever it is generated."""
+        return "sample"
+
     def source_files(self, feed: str) -> FeedFiles:
         """The generated files."""
         ensure_feeds(Path(self.source))

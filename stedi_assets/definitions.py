@@ -23,8 +23,9 @@ from resources.settings import Settings, cache_folder
 from sample.zone import SampleZone
 from stedi_assets import automation, curated, trusted
 from stedi_assets.contracts import FEEDS
+from stedi_assets.deliveries import deliveries
 from stedi_assets.evidence import query_evidence
-from stedi_assets.landing import deliveries, landing_asset, records_asset
+from stedi_assets.landing import landing_asset, records_asset
 from stedi_assets.pipeline.asset import table_asset
 from stedi_assets.pipeline.table import LakehouseTable, code_version
 from stedi_assets.rules import Consent

@@ -31,9 +31,9 @@ from stedi_assets.checks.ingestion import (
     quarantine_within_limit,
     records_reconciled,
 )
-from stedi_assets.contracts import ACCELEROMETER, CUSTOMER, FEEDS, STEP_TRAINER, Feed
+from stedi_assets.contracts import ACCELEROMETER, CUSTOMER, STEP_TRAINER, Feed
 from stedi_assets.ingestion import parse, stats
-from stedi_assets.ingestion.ingest import DELIVERY_ACCEPTED, FeedStep, evaluate_delivery, feed_lock, landed_files
+from stedi_assets.ingestion.ingest import FeedStep, feed_lock, landed_files
 from stedi_assets.ingestion.stats import named, refused
 from stedi_assets.pipeline import metadata
 from stedi_assets.pipeline.asset import step_of
@@ -97,30 +97,6 @@ def records_asset(feed: Feed, settings: Settings, lakehouse: Lakehouse) -> dg.As
     return step
 
 
-@dg.multi_asset_check(
-    name="deliveries",
-    specs=[DELIVERY_ACCEPTED.spec(feed.records.name) for feed in FEEDS],
-    can_subset=True,
-    retry_policy=RETRY,
-)
-@quoting_no_row
-def deliveries(
-    context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse, landing_zone: LandingZone
-) -> Iterator[Any]:
-    """Fail the run where a delivery was refused, once all other tables were made. One step: each costs a run time."""
-    asked = {key.asset_key.to_user_string() for key in context.selected_asset_check_keys}
-    refused = []
-    for feed in (feed for feed in FEEDS if feed.records.name in asked):
-        event = context.instance.get_latest_materialization_event(dg.AssetKey(feed.records.name))
-        noted = event.asset_materialization.metadata.get("refused") if event and event.asset_materialization else None
-        why = str(noted.value) if noted else f"{feed.landing.name} is newer: materialize {feed.records.name}."
-        found = evaluate_delivery(lakehouse, landing_zone, feed, why)
-        refused += [] if found.passed else [why]
-        yield found
-    if refused:
-        raise LakehouseError(" ".join(refused))
-
-
 def landing_asset(feed: Feed, zone: LandingZone, table_name: str | None) -> dg.AssetsDefinition:
     """The feed's raw files as an asset. Nothing is opened; `table_name` is that of an external table over them."""
     name = feed.landing.name
@@ -139,22 +115,45 @@ def landing_asset(feed: Feed, zone: LandingZone, table_name: str | None) -> dg.A
                 yield FILES_AS_EXPECTED.named(name, evaluate_files(landed_files(landing_zone, feed), feed))
                 return
             began = time.perf_counter()
-            synced = landing_zone.sync(feed.name)
+            synced, why = _sync(context, landing_zone, feed)
             seconds = time.perf_counter() - began
-        _log(context, feed, synced, landing_zone.source)
         # Let people query the raw files, also those of a delivery that will not be accepted.
         done = query.ensure_table(name, (DDL / f"{name}.sql").read_text(), landing_zone.uri(feed.name))
         if done:
             context.log.info(done)
-        found = FILES_AS_EXPECTED.named(name, evaluate_files(synced, feed))
+        found = FILES_AS_EXPECTED.named(name, evaluate_files(synced, feed, why))
         yield dg.MaterializeResult(
             asset_key=name,
             data_version=dg.DataVersion(synced.fingerprint),
-            metadata={**_numbers(synced), "seconds: sync": round(seconds, 3)},
+            metadata={
+                **_numbers(synced),
+                "seconds: sync": round(seconds, 3),
+                **({"refused": why} if why else {}),
+            },
             check_results=[found] if context.selected_asset_check_keys else [],
         )
 
     return step
+
+
+def _sync(context: dg.AssetExecutionContext, zone: LandingZone, feed: Feed) -> tuple[SyncResult, str]:
+    """What is landed now, and why it is no more than before, where the source could not be synced.
+
+    A consent that another feed brings must not wait until this one is mended: the step `deliveries` fails the run when
+    all tables are made. Where nothing of this source was landed before, this one does.
+    """
+    try:
+        synced = zone.sync(feed.name)
+    except LakehouseError as error:
+        landed = zone.landed(feed.name)
+        again = error.allow_retries and context.retry_number < RETRY.max_retries
+        if again or not landed.files or landed.origin != zone.origin:
+            raise
+        why = f"{error.description} What was landed before stays, and the tables are made of it."
+        context.log.error(f"{feed.landing.name}: {why}")
+        return landed, why
+    _log(context, feed, synced, zone.source)
+    return synced, ""
 
 
 def _landing_spec(feed: Feed, zone: LandingZone, table_name: str | None) -> dg.AssetSpec:

@@ -21,7 +21,6 @@ from stedi_assets.checks.consent import (
     only_readings_of_consenting_customers,
     only_readings_of_consenting_holders,
     readings_before_consent,
-    served_tables_know_the_latest_consents,
     shared_serial_numbers,
 )
 from stedi_assets.checks.coverage import curated_customers_with_distances, readings_of_known_customers
@@ -49,7 +48,6 @@ if TYPE_CHECKING:
     reconciliation=reconciliation.customer_trusted,
     excused=reconciliation.NO_LOSS,
     checks=[only_consenting_customers, no_customer_in_doubt, only_latest_records, one_row_per_customer],
-    run_checks=[served_tables_know_the_latest_consents],
 )
 def customer_trusted(customer_records: DataFrame, customer_quarantine: DataFrame) -> DataFrame:
     """Customers who agreed to share their data for research.

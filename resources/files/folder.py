@@ -89,6 +89,10 @@ class Folder(ABC):
         """Where a file lies, as engines take it."""
 
     @abstractmethod
+    def is_there(self) -> bool:
+        """Whether there is such a folder, if only an empty one."""
+
+    @abstractmethod
     def files(self) -> list[File]:
         """All files, sorted by name; none where there is no such folder."""
 
@@ -145,6 +149,10 @@ class LocalFolder(Folder):
     def path(self, name: str) -> str:
         """The whole path; OSError where that is not inside of the folder."""
         return str(self._inside(name))
+
+    def is_there(self) -> bool:
+        """Whether there is such a folder, if only an empty one."""
+        return self.root.is_dir()
 
     def files(self) -> list[File]:
         """All files. Links that lead nowhere are among them, so that they are reported. Links to folders are not

@@ -54,6 +54,11 @@ class LandingZone(dg.ConfigurableResource[Any]):
 
     _folders: Any = PrivateAttr(default_factory=dict)
 
+    @property
+    def origin(self) -> str:
+        """What the source is called where it is remembered."""
+        return self.source
+
     @contextmanager
     def lock(self, feed: str, waiting: Callable[[], None]) -> Iterator[None]:
         """A block in which no other run of this machine syncs the feed, or reads what it holds.
@@ -66,12 +71,15 @@ class LandingZone(dg.ConfigurableResource[Any]):
             yield
 
     def sync(self, feed: str) -> SyncResult:
-        """Copy what is new or changed of `feed`; LakehouseError where the source has no file of it at all."""
+        """Copy what is new or changed of `feed`.
+
+        LakehouseError where the source has no file of it at all, or, once some are landed, not even a folder.
+        """
         result = SyncResult()
         with self._translate_errors(feed):
             self._refuse_itself_as_source(feed)
             origin, known, _ = self._known(feed)
-            if origin not in (None, self.source):
+            if origin not in (None, self.origin):
                 result.dropped, known = sorted(known), {}
             found = self.source_files(feed)
             known = {name: file for name, file in known.items() if name not in found.hidden}
@@ -80,9 +88,11 @@ class LandingZone(dg.ConfigurableResource[Any]):
             result.ignored = found.ignored
             if not offered and not known:
                 raise self._nothing_to_sync(feed, result)
+            if not found.read and any(file.landed for file in known.values()):
+                result.ignored |= self._emptied(feed)
             if not known:
                 # Should this run break off: what lies there is of this source.
-                self._manifest(feed).save(self.source, SyncResult())
+                self._manifest(feed).save(self.origin, SyncResult())
             wanted = _settle(offered, known, result)
         origins = dict(found.read)
         side_by_side(lambda name: self._take(feed, origins[name], offered[name]), wanted)
@@ -90,16 +100,16 @@ class LandingZone(dg.ConfigurableResource[Any]):
             self._copy(feed, result)
             landed = {file.name: file.stamp for file in self._folder(feed).files()}
             result.files = [replace(file, landed=landed.get(file.name, "")) for file in result.files]
-            self._manifest(feed).save(self.source, result)
+            self._manifest(feed).save(self.origin, result)
             self._remove_strays(feed, result.files)
         return result
 
     def landed(self, feed: str) -> SyncResult:
         """What the landing zone holds, without looking at the source; not `synced` where it never was."""
         with translate_errors(f"read what is landed of the feed {feed!r}", self.root):
-            source, files, remarks = self._known(feed)
+            origin, files, remarks = self._known(feed)
         landed = sorted(files.values(), key=lambda file: file.name)
-        return SyncResult(landed, synced=source is not None or bool(landed), **remarks)
+        return SyncResult(landed, synced=origin is not None or bool(landed), origin=origin, **remarks)
 
     def readable(self, feed: str, result: SyncResult) -> list[TextFile]:
         """What an engine reads line by line, and what together holds every record of the feed once.
@@ -158,6 +168,7 @@ class LandingZone(dg.ConfigurableResource[Any]):
         file that is not the one which the manifest saw land is looked at again; `landed` is empty where it is gone.
         """
         origin, known, remarks = self._manifest(feed).load()
+        origin = self.origin if origin == self.source else origin
         there = {file.name: file for file in self._folder(feed).files()}
 
         def look(name: str) -> LandedFile:
@@ -198,6 +209,17 @@ class LandingZone(dg.ConfigurableResource[Any]):
         return LakehouseError(
             f"Could not sync the feed {feed!r}: no file of it in {self.source}: looked for a folder "
             f"{' or '.join(layouts(feed))}. Read are {READ}. Set STEDI_SOURCE to the folder that has it."
+        )
+
+    def _emptied(self, feed: str) -> dict[str, str]:
+        """The feed's folder and why it is not read; LakehouseError where there is none any more."""
+        for layout in layouts(feed):
+            if self._origin.below(layout).is_there():
+                return {layout: "it has no file any more; what was landed before stays"}
+        raise LakehouseError(
+            f"Could not sync the feed {feed!r}: no folder of it is in {self.source} any more: looked for "
+            f"{' or '.join(layouts(feed))}. Put it back; where the source is to have no more files of the feed, leave "
+            "an empty folder."
         )
 
     def _take(self, feed: str, file: File, seen: LandedFile) -> None:

@@ -130,7 +130,8 @@ class SyncResult:
 
     `duplicates` maps a file to the one that has its content, `unreadable` a file to what went wrong, `ignored` what is
     no file of the feed by its name to the reason; `dropped` are the files of another source that were landed before;
-    `taken_back` are those that somebody removed from the source and from the landing zone.
+    `taken_back` are those that somebody removed from the source and from the landing zone. `origin` is the source of
+    what is landed, where that is known.
     """
 
     files: list[LandedFile] = field(default_factory=list)
@@ -143,6 +144,7 @@ class SyncResult:
     dropped: list[str] = field(default_factory=list)
     taken_back: list[str] = field(default_factory=list)
     synced: bool = True
+    origin: str | None = None
 
     @property
     def size(self) -> int:

@@ -71,6 +71,12 @@ class S3Folder(Folder):
         """The object's URI."""
         return f"s3://{self.bucket}/{self._key(name)}"
 
+    def is_there(self) -> bool:
+        """Whether any object lies there, if only an empty one with which some tools mark a folder."""
+        with _translate(f"list {self.uri}"):
+            found = self.client().list_objects_v2(Bucket=self.bucket, Prefix=self._key(""), MaxKeys=1, **self._payer)
+        return bool(found["KeyCount"])
+
     def files(self) -> list[File]:
         """All objects but the empty ones with which some tools mark a folder."""
         with _translate(f"list {self.uri}"):

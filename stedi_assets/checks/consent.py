@@ -6,7 +6,6 @@ here: shares (`coverage.py`) and sums (`reconciliation.py`).
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,9 +15,9 @@ from resources.lazy import LazyModule
 from stedi_assets.checks.independent_rules import consent_of_customers, consent_of_serials, newest_says, too_early
 from stedi_assets.contracts import TABLES, Pii
 from stedi_assets.pipeline.checks import (
+    Check,
     Facts,
     Numbers,
-    RunCheck,
     TableCheck,
     blocking_check,
     each_column,
@@ -92,18 +91,18 @@ def no_row_pairs_two_customers(
     return with_holder.join(taken, pair, "left_anti")
 
 
-def _evaluate_served(inputs: Inputs, made: Collection[str]) -> dg.AssetCheckResult:
-    outdated = [name for name in inputs.outdated_tables() if name not in made]
+def evaluate_served(inputs: Inputs) -> dg.AssetCheckResult:
+    """Whether all served tables know the latest consents; which ones do not, and what to do."""
+    outdated = inputs.outdated_tables()
     sentence = sentence_of_outdated(outdated) if outdated else "All served tables know the latest consents."
     return result(not outdated, sentence, {"tables": ", ".join(outdated) or "none"}, error=False)
 
 
-served_tables_know_the_latest_consents = RunCheck(
+TABLES_KNOW_LATEST_CONSENTS = Check(
     "served_tables_know_the_latest_consents",
-    "No table is served that was made before the latest consents, and that this run does not make: it may hold "
-    "somebody who has withdrawn since.",
+    "No table is served, when a run ends, that was made before the latest consents: it may hold somebody who has "
+    "withdrawn since.",
     blocking=False,
-    evaluate=_evaluate_served,
 )
 
 

@@ -110,10 +110,14 @@ FILES_AS_EXPECTED = Check(
 )
 
 
-def evaluate_files(synced: SyncResult, feed: Feed) -> dg.AssetCheckResult:
-    """Whether every file was read, once, as it is, is not empty, has not shrunk, and has known fields alone."""
+def evaluate_files(synced: SyncResult, feed: Feed, refused: str = "") -> dg.AssetCheckResult:
+    """Whether every file was read, once, as it is, is not empty, has not shrunk, and has known fields alone.
+
+    `refused` says why nothing was synced, where that is so.
+    """
     unknown = unknown_fields(synced, feed)
     remarks = [
+        *([refused.rstrip(".")] if refused else []),
         *([f"fields that the feed has not had so far are ignored: {sentence_of(unknown)}"] if unknown else []),
         *(f"{name} cannot be read ({reason})" for name, reason in sorted(synced.unreadable.items())),
         *(f"{name} is not read ({reason})" for name, reason in sorted(synced.ignored.items())),
@@ -142,4 +146,4 @@ def evaluate_files(synced: SyncResult, feed: Feed) -> dg.AssetCheckResult:
         "taken back": len(synced.taken_back),
     }
     # Whatever an unreadable file holds is in no table and in no quarantine: that is an error, not a remark.
-    return result(not remarks, sentence, numbers, error=bool(synced.unreadable))
+    return result(not remarks, sentence, numbers, error=bool(synced.unreadable or refused))

@@ -20,7 +20,6 @@ from resources.errors import LakehouseError
 from resources.files.folder import Folder
 from resources.files.landing_zone import LandingZone, folder_at
 from resources.files.manifest import SyncResult
-from resources.iceberg.lakehouse import Lakehouse
 from resources.iceberg.version import Version
 from resources.lazy import LazyModule
 from stedi_assets.contracts import FILE, REASON, RUN, TEXT, Feed
@@ -28,13 +27,11 @@ from stedi_assets.ingestion.parse import cut_records, parse, read_text
 from stedi_assets.ingestion.stats import IngestStats, sentence_of, unknown_fields
 from stedi_assets.pipeline.checks import (
     KEPT_ITS_ROWS,
-    Check,
     Evaluation,
     Facts,
     Numbers,
     evaluate,
     kept_its_rows,
-    result,
 )
 from stedi_assets.pipeline.inputs import CODE, MAKE, MEASURED, RUN_ID, SOURCE, Inputs
 from stedi_assets.pipeline.step import Found, Step
@@ -60,29 +57,18 @@ def feed_lock(context: dg.AssetExecutionContext, zone: LandingZone, feed: Feed) 
 
 
 def landed_files(zone: LandingZone, feed: Feed) -> SyncResult:
-    """The feed's landed files; LakehouseError where it never was synced."""
-    landed = zone.landed(feed.name)
+    """The feed's landed files; LakehouseError where it never was synced, or with another source."""
+    landed, name = zone.landed(feed.name), feed.landing.name
     if not landed.synced:
-        name = feed.landing.name
         raise LakehouseError(
             f"{name} is needed, and was never materialized in {zone.root}. Make it first: {MAKE} '{name}'"
         )
+    if landed.origin not in (None, zone.origin):
+        raise LakehouseError(
+            f"{name} has the files of {landed.origin}, and STEDI_SOURCE is {zone.origin}. Make it first: "
+            f"{MAKE} '{name}'"
+        )
     return landed
-
-
-DELIVERY_ACCEPTED = Check(
-    "delivery_accepted",
-    "What is landed is in the table. Where a delivery was refused, the version before is served, and this says why.",
-    blocking=False,
-)
-
-
-def evaluate_delivery(lakehouse: Lakehouse, zone: LandingZone, feed: Feed, why: str) -> dg.AssetCheckResult:
-    """Whether the records are made of the files that are landed; `why` they are not is known from the step."""
-    version = lakehouse.version(feed.records.name)
-    accepted = version is not None and version.properties.get(FILES) == landed_files(zone, feed).fingerprint
-    found = result(accepted, "What is landed is in the table." if accepted else why, {})
-    return DELIVERY_ACCEPTED.named(feed.records.name, found)
 
 
 @dataclass(kw_only=True)
@@ -179,7 +165,7 @@ class FeedStep(Step):
 
     def source(self, table: LakehouseTable) -> str:
         """Where the feed comes from."""
-        return self.zone.source
+        return self.zone.origin
 
     def upstream(self, table: LakehouseTable) -> list[str]:
         """The raw files."""
@@ -219,7 +205,7 @@ class FeedStep(Step):
         return {
             FILES: self.landed.fingerprint,
             CODE: table.code_version(self.inputs.options),
-            SOURCE: self.zone.source,
+            SOURCE: self.zone.origin,
         }
 
     def _read_before(self) -> dict[str, Version] | None:

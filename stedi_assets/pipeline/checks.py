@@ -9,7 +9,7 @@ choice, and any other name the table of that name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from inspect import signature
@@ -88,13 +88,6 @@ class TableCheck(Check):
     evaluate: Callable[[Numbers, Facts], dg.AssetCheckResult]
     against_today: bool = False
     of_consent: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunCheck(Check):
-    """A check of what else is served: `evaluate` is given the inputs, and the names of what this run makes."""
-
-    evaluate: Callable[[Any, Collection[str]], dg.AssetCheckResult]
 
 
 @dataclass

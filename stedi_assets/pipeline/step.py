@@ -224,14 +224,7 @@ class Step:
             evaluations[table.name].add_all(table.checks, table.name, numbers[table.name], facts)
             if not table.contract.of_rejects:
                 evaluations[table.name].add(KEPT_ITS_ROWS, table.name, self._kept_its_rows(table, evaluations, facts))
-            for check in table.run_checks:
-                evaluations[table.name].add(check, table.name, check.evaluate(self.inputs, self._made_in_this_run()))
         return evaluations
-
-    def _made_in_this_run(self) -> set[str]:
-        if not self.context.selected_asset_keys:
-            return set()
-        return {key.to_user_string() for key in self.context.job_def.asset_layer.selected_asset_keys}
 
     def _kept_its_rows(
         self, table: LakehouseTable, evaluations: Mapping[str, Evaluation], facts: Facts

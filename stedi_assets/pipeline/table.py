@@ -23,7 +23,6 @@ from stedi_assets.pipeline.checks import (
     MATCHES_CONTRACT,
     Check,
     Query,
-    RunCheck,
     TableCheck,
     required_columns_filled,
 )
@@ -44,7 +43,6 @@ class LakehouseTable:
     reconciliation: Query | None = None
     made_by: tuple[Any, ...] = ()
     excused: frozenset[str] = frozenset()
-    run_checks: tuple[RunCheck, ...] = ()
 
     def __call__(self, *args: Any, **kwargs: Any) -> DataFrame:
         """Compute the table from DataFrames, with no storage and no Dagster: what unit tests call."""
@@ -58,12 +56,7 @@ class LakehouseTable:
     @property
     def all_checks(self) -> tuple[Check, ...]:
         """Every check of the table, those that no query measures among them."""
-        return (
-            MATCHES_CONTRACT,
-            *self.checks,
-            *(() if self.contract.of_rejects else (KEPT_ITS_ROWS,)),
-            *self.run_checks,
-        )
+        return (MATCHES_CONTRACT, *self.checks, *(() if self.contract.of_rejects else (KEPT_ITS_ROWS,)))
 
     @property
     def inputs(self) -> list[str]:
@@ -82,22 +75,18 @@ def lakehouse_table(
     reconciliation: Query | None = None,
     made_by: Sequence[Any] = (),
     excused: Collection[str] = (),
-    run_checks: Sequence[RunCheck] = (),
 ) -> Callable[[Callable[..., DataFrame]], LakehouseTable]:
     """Make a function from upstream DataFrames to a DataFrame the table of that contract.
 
     The function's parameters name the upstream tables. Every table is held to its contract and, with
     `reconciliation`, to the last row; `checks` are its own promises. `made_by` are modules that make it beside the
     function: a change there is a change of the table. Rows that the `excused` rules drop may go in any number.
-    `run_checks` look at what else is served.
     """
     common = [required_columns_filled(contract), *([rows_reconciled(reconciliation)] if reconciliation else [])]
 
     def decorate(function: Callable[..., DataFrame]) -> LakehouseTable:
         every = (*checks, *common)
-        return LakehouseTable(
-            contract, function, every, reconciliation, tuple(made_by), frozenset(excused), tuple(run_checks)
-        )
+        return LakehouseTable(contract, function, every, reconciliation, tuple(made_by), frozenset(excused))
 
     return decorate
 

@@ -60,3 +60,12 @@ def test_a_customer_in_doubt_is_counted_in_the_summary(withdrawn: Stedi) -> None
     withdrawn.deliver("customer", '{"email":"bob@x.org","lastUpdateDate":NaN}\n', "3.json")
     assert withdrawn.materialize().success
     assert remarks(withdrawn.settings)[0].startswith("In doubt, and dropped: 1 customers")
+
+
+def test_a_run_in_which_a_table_is_refused_names_what_it_has_left_outdated(withdrawn: Stedi) -> None:
+    """The run was to make them: what counts is what is served when it ends."""
+    withdrawn.deliver("accelerometer", as_delivered("accelerometer", [reading("nobody@x.org", T)]))
+    outcome = withdrawn.materialize()
+    assert "accelerometer_trusted was not published" in outcome.failure
+    found = outcome.checks["customer_trusted", "served_tables_know_the_latest_consents"]
+    assert found.description.startswith(f"Made before the latest consents: {OUTDATED}. ")

@@ -17,7 +17,7 @@ from resources.errors import LakehouseError
 from resources.files import folder
 from resources.files.folder import File
 from resources.files.source import landing_name
-from tests.resources.files.zones import ONE, PRETTY, THREE, TWO, Zone, full_disk, put
+from tests.resources.files.zones import ONE, PRETTY, THREE, TWO, Zone, full_disk, make_empty_folder, put, remove_folder
 
 
 def test_files_land_byte_for_byte(anywhere: Zone) -> None:
@@ -120,9 +120,27 @@ def test_what_the_source_removed_stays(anywhere: Zone) -> None:
     assert (after.unchanged, after.unreadable) == (["1.json"], {})
     assert anywhere.files == {"1.json": ONE, "2.json": PRETTY}
     assert after.fingerprint == before.fingerprint
-    anywhere.withdraw("1.json")
-    assert [file.name for file in anywhere.sync().files] == ["1.json", "2.json"]
+
+
+def test_a_feed_of_which_the_source_has_no_file_any_more_stays_and_that_is_said(anywhere: Zone) -> None:
+    anywhere.deliver("1.json", ONE)
+    put(anywhere.delivered, "a/2.json", TWO)
+    anywhere.sync()
+    anywhere.withdraw()
+    make_empty_folder(anywhere.delivered)
+    result = anywhere.sync()
+    assert [file.name for file in result.files] == ["1.json", "a/2.json"]
+    assert result.ignored == {"customers": "it has no file any more; what was landed before stays"}
     assert len(anywhere.lines) == 2
+
+
+def test_a_feed_whose_folder_vanished_is_neither_kept_in_silence_nor_emptied(anywhere: Zone) -> None:
+    anywhere.deliver("1.json", ONE)
+    anywhere.sync()
+    remove_folder(anywhere.delivered)
+    with pytest.raises(LakehouseError, match=r"no folder of it is in .* any more.*[Pp]ut it back.*empty folder"):
+        anywhere.sync()
+    assert anywhere.files == {"1.json": ONE}
 
 
 @pytest.mark.parametrize("content", [b"", ONE], ids=["empty", "cut short"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from resources.files.folder import Folder
+from resources.files.folder import Folder, LocalFolder
 from resources.files.landing_zone import LandingZone, folder_at
 from resources.files.manifest import SyncResult
 from tests.servers.ministack import Aws
@@ -28,6 +29,20 @@ SEPARATORS = "[], \t\r\n\ufeff"
 def put(folder: Folder, name: str, content: bytes) -> None:
     with folder.create(name) as out:
         out.write(content)
+
+
+def remove_folder(folder: Folder) -> None:
+    folder.remove([file.name for file in folder.files()])
+    if isinstance(folder, LocalFolder):
+        shutil.rmtree(folder.root)
+
+
+def make_empty_folder(folder: Folder) -> None:
+    """As people do: in S3 by an empty object whose name ends with a slash."""
+    if isinstance(folder, LocalFolder):
+        folder.root.mkdir(exist_ok=True)
+    else:
+        put(folder, "", b"")
 
 
 def contents(folder: Folder) -> dict[str, bytes]:

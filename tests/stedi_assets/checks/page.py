@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from stedi_assets.checks.consent import TABLES_KNOW_LATEST_CONSENTS
 from stedi_assets.checks.ingestion import FILES_AS_EXPECTED
-from stedi_assets.contracts import FEEDS
-from stedi_assets.ingestion.ingest import DELIVERY_ACCEPTED
+from stedi_assets.contracts import CUSTOMER_TRUSTED, FEEDS
+from stedi_assets.deliveries import DELIVERY_ACCEPTED
 from stedi_assets.pipeline.checks import Check
 from tests.stedi_assets.checks.accidents import ACCIDENTS, Accident
 from tests.stedi_assets.checks.misreadings import MISREADINGS, Checks, Misreading
@@ -74,8 +75,10 @@ def page() -> str:
 def checks_by_asset() -> dict[str, tuple[Check, ...]]:
     """Every check of every asset, as the assets have them."""
     checks = {name: table.all_checks for name, table in EVERY_TABLE.items()}
-    records = {feed.records.name: (*checks[feed.records.name], DELIVERY_ACCEPTED) for feed in FEEDS}
-    return {**{feed.landing.name: (FILES_AS_EXPECTED,) for feed in FEEDS}, **checks, **records}
+    for feed in FEEDS:
+        checks[feed.records.name] += (DELIVERY_ACCEPTED,)
+    checks[CUSTOMER_TRUSTED.name] += (TABLES_KNOW_LATEST_CONSENTS,)
+    return {**{feed.landing.name: (FILES_AS_EXPECTED,) for feed in FEEDS}, **checks}
 
 
 def _sorted(mutants: Iterable[Mutant]) -> list[Mutant]:

@@ -12,8 +12,8 @@ import pytest
 
 from stedi_assets.checks import reconciliation as by
 from stedi_assets.contracts import CUSTOMER, FEEDS
+from stedi_assets.deliveries import DELIVERY_ACCEPTED
 from stedi_assets.ingestion import parse
-from stedi_assets.ingestion.ingest import DELIVERY_ACCEPTED
 from stedi_assets.pipeline.reconciliation import dropped
 from stedi_assets.rules import Consent
 from tests.stedi_assets.checks.accidents import ACCIDENTS, Accident

@@ -7,11 +7,11 @@ import re
 import dagster as dg
 
 from resources.settings import Settings
-from stedi_assets.checks.consent import served_tables_know_the_latest_consents
+from stedi_assets.checks.consent import TABLES_KNOW_LATEST_CONSENTS
 from stedi_assets.checks.ingestion import FILES_AS_EXPECTED
 from stedi_assets.contracts import ASSETS
 from stedi_assets.definitions import build_definitions
-from stedi_assets.ingestion.ingest import DELIVERY_ACCEPTED
+from stedi_assets.deliveries import DELIVERY_ACCEPTED
 from tests.stedi_assets.checks.accidents import ACCIDENTS
 from tests.stedi_assets.checks.misreadings import MISREADINGS
 from tests.stedi_assets.checks.mutant_readers import MUTANT_READERS
@@ -57,5 +57,5 @@ def test_every_check_that_warns_is_seen_to_warn_of_a_broken_version_of_the_pipel
     seen = frozenset[tuple[str, str]]().union(*(misread.warned_by for misread in MISREADINGS))
     # What is said of files, of a delivery and of other tables is seen in test_ingest.py, test_mutants.py and
     # test_outdated.py.
-    elsewhere = {FILES_AS_EXPECTED.name, DELIVERY_ACCEPTED.name, served_tables_know_the_latest_consents.name}
+    elsewhere = {FILES_AS_EXPECTED.name, DELIVERY_ACCEPTED.name, TABLES_KNOW_LATEST_CONSENTS.name}
     assert {pair for pair in checks(stop=False) if pair[1] not in elsewhere} <= seen
