@@ -69,6 +69,13 @@ def _distances(walks: Sequence[Walk]) -> list[str]:
     return lines
 
 
+def spell(feed: Feed, household: Household, *, explicit_null: bool = False) -> list[str]:
+    """The household's records of one feed, a line each."""
+    if feed is CUSTOMER:
+        return _customers(household.records, explicit_null)
+    return _motion(household.walks, _TAKEN[0]) if feed is ACCELEROMETER else _distances(household.walks)
+
+
 # --- What goes wrong in a delivery.
 
 
@@ -134,12 +141,13 @@ class FeedFiles:
 
     def write(self, household: Household, customers: range) -> None:
         """Write the records of a household with these customers, and the damaged ones that come with them."""
-        lines = self._lines(household, customers[-1])
+        last = customers[-1]
+        lines = spell(self.feed, household, explicit_null=last % 9 == 4 and not self._clean)
         self.accepted += len(lines)
         records = len(lines)
         if not self._clean:
             self._good_line = lines[-1] if lines else self._good_line
-            lines = _oddly(lines, customers[-1])
+            lines = _oddly(lines, last)
             for number in customers:
                 if _is_damaged(self.feed, number):
                     lines.append(_damaged(self.feed, self._good_line, self.damaged))
@@ -152,11 +160,6 @@ class FeedFiles:
         """Close the file that is open, if any."""
         if self._file is not None:
             self._file.close()
-
-    def _lines(self, household: Household, number: int) -> list[str]:
-        if self.feed is CUSTOMER:
-            return _customers(household.records, explicit_null=number % 9 == 4 and not self._clean)
-        return _motion(household.walks, _TAKEN[0]) if self.feed is ACCELEROMETER else _distances(household.walks)
 
     def _deliver(self, lines: Sequence[str], records: int) -> None:
         if self._file is None or records > self._room:

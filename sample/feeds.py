@@ -13,6 +13,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from sample.days import Day, days_delivered, deliver_day
 from sample.delivery import FeedFiles
 from sample.households import households
 from sample.people import Tally
@@ -113,15 +114,23 @@ def write_feeds(
 
 
 def ensure_feeds(folder: Path, customers: int = CUSTOMERS, seed: int = SEED, progress: Progress | None = None) -> None:
-    """Have exactly this sample in the folder: nothing to do, or `replace_feeds`."""
+    """Have exactly this sample in the folder, and the days after it that were delivered there: nothing to do, or
+    `replace_feeds`.
+    """
     if not _holds(folder, _marker(customers, seed)):
-        replace_feeds(folder, customers, seed, progress)
+        replace_feeds(folder, customers, seed, progress, days=days_delivered(folder))
+
+
+def deliver_next_day(folder: Path, customers: int = CUSTOMERS, seed: int = SEED) -> Day:
+    """Add one more day to the sample in the folder, which is generated first where it is not there."""
+    ensure_feeds(folder, customers, seed)
+    return deliver_day(folder, days_delivered(folder) + 1, customers, seed)
 
 
 def replace_feeds(
-    folder: Path, customers: int, seed: int, progress: Progress | None = None, *, clean: bool = False
+    folder: Path, customers: int, seed: int, progress: Progress | None = None, *, clean: bool = False, days: int = 0
 ) -> Expected:
-    """Write a sample in place of any other, and say what to expect of it.
+    """Write a sample in place of any other, with so many days after it, and say what to expect of it without them.
 
     The folder is complete or not there, whatever happens meanwhile. A folder that holds other things raises.
     """
@@ -131,6 +140,8 @@ def replace_feeds(
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as workshop:
         made, old = Path(workshop, "made"), Path(workshop, "old")
         expected = write_feeds(made, customers, seed, progress, clean=clean)
+        for number in range(1, days + 1):
+            deliver_day(made, number, customers, seed)
         try:
             if folder.exists():
                 folder.rename(old)

@@ -62,7 +62,7 @@ ZED = {
     "accelerometer": [reading("zed@x.org", FIRST + day * DAY, 0.5) for day in DAYS],
     "step_trainer": [distance("zed", FIRST + day * DAY, 9) for day in DAYS],
 }
-"""Zed always agreed, and steps every day. Without them tables turn empty, which stops runs: other tests look at that."""
+"""Zed always agreed, and steps every day: tables that turn empty stop a run, which other tests look at."""
 
 
 class Lakehouse(RuleBasedStateMachine):
