@@ -38,8 +38,8 @@ class Day:
         """The delivery in a sentence."""
         readings = sum(len(walk.distance) for walk in self.walks)
         return (
-            f"Day {self.number} after the sample: {len(self.walks)} customers step ({readings:,} distance readings), one "
-            f"of them for the first time; another one withdraws; a file of the phones arrives again as {self.again}."
+            f"Day {self.number} after the sample: {len(self.walks)} customers step ({readings:,} distance readings), "
+            f"one of them is new; another one withdraws; a file of the phones arrives again as {self.again}."
         )
 
 

@@ -11,6 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -20,6 +21,7 @@ from resources.engines.engine import SparkEngine, analysed
 from resources.errors import LakehouseError, as_failure, query_error
 from resources.iceberg.lakehouse import Lakehouse
 from resources.settings import Settings
+from sample.feeds import deliver_next_day
 from stedi_assets.checks.reconciliation import IN_DOUBT
 from stedi_assets.contracts import ASSETS, CUSTOMER_TRUSTED, FEEDS
 from stedi_assets.definitions import build_definitions, build_resources, options
@@ -78,6 +80,19 @@ def write_ddl() -> None:
         path = DDL / f"{feed.landing.name}.sql"
         path.write_text(landing_ddl(feed))
         click.echo(path)
+
+
+@main.command("next-day")
+def next_day() -> None:
+    """Deliver one more day of the sample into its source, where the next run finds it."""
+    settings = Settings.from_environment()
+    if settings.source != "sample":
+        raise click.ClickException(
+            f"There is a next day of the sample alone, and STEDI_SOURCE is {settings.source}. Unset it, and name a "
+            "lakehouse of the sample's own with STEDI_LAKEHOUSE."
+        )
+    with _errors_as_sentences():
+        click.echo(deliver_next_day(Path(build_resources(settings)["landing_zone"].source)).explained)
 
 
 @contextmanager

@@ -49,6 +49,19 @@ def test_without_the_folder_where_dagster_remembers_the_summary_says_what_to_set
     assert run(stedi, "summary").output == "Error: DAGSTER_HOME is not set: export DAGSTER_HOME=$PWD/.dagster\n"
 
 
+# next-day -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_next_day_comes_to_the_sample_alone(stedi: Stedi) -> None:
+    environment = {"STEDI_SOURCE": str(stedi.source), "STEDI_LAKEHOUSE": stedi.settings.lakehouse}
+    refused = CliRunner().invoke(cli.main, ["next-day"], env=environment)
+    assert refused.exit_code == 1
+    assert f"the sample alone, and STEDI_SOURCE is {stedi.source}. Unset it" in refused.output
+    assert not list(stedi.source.iterdir())
+    assert "Day 1 after the sample" in run(stedi, "next-day").output
+    assert "Day 2 after the sample" in run(stedi, "next-day").output
+
+
 # sql ----------------------------------------------------------------------------------------------------------------
 
 
