@@ -104,6 +104,7 @@ class Settings(BaseModel, extra="forbid", frozen=True):
         allow_inf_nan=False,
         description="set it to a share between 0 and 1, such as 0.5 for half of the rows",
     )
+    rebuild: bool = Field(False, description="set it to 1 to make every table anew, or unset it")
     spark_conf: dict[str, str] = {}
     source_access: Literal["credentials", "anonymous", "requester-pays"] = "credentials"
     athena_workgroup: str = Field("primary", pattern="^[A-Za-z0-9_.-]{1,128}$", description="use a workgroup's name")

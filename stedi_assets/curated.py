@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from resources.lazy import LazyModule
 from stedi_assets.checks import reconciliation
 from stedi_assets.checks.consent import (
     distances_before_consent,
@@ -24,12 +25,16 @@ from stedi_assets.checks.coverage import (
     distances_matched,
     readings_per_match,
 )
+from stedi_assets.checks.independent_rules import consent_on_serials
 from stedi_assets.contracts import CUSTOMERS_CURATED, MACHINE_LEARNING_CURATED
-from stedi_assets.pipeline.table import lakehouse_table
+from stedi_assets.pipeline.table import Dependence, lakehouse_table
 from stedi_assets.rules import person, sole_holders
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+    from pyspark.sql import functions as F
+else:
+    F = LazyModule("pyspark.sql.functions")
 
 
 @lakehouse_table(
@@ -62,6 +67,12 @@ def customers_curated(customer_trusted: DataFrame, accelerometer_trusted: DataFr
         accelerometer_readings_matched,
         readings_per_match,
     ],
+    depends=Dependence(
+        "serial numbers",
+        "step_trainer_trusted",
+        lambda: F.col("serialnumber"),
+        (sole_holders, consent_on_serials),
+    ),
 )
 def machine_learning_curated(
     step_trainer_trusted: DataFrame, accelerometer_trusted: DataFrame, customer_trusted: DataFrame

@@ -49,7 +49,10 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
         assets=[
             *(landing_asset(feed, zone, external[feed.name]) for feed in FEEDS),
             *(records_asset(feed, settings, lakehouse) for feed in FEEDS),
-            *(table_asset(table, options(settings), lakehouse, settings.shrink_limit) for table in TRUSTED_AND_CURATED),
+            *(
+                table_asset(table, options(settings), lakehouse, settings.shrink_limit, settings.rebuild)
+                for table in TRUSTED_AND_CURATED
+            ),
             query_evidence,
         ],
         asset_checks=[deliveries],

@@ -92,7 +92,8 @@ def records_asset(feed: Feed, settings: Settings, lakehouse: Lakehouse) -> dg.As
         context: dg.AssetExecutionContext, spark: SparkEngine, lakehouse: Lakehouse, landing_zone: LandingZone
     ) -> Iterator[Any]:
         inputs = Inputs(spark, lakehouse, {})
-        yield from FeedStep(context, inputs, tables, settings.shrink_limit, feed=feed, zone=landing_zone).run()
+        limits = (settings.shrink_limit, settings.rebuild)
+        yield from FeedStep(context, inputs, tables, *limits, feed=feed, zone=landing_zone).run()
 
     return step
 

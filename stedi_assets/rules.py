@@ -91,6 +91,16 @@ def consented_serials(customer_records: DataFrame, doubted: DataFrame) -> DataFr
     return serials.where("all_consented = 1").select("serialnumber", SINCE)
 
 
+def serials_agreed_on(customer_records: DataFrame, customer_quarantine: DataFrame) -> DataFrame:
+    """As `consented_serials`, with everybody doubted who is."""
+    return consented_serials(customer_records, in_doubt(customer_records, customer_quarantine))
+
+
+def curated_serials(customers_curated: DataFrame) -> DataFrame:
+    """The serial numbers of customers who have readings. Columns: serialnumber."""
+    return customers_curated.select("serialnumber").distinct()
+
+
 def sole_holders(customer_trusted: DataFrame) -> DataFrame:
     """Serial numbers that exactly one consenting customer holds. Columns: serialnumber, person."""
     serials = customer_trusted.groupBy("serialnumber").agg(

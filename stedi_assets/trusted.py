@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from resources.lazy import LazyModule
 from stedi_assets.checks import reconciliation
 from stedi_assets.checks.consent import (
     distances_before_consent,
@@ -24,23 +25,28 @@ from stedi_assets.checks.consent import (
     shared_serial_numbers,
 )
 from stedi_assets.checks.coverage import curated_customers_with_distances, readings_of_known_customers
+from stedi_assets.checks.independent_rules import consent_as_said, consent_on_serials
 from stedi_assets.contracts import ACCELEROMETER_TRUSTED, CUSTOMER_TRUSTED, STEP_TRAINER_TRUSTED
-from stedi_assets.pipeline.table import lakehouse_table
+from stedi_assets.pipeline.table import Dependence, lakehouse_table
 from stedi_assets.rules import (
     Consent,
     consented,
-    consented_serials,
+    curated_serials,
     delivered_once,
     in_doubt,
     latest_record,
     owners,
     person,
+    serials_agreed_on,
     taken_with_consent,
     without,
 )
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+    from pyspark.sql import functions as F
+else:
+    F = LazyModule("pyspark.sql.functions")
 
 
 @lakehouse_table(
@@ -69,6 +75,7 @@ def customer_trusted(customer_records: DataFrame, customer_quarantine: DataFrame
         readings_before_consent,
         equal_readings,
     ],
+    depends=Dependence("customers", "accelerometer_records", lambda: person("user"), (owners, consent_as_said)),
 )
 def accelerometer_trusted(accelerometer_records: DataFrame, customer_trusted: DataFrame, consent: Consent) -> DataFrame:
     """Accelerometer readings of customers who agreed to share their data for research.
@@ -94,6 +101,12 @@ def accelerometer_trusted(accelerometer_records: DataFrame, customer_trusted: Da
         distances_disagree,
         shared_serial_numbers,
     ],
+    depends=Dependence(
+        "serial numbers",
+        "step_trainer_records",
+        lambda: F.col("serialnumber"),
+        (serials_agreed_on, curated_serials, consent_on_serials),
+    ),
 )
 def step_trainer_trusted(
     step_trainer_records: DataFrame,
@@ -107,8 +120,8 @@ def step_trainer_trusted(
     A customer holds the serial number of their latest record. Where several customers hold the same one, its
     readings are trusted only if all of them have consented. What another file delivers again counts once.
     """
-    curated = customers_curated.select("serialnumber").distinct()
-    agreed = consented_serials(customer_records, in_doubt(customer_records, customer_quarantine))
-    with_holder = step_trainer_records.join(agreed.join(curated, "serialnumber", "left_semi"), "serialnumber")
+    agreed = serials_agreed_on(customer_records, customer_quarantine)
+    active = agreed.join(curated_serials(customers_curated), "serialnumber", "left_semi")
+    with_holder = step_trainer_records.join(active, "serialnumber")
     shared = with_holder.where(taken_with_consent(consent, "sensorreadingtime"))
     return delivered_once(shared.select(*step_trainer_records.columns)).select(*STEP_TRAINER_TRUSTED.column_names)

@@ -4,7 +4,7 @@ Belongs here: which copies a feed's files need, and making one. Does not belong 
 (`ndjson.py`), or when copies are made (`landing_zone.py`).
 
 Opening a file takes an engine milliseconds, whatever is in it: ten thousand readings in as many files took Apache
-Spark a minute and a half. A copy's name follows from its files, so a delivery makes anew only those it adds to.
+Spark a minute and a half.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from resources.files.ndjson import FileShape, ndjson_lines
 
 SMALL = 1 << 16  # bytes: what is in a larger file takes longer than to open it
 MANY = 200  # small files: more of them are bundled
-VERY_MANY = 1000  # small files: up to as many make at most 16 bundles, more at most 256, so that few are made anew
+VERY_MANY = 1000  # small files: up to as many make at most 16 bundles, more at most 256
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,17 @@
 """The landing zone: the feeds' raw files, byte for byte, and a manifest of what was synced when.
 
-Belongs here: copying what is new or changed in the source (`source.py`), and keeping the copies that engines read where
-they cannot read the files themselves (`copies.py`). Does not belong here: what a record means.
+Belongs here: copying what is new or changed in the source (`source.py`), and what engines read where they cannot read
+the files themselves (`copies.py`). Does not belong here: what a record means.
 
 Layout under the lakehouse's root, for each feed: `<name>_landing/` holds the raw files and nothing else, so that an
-external table can lie over it; `landing/<name>/` holds `manifest.json` and the copies.
+external table can lie over it; `landing/<name>/` holds `manifest.json`, a listing of the files that the served records
+are made of, and, while an engine reads, the copies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +29,7 @@ from resources.files.ndjson import FileShape
 from resources.files.source import READ, FeedFiles, layouts, source_files
 
 MOST_NAMED = 10
+_LISTING = ".files.json"
 
 
 def folder_at(location: str, access: str = "credentials") -> Folder:
@@ -97,7 +100,6 @@ class LandingZone(dg.ConfigurableResource[Any]):
         origins = dict(found.read)
         side_by_side(lambda name: self._take(feed, origins[name], offered[name]), wanted)
         with self._translate_errors(feed):
-            self._copy(feed, result)
             landed = {file.name: file.stamp for file in self._folder(feed).files()}
             result.files = [replace(file, landed=landed.get(file.name, "")) for file in result.files]
             self._manifest(feed).save(self.origin, result)
@@ -111,27 +113,56 @@ class LandingZone(dg.ConfigurableResource[Any]):
         landed = sorted(files.values(), key=lambda file: file.name)
         return SyncResult(landed, synced=origin is not None or bool(landed), origin=origin, **remarks)
 
-    def readable(self, feed: str, result: SyncResult) -> list[TextFile]:
-        """What an engine reads line by line, and what together holds every record of the feed once.
+    @contextmanager
+    def readable(self, feed: str, files: Sequence[LandedFile]) -> Iterator[list[TextFile]]:
+        """What an engine reads line by line, and what together holds every record of these landed files once.
 
-        LakehouseError where one of them is gone: engines take a missing file for an empty one.
+        Copies of what it cannot read itself are there as long as the block. LakehouseError where a file is gone:
+        engines take a missing file for an empty one.
         """
-        folder, beside, made = self._folder(feed), self._beside(feed), copies(result.files)
-        copied = {file.name for files in made.values() for file in files}
-        parts: list[tuple[Folder, str, str | None]] = [(beside, name, None) for name in made]
-        for file in result.files:
-            if file.shape is not FileShape.EMPTY and file.name not in copied:
-                parts.append((folder, file.name, file.name))
-        with translate_errors(f"read what is landed of the feed {feed!r}", self.root):
-            there = {file.folder.path(file.name) for where in (folder, beside) for file in where.files()}
-            texts = [TextFile(where.path(name), file) for where, name, file in parts]
-        gone = [text.path for text in texts if text.path not in there]
-        if gone:
-            raise LakehouseError(
-                f"{len(gone)} files of the feed {feed!r} are gone, {gone[0]} among them: somebody removed them, "
-                f"or another run is at work. Materialize {feed}_landing, which looks at all of them."
+        folder, beside, made = self._folder(feed), self._beside(feed), copies(files)
+        copied = {file.name for group in made.values() for file in group}
+        wanted = [file for file in files if file.shape is not FileShape.EMPTY]
+        try:
+            with translate_errors(f"read what is landed of the feed {feed!r}", self.root):
+                there = {file.name for file in folder.files()} if wanted else set()
+                if gone := [folder.path(file.name) for file in wanted if file.name not in there]:
+                    raise LakehouseError(
+                        f"{len(gone)} files of the feed {feed!r} are gone, {gone[0]} among them: somebody removed "
+                        f"them, or another run is at work. Materialize {feed}_landing, which looks at all of them."
+                    )
+                for name, group in made.items():
+                    with beside.create(name) as out:
+                        write_copy(group, folder, out)
+            names = [file.name for file in wanted if file.name not in copied]
+            yield [TextFile(beside.path(name), None) for name in made] + [
+                TextFile(folder.path(name), name) for name in names
+            ]
+        finally:
+            with suppress(OSError):  # the next sync removes them
+                beside.remove(made)
+
+    def remember(self, feed: str, landed: SyncResult) -> None:
+        """Keep which contents these files have, under their fingerprint: what is delivered next is held against it."""
+        with self._translate_errors(feed), self._beside(feed).create(_listing(landed.fingerprint)) as out:
+            out.write(json.dumps({file.name: file.sha256 for file in landed.files}).encode())
+
+    def remembered(self, feed: str, fingerprint: str) -> dict[str, str] | None:
+        """The files that had that fingerprint, and the checksum of each; None where that is not known any more."""
+        try:
+            with self._translate_errors(feed), self._beside(feed).open(_listing(fingerprint)) as stored:
+                listing: dict[str, str] = json.load(stored)
+        except (LakehouseError, ValueError):
+            return None
+        return listing
+
+    def forget(self, feed: str, but: str) -> None:
+        """Keep no other listing than that of this fingerprint."""
+        with suppress(OSError):  # the next run tries again
+            beside = self._beside(feed)
+            beside.remove(
+                file.name for file in beside.files() if file.name.endswith(_LISTING) and file.name != _listing(but)
             )
-        return texts
 
     def uri(self, feed: str) -> str:
         """Where the feed's raw files lie."""
@@ -233,18 +264,16 @@ class LandingZone(dg.ConfigurableResource[Any]):
                 f"Could not sync {seen.name} of the feed {feed!r}: it was replaced meanwhile. Run it again.", retry=True
             )
 
-    def _copy(self, feed: str, result: SyncResult) -> None:
-        folder, beside, wanted = self._folder(feed), self._beside(feed), copies(result.files)
-        done = {file.name for file in beside.files()} if wanted else set()
-        for name in wanted.keys() - done:
-            with beside.create(name) as out:
-                write_copy(wanted[name], folder, out)
-
     def _remove_strays(self, feed: str, files: Iterable[LandedFile]) -> None:
         """Remove what earlier versions of the feed or a broken copy left: it would be read as data."""
         landed = {file.name for file in files}
-        for folder, wanted in ((self._folder(feed), landed), (self._beside(feed), copies(files).keys() | {NAME})):
-            folder.remove(file.name for file in folder.files() if file.name not in wanted)
+        folder, beside = self._folder(feed), self._beside(feed)
+        folder.remove(file.name for file in folder.files() if file.name not in landed)
+        beside.remove(file.name for file in beside.files() if file.name != NAME and not file.name.endswith(_LISTING))
+
+
+def _listing(fingerprint: str) -> str:
+    return f"{fingerprint}{_LISTING}"
 
 
 def _look_at(

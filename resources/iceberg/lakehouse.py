@@ -78,11 +78,12 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
             except NoSuchTableError:
                 return None
 
-    def version(self, table: str) -> Version | None:
-        """The version that readers see now, or None where the table was never published."""
+    def version(self, table: str, content: int | None = None) -> Version | None:
+        """The version that readers see now, or that has this content; None where the table was never published."""
         loaded = self.load(table)
-        snapshot = loaded.current_snapshot() if loaded else None
-        return Version.of(snapshot) if snapshot else None
+        if loaded is None or not loaded.metadata.snapshots:
+            return None
+        return Version.of(self._snapshot(loaded, table, content))
 
     def columns(self, table: str) -> list[tuple[str, str]]:
         """Names and types of the columns of the published table, as its schema says; none where there is no table."""
@@ -110,23 +111,24 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
         self,
         spark: SparkSession,
         table: TableSpec,
-        snapshot_id: int | None = None,
+        content: int | None = None,
         days: Collection[int] | None = None,
     ) -> tuple[DataFrame, Version] | None:
         """The published rows (of that content, or the newest; of these days, or all), and their version; None where
         there never was one. LakehouseError where the version is gone, or its files are, or its columns are others.
         """
-        found = self.look_into(table, snapshot_id, days)
+        found = self.look_into(table, content, days)
         return found and (read_files(spark, table, found[0]), found[1])
 
     def look_into(
-        self, table: TableSpec, snapshot_id: int | None = None, days: Collection[int] | None = None
+        self, table: TableSpec, content: int | None = None, days: Collection[int] | None = None
     ) -> tuple[list[str], Version] | None:
         """As `read`, but for the rows: the paths of their files."""
         loaded = self.load(table.name)
         if loaded is None or not loaded.metadata.snapshots:
             return None
-        snapshot = self._snapshot(loaded, table, snapshot_id)
+        snapshot = self._snapshot(loaded, table.name, content)
+        self._refuse_other_columns(loaded, snapshot, table)
         with translate_errors(f"read {table.name}", self.root):
             uris = [one.file_path for one in files_of(loaded, snapshot, for_rows_of=table.name) if is_of(one, days)]
             # Engines may take a missing file for an empty one.
@@ -138,21 +140,23 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
                 )
         return list(map(path_of, uris)), Version.of(snapshot)
 
-    def _snapshot(self, loaded: IcebergTable, table: TableSpec, snapshot_id: int | None) -> Snapshot:
+    def _snapshot(self, loaded: IcebergTable, name: str, content: int | None) -> Snapshot:
+        current = loaded.current_snapshot()
+        snapshots = [current] if content is None else [current, *loaded.metadata.snapshots]
+        for snapshot in snapshots:
+            if snapshot and content in (None, Version.of(snapshot).content, snapshot.snapshot_id):
+                return snapshot
+        raise LakehouseError(f"{name} in {self.root} has no version {content} any more.")
+
+    def _refuse_other_columns(self, loaded: IcebergTable, snapshot: Snapshot, table: TableSpec) -> None:
         from resources.iceberg.schema import has_columns
 
-        snapshots = loaded.metadata.snapshots if snapshot_id else [loaded.current_snapshot()]
-        wanted = (one for one in snapshots if one and (not snapshot_id or Version.of(one).content == snapshot_id))
-        snapshot = next(wanted, None)
-        if snapshot is None:
-            raise LakehouseError(f"{table.name} in {self.root} has no version {snapshot_id} any more.")
         schema = loaded.schema() if snapshot.schema_id is None else loaded.schemas()[snapshot.schema_id]
         if not has_columns(schema, table.columns):
             raise LakehouseError(
                 f"{table.name} in {self.root} has other columns than this version of the project makes, it is from an "
                 "earlier one. Materialize everything once."
             )
-        return snapshot
 
     def changed_days(self, table: str, since: int) -> set[int] | None:
         """The days whose rows may differ between the content `since` and the newest; None where nobody knows."""

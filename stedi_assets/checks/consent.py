@@ -16,6 +16,7 @@ from stedi_assets.checks.independent_rules import consent_of_customers, consent_
 from stedi_assets.contracts import TABLES, Pii
 from stedi_assets.pipeline.checks import (
     Check,
+    Covers,
     Facts,
     Numbers,
     TableCheck,
@@ -75,7 +76,7 @@ def only_readings_of_consenting_holders(
     return readings.where(F.col(SINCE).isNull() | too_early(consent, "sensorreadingtime"))
 
 
-@blocking_check
+@partial(blocking_check, covers=Covers.DAYS)
 def no_row_pairs_two_customers(
     rows: DataFrame, customer_records: DataFrame, accelerometer_trusted: DataFrame
 ) -> DataFrame:
@@ -194,7 +195,7 @@ def distances_before_consent(rows: DataFrame, customer_records: DataFrame) -> Da
     return readings.where(f"sensorreadingtime < {SINCE}")
 
 
-@warning_check("serial numbers are held by several customers")
+@warning_check("serial numbers are held by several customers", Covers.ALL)
 def shared_serial_numbers(customer_records: DataFrame) -> DataFrame:
     """A serial number should have one holder. Shared ones are trusted only if all agree, and never trained on."""
     return consent_of_serials(newest_says(customer_records)).where("holders > 1")

@@ -12,7 +12,7 @@ import dagster as dg
 
 from resources.lazy import LazyModule
 from stedi_assets.checks import reconciliation
-from stedi_assets.pipeline.checks import Facts, Numbers, TableCheck, coverage_check, each_column, result
+from stedi_assets.pipeline.checks import Covers, Facts, Numbers, TableCheck, coverage_check, each_column, result
 from stedi_assets.pipeline.reconciliation import BECAME, RETAINED, reconciled
 from stedi_assets.rules import person
 
@@ -84,6 +84,7 @@ curated_customers_with_distances = coverage_check(
     each_column,
     _measured,
     warn_below=0.5,
+    covers=Covers.ALL,
     description="Share of curated customers whose Step Trainer has trusted readings. Low: serial numbers no longer "
     "join, as when the website sent the same few numbers for everybody.",
 )
@@ -128,4 +129,5 @@ readings_per_match = TableCheck(
     query=reconciliation.machine_learning_curated,
     measure=reconciled,
     evaluate=_evaluate_fan_out,
+    covers=Covers.SUM,
 )

@@ -70,6 +70,20 @@ def consent_of_customers(customer_records: DataFrame, customer_quarantine: DataF
     return known.withColumn("agreed", F.col("agreed") & ~F.col("doubted"))
 
 
+def consent_as_said(customer_records: DataFrame, customer_quarantine: DataFrame) -> DataFrame:
+    """What decides on a customer's readings: where it changes, they are looked at again.
+
+    Columns: person, serialnumber, agreed, doubted, consented_since (epoch ms).
+    """
+    known = consent_of_customers(customer_records, customer_quarantine)
+    return known.select("person", "serialnumber", "agreed", "doubted", SINCE)
+
+
+def consent_on_serials(customer_records: DataFrame, customer_quarantine: DataFrame) -> DataFrame:
+    """What decides on the readings of a serial number. Columns: those of `consent_of_serials`."""
+    return consent_of_serials(consent_of_customers(customer_records, customer_quarantine))
+
+
 def _unreadable_records(customer_quarantine: DataFrame) -> DataFrame:
     """Whom the text of each unreadable customer record names, and of when it says to be. Columns: person, said."""
     text = F.lower("text")

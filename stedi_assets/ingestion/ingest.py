@@ -8,9 +8,9 @@ syncing (`resources/files/`), or how tables are published (`pipeline/step.py`).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,21 +19,16 @@ import dagster as dg
 from resources.errors import LakehouseError
 from resources.files.folder import Folder
 from resources.files.landing_zone import LandingZone, folder_at
-from resources.files.manifest import SyncResult
-from resources.iceberg.version import Version
+from resources.files.manifest import LandedFile, SyncResult
+from resources.iceberg.version import Staged, Version
 from resources.lazy import LazyModule
 from stedi_assets.contracts import FILE, REASON, RUN, TEXT, Feed
 from stedi_assets.ingestion.parse import cut_records, parse, read_text
 from stedi_assets.ingestion.stats import IngestStats, sentence_of, unknown_fields
-from stedi_assets.pipeline.checks import (
-    KEPT_ITS_ROWS,
-    Evaluation,
-    Facts,
-    Numbers,
-    evaluate,
-    kept_its_rows,
-)
-from stedi_assets.pipeline.inputs import CODE, MAKE, MEASURED, RUN_ID, SOURCE, Inputs
+from stedi_assets.pipeline.changes import Changes, damage, days_in, made_otherwise
+from stedi_assets.pipeline.checks import Facts, Numbers
+from stedi_assets.pipeline.evaluation import Evaluation, measured
+from stedi_assets.pipeline.inputs import MAKE, Inputs
 from stedi_assets.pipeline.step import Found, Step
 from stedi_assets.pipeline.table import LakehouseTable
 
@@ -79,6 +74,9 @@ class FeedStep(Step):
     zone: LandingZone
     _quarantined: DataFrame | None = None
     _refused: str | None = None
+    _gone: set[str] = field(default_factory=set)
+    _fresh: list[LandedFile] = field(default_factory=list)
+    _lines: DataFrame | None = None
 
     def run(self) -> Iterator[Found]:
         """Under the feed's lock."""
@@ -86,23 +84,11 @@ class FeedStep(Step):
             yield from super().run()
 
     def materialize(self) -> Iterator[Found]:
-        """Publish what is new; files that the same code has read before are not read again."""
-        yield from self._publish()
+        """Publish what has changed; files that the same code has read before are not read again."""
+        yield from super().materialize()
         if self._refused is None:
             self._evidence.remove(file.name for file in self._evidence.files() if file.name == self._refused_name)
-
-    def _publish(self) -> Iterator[Found]:
-        read_before = self._read_before()
-        if read_before is None:
-            yield from super().materialize()
-            return
-        self.context.log.info(f"{self.feed.records.name}: no file is new, changed or gone since it was made")
-        evaluations = {table.name: self._evaluate_again(table, read_before[table.name]) for table in self.tables}
-        if any(one.stops for one in evaluations.values()):
-            yield from self.refuse(evaluations)
-            return
-        for table in self.selected_tables():
-            yield self.report(table, read_before[table.name], evaluations[table.name])
+            self.zone.forget(self.feed.name, but=self.landed.fingerprint)
 
     def check_published(self) -> dict[str, Evaluation]:
         """Check what readers see; LakehouseError where other files are landed than it was made of."""
@@ -122,7 +108,7 @@ class FeedStep(Step):
         """
         served = {table.name: self.inputs.lakehouse.version(table.name) for table in self.tables}
         found = {
-            table.name: self._evaluate_again(table, version) for table in self.tables if (version := served[table.name])
+            table.name: self.evaluate_again(table, version) for table in self.tables if (version := served[table.name])
         }
         if None in served.values() or any(one.stops for one in found.values()):
             yield from super().refuse(evaluations)
@@ -139,25 +125,96 @@ class FeedStep(Step):
                     "dagster/row_count": version.rows,
                     "snapshot id": str(version.snapshot_id),
                 },
-                data_version=dg.DataVersion(f"{version.properties.get(FILES)}-{version.properties.get(CODE)}"),
+                data_version=dg.DataVersion(str(version.content)),
                 check_results=found[table.name].selected(self.context),
             )
 
-    def frames(self, staged: ExitStack) -> dict[str, DataFrame]:
-        """Parse the text once, where no reader looks; both tables are selected from that."""
+    def find_changes(self) -> dict[str, Changes]:
+        """Which files are new, changed or gone since the tables were made. Either both are built upon, or none is."""
+        changes = {table.name: self._files_changed(table) for table in self.tables}
+        whole = next((one for one in changes.values() if one.onto is None), None)
+        if whole:
+            self._gone, self._fresh = set(), self.landed.files
+        return dict.fromkeys(changes, whole) if whole else changes
+
+    def _files_changed(self, table: LakehouseTable) -> Changes:
+        served = self.inputs.lakehouse.version(table.name)
+        why = self.whole(table) or (served and made_otherwise(served, self.made_by(table)))
+        if why or served is None:
+            return Changes(why or "made for the first time")
+        if not {check.name for check in table.checks} <= measured(served).keys():
+            return Changes("rebuilt: it was not held to all checks that there are now")
+        if broken := damage(self.inputs, table):
+            return Changes(broken)
+        known = self.zone.remembered(self.feed.name, served.properties[FILES])
+        if known is None:
+            return Changes("rebuilt: which files it was made of is not known any more")
+        now = {file.name: file.sha256 for file in self.landed.files}
+        self._gone = {name for name, content in known.items() if now.get(name) != content}
+        self._fresh = [file for file in self.landed.files if known.get(file.name) != file.sha256]
+        if not self._gone and not self._fresh:
+            return Changes("unchanged", onto=served)
+        come = f"{len(self._fresh):,} of {len(now):,} files are new or changed"
+        return Changes(f"{come}, {len(known.keys() - now.keys()):,} are gone", frozenset(), served)
+
+    def frames(self, staged: ExitStack) -> dict[str, DataFrame | None]:
+        """Parse the text of the files once, where no reader looks; both tables are selected from that, and from what
+        they have of files that stay.
+        """
         session, lakehouse = self.inputs.spark.spark_session, self.inputs.lakehouse
-        parsed = parse(self._text(), self.feed).withColumn(RUN.name, F.lit(self.context.run_id))
+        self.zone.remember(self.feed.name, self.landed)
+        parsed = parse(self._text(self._fresh, staged), self.feed).withColumn(RUN.name, F.lit(self.context.run_id))
         columns = (*self.feed.records.columns, REASON, TEXT, RUN)
         scratch = staged.enter_context(
-            lakehouse.stage(parsed, replace(self.feed.records, columns=columns), self.context.run_id)
+            lakehouse.stage(parsed, replace(self.feed.records, columns=columns, taken=None), self.context.run_id)
         )
         rows = lakehouse.read_staged(session, scratch)
-        return {table.name: table.function(rows) for table in self.tables}
+        return {table.name: self._with_what_stays(table, table.function(rows)) for table in self.tables}
 
-    def given(self, rows: Mapping[str, DataFrame]) -> dict[str, DataFrame]:
+    def _with_what_stays(self, table: LakehouseTable, fresh: DataFrame) -> DataFrame | None:
+        """The rows of fresh files, and those of files that stay: of their days, or all where a table has no days."""
+        name, taken, changes = table.name, table.contract.taken, self.changes[table.name]
+        if changes.onto is None:
+            return fresh
+        if taken is None:
+            self.changes[name] = Changes(changes.why)
+            return fresh.unionAll(self._of_files(name, stay=True))
+        days = days_in(fresh, taken) | (days_in(self._of_files(name, stay=False), taken) if self._gone else set())
+        self.changes[name] = replace(changes, days=frozenset(days), why=f"{len(days):,} days: {changes.why}")
+        return fresh.unionAll(self._of_files(name, stay=True, days=days)) if days else None
+
+    def _of_files(self, name: str, *, stay: bool, days: Collection[int] | None = None) -> DataFrame:
+        """The served rows of files that stay, or of those that are gone."""
+        rows = self.inputs.on(days).frame(name)
+        if stay and not self._gone:
+            return rows
+        gone = self.inputs.spark.spark_session.createDataFrame([(one,) for one in self._gone], f"{FILE.name} string")
+        return rows.join(gone, FILE.name, "left_anti" if stay else "left_semi").select(*rows.columns)
+
+    def measure(self, staged: Mapping[str, Staged], block: ExitStack) -> dict[str, dict[str, Numbers]]:
+        """What the checks measure; the records that were found before in files that stay are found in them still."""
+        numbers = super().measure(staged, block)
+        served = [self.inputs.lakehouse.version(table.name) for table in self.tables]
+        if self._fresh is self.landed.files or None in served:
+            return numbers
+        before = IngestStats.of(measured(cast(Version, served[0]))["rows_reconciled"]).found
+        went = sum(self._of_files(table.name, stay=False).count() for table in self.tables) if self._gone else 0
+        return {
+            table: {
+                check: {**found, "found": found["found"] + before - went} if "found" in found else found
+                for check, found in checks.items()
+            }
+            for table, checks in numbers.items()
+        }
+
+    def given(self, rows: Mapping[str, DataFrame], block: ExitStack) -> dict[str, DataFrame]:
         """Both tables under names that are the same for all feeds, and the text that they were parsed from."""
         records, self._quarantined = (rows[table.name] for table in self.tables)
-        return {"records": records, "quarantine": self._quarantined, "text": cut_records(self._text())}
+        return {
+            "records": records,
+            "quarantine": self._quarantined,
+            "text": cut_records(self._text(self.landed.files, block)),
+        }
 
     def facts(self, inputs: Inputs, table: LakehouseTable, rows: int) -> Facts:
         """Nothing is known of the records before they are counted; a delivery that is refused is looked into."""
@@ -171,17 +228,9 @@ class FeedStep(Step):
         """The raw files."""
         return [self.feed.landing.name]
 
-    def origin(self, table: LakehouseTable, evaluation: Evaluation) -> dict[str, str]:
-        """Where the table's new version comes from, as its commit records it."""
-        return {
-            RUN_ID: self.context.run_id,
-            **self._made_of(table),
-            MEASURED: json.dumps(evaluation.numbers),
-        }
-
-    def data_version(self, table: LakehouseTable) -> dg.DataVersion:
-        """What downstream tables read depends on the files, and on how they are read."""
-        return dg.DataVersion(f"{self.landed.fingerprint}-{table.code_version(self.inputs.options)}")
+    def made_of(self) -> dict[str, str]:
+        """Which files were read."""
+        return {FILES: self.landed.fingerprint}
 
     def numbers(self, table: LakehouseTable, evaluation: Evaluation) -> dict[str, Any]:
         """What the delivery held."""
@@ -198,45 +247,12 @@ class FeedStep(Step):
         """The landed files."""
         return landed_files(self.zone, self.feed)
 
-    def _text(self) -> DataFrame:
-        return read_text(self.inputs.spark, self.zone.readable(self.feed.name, self.landed))
-
-    def _made_of(self, table: LakehouseTable) -> dict[str, str]:
-        return {
-            FILES: self.landed.fingerprint,
-            CODE: table.code_version(self.inputs.options),
-            SOURCE: self.zone.origin,
-        }
-
-    def _read_before(self) -> dict[str, Version] | None:
-        """The published versions, if they are what would be made now, and their files are there."""
-        versions = {}
-        for table in self.tables:
-            version = self.inputs.lakehouse.version(table.name)
-            if version is None or not self._made_of(table).items() <= version.properties.items():
-                return None
-            if not {check.name for check in table.checks} <= json.loads(version.properties.get(MEASURED, "{}")).keys():
-                return None
-            versions[table.name] = version
-        _ = self.inputs.spark.spark_session  # an engine that does not start says nothing about the files
-        try:
-            for name in versions:
-                self.inputs.frame(name)
-        except LakehouseError as error:
-            if error.allow_retries:
-                raise
-            return None  # what was read is damaged: read it again
-        return versions
-
-    def _evaluate_again(self, table: LakehouseTable, version: Version) -> Evaluation:
-        """What was measured of the version, evaluated by today's limits; a check that is newer finds nothing there."""
-        evaluation = evaluate(table.contract, [(column.name, column.type) for column in table.contract.columns])
-        numbers: dict[str, Numbers] = json.loads(version.properties.get(MEASURED, "{}"))
-        known = [check for check in table.checks if check.name in numbers]
-        evaluation.add_all(known, table.name, numbers, self.facts(self.inputs, table, version.rows))
-        if not table.contract.of_rejects:
-            evaluation.add(KEPT_ITS_ROWS, table.name, kept_its_rows(version.rows, version.rows, version.rows, 1))
-        return evaluation
+    def _text(self, files: Sequence[LandedFile], block: ExitStack) -> DataFrame:
+        """The text of these files, unless some were read before in this step: then it is theirs."""
+        if self._lines is None:
+            readable = block.enter_context(self.zone.readable(self.feed.name, files))
+            self._lines = read_text(self.inputs.spark, readable)
+        return self._lines
 
     def where_to_look(self) -> dict[str, Any]:
         """The records that were not accepted, where that is why nothing was published."""

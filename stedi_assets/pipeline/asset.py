@@ -20,13 +20,17 @@ from stedi_assets.pipeline.table import LakehouseTable
 
 
 def table_asset(
-    table: LakehouseTable, options: Mapping[str, str], lakehouse: Lakehouse, shrink_limit: float = 1.0
+    table: LakehouseTable,
+    options: Mapping[str, str],
+    lakehouse: Lakehouse,
+    shrink_limit: float = 1.0,
+    rebuild: bool = False,
 ) -> dg.AssetsDefinition:
     """The asset and its checks. Nothing is opened: `lakehouse` only says where the table will lie."""
 
     @dg.multi_asset(**step_of(table.name, [table], options, lakehouse, table.inputs))
     def step(context: dg.AssetExecutionContext, spark: SparkEngine, lakehouse: Lakehouse) -> Iterator[Any]:
-        yield from Step(context, Inputs(spark, lakehouse, options), [table], shrink_limit).run()
+        yield from Step(context, Inputs(spark, lakehouse, options), [table], shrink_limit, rebuild).run()
 
     return step
 

@@ -1,7 +1,7 @@
-"""What a check is, and how all checks of one table are run together.
+"""What a check is.
 
-Belongs here: the kinds of checks, the one query that measures all checks of a table, and their evaluation as Dagster's
-check results. Does not belong here: what is promised (`stedi_assets/checks/`).
+Belongs here: the kinds of checks, and how what one measures becomes Dagster's check result. Does not belong here: what
+is promised (`stedi_assets/checks/`), or running them (`evaluation.py`).
 
 The parameters of a check's `query` say what it needs: `rows` is what is checked, an option such as `consent` the run's
 choice, and any other name the table of that name.
@@ -9,15 +9,13 @@ choice, and any other name the table of that name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import reduce
-from inspect import signature
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from resources.engines.engine import analysed
 from resources.lazy import LazyModule
 from stedi_assets.contracts import Table
 
@@ -74,6 +72,17 @@ class Check:
         return found._replace(asset_key=dg.AssetKey(asset), check_name=self.name)
 
 
+class Covers(Enum):
+    """What of a version a check reads where some days of the table were made anew, and all others stay.
+
+    Executed alone, every check reads the whole table.
+    """
+
+    ALL = "the whole version: the days that stay too"
+    DAYS = "the days made anew: on the others, the promise was kept, and no row has changed"
+    SUM = "the days made anew, and the same days as they were: its numbers are sums, kept for the whole table"
+
+
 @dataclass(frozen=True, kw_only=True)
 class TableCheck(Check):
     """A check that a query measures.
@@ -88,43 +97,10 @@ class TableCheck(Check):
     evaluate: Callable[[Numbers, Facts], dg.AssetCheckResult]
     against_today: bool = False
     of_consent: bool = False
-
-
-@dataclass
-class Evaluation:
-    """What the checks of one table found: results for Dagster, numbers for the report, and what stops the table."""
-
-    results: list[dg.AssetCheckResult] = field(default_factory=list)
-    numbers: dict[str, Numbers] = field(default_factory=dict)
-    stops: list[str] = field(default_factory=list)
-
-    def add(self, check: Check, asset: str, found: dg.AssetCheckResult) -> None:
-        """Note one result."""
-        self.results.append(check.named(asset, found))
-        if check.blocking and not found.passed and found.severity is dg.AssetCheckSeverity.ERROR:
-            self.stops.append(f"{check.name}: {found.description}")
-
-    def add_all(self, checks: Iterable[TableCheck], asset: str, numbers: Mapping[str, Numbers], facts: Facts) -> None:
-        """Note what each check finds in its numbers."""
-        self.numbers.update(numbers)
-        for check in checks:
-            self.add(check, asset, check.evaluate(numbers[check.name], facts))
-
-    def selected(self, context: dg.AssetExecutionContext) -> list[dg.AssetCheckResult]:
-        """The results of the checks that this run asked for."""
-        asked = {(key.asset_key, key.name) for key in context.selected_asset_check_keys}
-        return [one for one in self.results if (one.asset_key, one.check_name) in asked]
+    covers: Covers = Covers.ALL
 
 
 MATCHES_CONTRACT = Check("matches_contract", "The columns and their types are exactly those of the table's contract.")
-
-
-def evaluate(table: Table, columns: Sequence[tuple[str, str]]) -> Evaluation:
-    """Hold rows with these columns to the table's contract: no other query could run on wrong ones."""
-    evaluation = Evaluation()
-    evaluation.add(MATCHES_CONTRACT, table.name, _schema(table, columns))
-    return evaluation
-
 
 KEPT_ITS_ROWS = Check(
     "kept_its_rows",
@@ -132,56 +108,6 @@ KEPT_ITS_ROWS = Check(
     "themselves, and for customers who have no consent any more. A feed that turned empty is a fault until somebody "
     "says that it is meant.",
 )
-
-
-def kept_its_rows(served: int, expected: float, rows: int, limit: float) -> dg.AssetCheckResult:
-    """Whether so many rows may follow the ones that are served, of which `expected` could be here again."""
-    lost = max(1 - rows / expected, 0.0) if expected else 0.0
-    sentence = f"{rows:,} rows, after {served:,}."
-    if lost > limit:
-        sentence += (
-            f" {lost:.0%} are lost; at most {limit:.0%} may be. If that is meant, set STEDI_SHRINK_LIMIT=1 for a run."
-        )
-    return result(lost <= limit, sentence, {"rows before": served, "rows": rows, "lost": round(lost, 4)})
-
-
-def _schema(table: Table, columns: Sequence[tuple[str, str]]) -> dg.AssetCheckResult:
-    """Whether the columns are those of the contract, in its order."""
-    wanted = [(column.name, column.type) for column in table.columns]
-    missing = [f"{name} {kind}" for name, kind in wanted if (name, kind) not in columns]
-    surplus = [f"{name} {kind}" for name, kind in columns if (name, kind) not in wanted]
-    passed = wanted == list(columns)
-    sentence = "The columns are those of the contract."
-    if missing or surplus:
-        sentence = f"Missing: {', '.join(missing) or 'none'}. Not in the contract: {', '.join(surplus) or 'none'}."
-    elif not passed:
-        sentence = f"Not in the contract's order: {', '.join(name for name, _ in columns)}."
-    return result(passed, sentence, {"columns": len(columns)})
-
-
-def measure_all(
-    checks: Iterable[tuple[str, TableCheck]], bind: Callable[[str, TableCheck], DataFrame]
-) -> dict[str, dict[str, Numbers]]:
-    """Run the queries of these tables' checks as one: {table: {check: {measure: value}}}.
-
-    `bind` calls a check's query with its tables. One that does not ask for `rows` is the same for all tables.
-    """
-    groups: dict[tuple[Any, ...], list[tuple[str, TableCheck]]] = {}
-    for table, check in checks:
-        own = table if "rows" in signature(check.query).parameters else ""
-        groups.setdefault((check.query, check.measure, own), []).append((table, check))
-    frames = [
-        check.measure(bind(table, check)).select(F.lit(number).alias("query"), "measure", "value")
-        for number, ((table, check), *_) in enumerate(groups.values())
-    ]
-    measured: list[dict[str, float]] = [{} for _ in frames]
-    for row in analysed(reduce(lambda one, other: one.unionAll(other), frames)).collect() if frames else ():
-        measured[row["query"]][row["measure"]] = float(row["value"] or 0)
-    numbers: dict[str, dict[str, Numbers]] = {}
-    for group, found in zip(groups.values(), measured, strict=True):
-        for table, check in group:
-            numbers.setdefault(table, {})[check.name] = found
-    return numbers
 
 
 def count_rows(frame: DataFrame) -> DataFrame:
@@ -202,7 +128,9 @@ def as_measures(frame: DataFrame, pairs: Iterable[tuple[Column, str]]) -> DataFr
     return frame.select(F.explode(F.array(*structs)).alias("pair")).select("pair.measure", "pair.value")
 
 
-def blocking_check(function: Query, *, against_today: bool = True, of_consent: bool = False) -> TableCheck:
+def blocking_check(
+    function: Query, *, against_today: bool = True, of_consent: bool = False, covers: Covers = Covers.ALL
+) -> TableCheck:
     """A check that stops the table: the function returns the rows that break the promise of its docstring.
 
     A promise holds today: executed alone, it is held to today's customers, unless it says otherwise.
@@ -221,10 +149,11 @@ def blocking_check(function: Query, *, against_today: bool = True, of_consent: b
         evaluate=evaluate,
         against_today=against_today,
         of_consent=of_consent,
+        covers=covers,
     )
 
 
-def warning_check(what: str) -> Callable[[Query], TableCheck]:
+def warning_check(what: str, covers: Covers = Covers.SUM) -> Callable[[Query], TableCheck]:
     """A check that counts and warns: the function returns the rows that are worth a look."""
 
     def decorate(function: Query) -> TableCheck:
@@ -239,6 +168,7 @@ def warning_check(what: str) -> Callable[[Query], TableCheck]:
             query=function,
             measure=count_rows,
             evaluate=evaluate,
+            covers=covers,
         )
 
     return decorate
@@ -256,7 +186,9 @@ def required_columns_filled(table: Table) -> TableCheck:
         return result(not nulls, sentence, {"required columns": ", ".join(table.required), **nulls})
 
     promised = f"No null in a required column ({', '.join(table.required)})."
-    return TableCheck("required_columns_filled", promised, query=query, measure=each_column, evaluate=evaluate)
+    return TableCheck(
+        "required_columns_filled", promised, query=query, measure=each_column, evaluate=evaluate, covers=Covers.DAYS
+    )
 
 
 def coverage_check(
@@ -266,6 +198,7 @@ def coverage_check(
     share_of: Callable[[Numbers], tuple[float, float]],
     warn_below: float,
     description: str,
+    covers: Covers = Covers.SUM,
 ) -> TableCheck:
     """A check of a share: below `warn_below` it warns; nothing at all, where there could be something, stops.
 
@@ -290,7 +223,7 @@ def coverage_check(
         passed = share >= warn_below and not nothing
         return result(passed, sentence, {"share": round(share, 4), **metadata}, error=nothing)
 
-    return TableCheck(name, description, query=query, measure=measure, evaluate=evaluate)
+    return TableCheck(name, description, query=query, measure=measure, evaluate=evaluate, covers=covers)
 
 
 def _doc(function: Query) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 CODE, SOURCE, INPUTS, RUN_ID = "stedi.code-version", "stedi.source", "stedi.inputs", "stedi.run-id"
-MEASURED = "stedi.measured"
-"""Snapshot properties: what a version was made by and of, and what its checks measured, as JSON.
+MEASURED, WHAT = "stedi.measured", "stedi.what"
+"""Snapshot properties: what a version was made by and of, what its checks measured, as JSON, and what was done and why.
 
 Options are recorded as `stedi.<option>`.
 """
@@ -33,26 +33,51 @@ MAKE = "dagster asset materialize -m stedi_assets --select"
 
 @dataclass
 class Inputs:
-    """Tables that a step reads; each is read once, and stays at that version.
+    """Tables that a step reads; each stays at the version that was looked at first. Only rows start an engine.
 
-    `options` are what functions may ask for beside tables, such as `consent`. `pins` are snapshot ids to read instead
-    of the newest.
+    `options` are what functions may ask for beside tables, such as `consent`. `pins` are contents to read instead of
+    the newest, `days` the days to read where a table has days; None: all.
     """
 
     spark: SparkEngine
     lakehouse: Lakehouse
     options: Mapping[str, str]
     pins: Mapping[str, int] = field(default_factory=dict)
-    _read: dict[str, tuple[DataFrame, Version]] = field(default_factory=dict)
+    days: Collection[int] | None = None
+    _versions: dict[str, Version] = field(default_factory=dict)
+    _frames: dict[str, DataFrame] = field(default_factory=dict)
     _newest_ids: dict[str, int | None] = field(default_factory=dict)
 
     def frame(self, name: str) -> DataFrame:
         """The table's rows."""
-        return self._get(name)[0]
+        if name not in self._frames:
+            table, version = TABLES[name], self.version(name)
+            days = self.days if table.taken else None
+            found = self.lakehouse.read(self.spark.spark_session, table, version.content, days)
+            assert found is not None  # it has a version
+            self._frames[name] = found[0]
+        return self._frames[name]
 
     def version(self, name: str) -> Version:
-        """The version that `frame` gives."""
-        return self._get(name)[1]
+        """The version that `frame` gives. LakehouseError where there is none, or it is gone."""
+        if name not in self._versions:
+            if self.pins and name not in self.pins:
+                raise LakehouseError(
+                    f"What was read of {name} is not known: the table was made by an earlier version of this project. "
+                    f"Make all tables once: {MAKE} '*'"
+                )
+            version = self.lakehouse.version(name, self.pins.get(name))
+            if version is None:
+                raise LakehouseError(
+                    f"{name} is needed, and was never materialized in {self.lakehouse.root}. Make it first: "
+                    f"{MAKE} '+{name}'"
+                )
+            self._versions[name] = version
+        return self._versions[name]
+
+    def on(self, days: Collection[int] | None) -> Inputs:
+        """The same versions, and these days of them."""
+        return replace(self, days=days, _frames={})
 
     def columns(self, name: str) -> list[tuple[str, str]]:
         """Names and types of the table's columns, as its published schema says; none where there is no table."""
@@ -75,18 +100,10 @@ class Inputs:
         self._refuse_other_options(names)
         self.source(names)
 
-    def origin(self, run_id: str, code_version: str, names: Iterable[str]) -> dict[str, str]:
-        """Where a version that is made from these tables comes from, as the commit records it."""
-        return {
-            RUN_ID: run_id,
-            CODE: code_version,
-            SOURCE: self.source(names),
-            # What only the checks read counts too: executed alone, they must find what they found here.
-            INPUTS: json.dumps(
-                {name: version.snapshot_id for name, (_, version) in self._read.items()}, sort_keys=True
-            ),
-            **{f"stedi.{name}": str(option) for name, option in self.options.items()},
-        }
+    @property
+    def contents(self) -> dict[str, int]:
+        """Which content of each table was looked at."""
+        return {name: version.content for name, version in self._versions.items()}
 
     def outdated(self, version: Version) -> bool:
         """Whether it was made before the newest version of a table that decides who agreed to what."""
@@ -111,7 +128,7 @@ class Inputs:
     def _newest(self, name: str) -> int | None:
         if name not in self._newest_ids:
             version = self.lakehouse.version(name)
-            self._newest_ids[name] = version.snapshot_id if version else None
+            self._newest_ids[name] = version.content if version else None
         return self._newest_ids[name]
 
     def _refuse_other_options(self, names: Iterable[str]) -> None:
@@ -131,22 +148,6 @@ class Inputs:
             told = ", ".join(f"{name} of {source}" for source, name in sorted(made_of.items()))
             raise LakehouseError(f"Feeds of two sources never mix: {told}. Make all tables of one: {MAKE} '*'")
         return next(iter(made_of), "")
-
-    def _get(self, name: str) -> tuple[DataFrame, Version]:
-        if name not in self._read:
-            if self.pins and name not in self.pins:
-                raise LakehouseError(
-                    f"What was read of {name} is not known: the table was made by an earlier version of this project. "
-                    f"Make all tables once: {MAKE} '*'"
-                )
-            found = self.lakehouse.read(self.spark.spark_session, TABLES[name], self.pins.get(name))
-            if found is None:
-                raise LakehouseError(
-                    f"{name} is needed, and was never materialized in {self.lakehouse.root}. Make it first: "
-                    f"{MAKE} '+{name}'"
-                )
-            self._read[name] = found
-        return self._read[name]
 
 
 def sentence_of_outdated(names: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from resources.lazy import LazyModule
-from stedi_assets.pipeline.checks import Facts, Numbers, Query, TableCheck, as_measures, result
+from stedi_assets.pipeline.checks import Covers, Facts, Numbers, Query, TableCheck, as_measures, result
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -38,7 +38,7 @@ def reconciled(frame: DataFrame) -> DataFrame:
 
 def dropped(numbers: Numbers) -> dict[str, int]:
     """Rows dropped, by rule."""
-    return {rule: int(rows) for rule, rows in sorted(numbers.items()) if rule not in (RETAINED, BECAME)}
+    return {rule: int(rows) for rule, rows in sorted(numbers.items()) if rows and rule not in (RETAINED, BECAME)}
 
 
 def rows_but_for(numbers: Numbers, rules: Collection[str]) -> float:
@@ -66,4 +66,11 @@ def rows_reconciled(reconciliation: Query) -> TableCheck:
         return result(balanced, sentence, {**shown, **rules})
 
     description = "Every row of the upstream table is here, or was dropped by a named rule and counted."
-    return TableCheck("rows_reconciled", description, query=reconciliation, measure=reconciled, evaluate=evaluate)
+    return TableCheck(
+        "rows_reconciled",
+        description,
+        query=reconciliation,
+        measure=reconciled,
+        evaluate=evaluate,
+        covers=Covers.SUM,
+    )

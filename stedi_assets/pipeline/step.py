@@ -10,28 +10,30 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from resources.errors import LakehouseError
-from resources.iceberg.version import Version
+from resources.iceberg.version import CONTENT, Staged, Version
 from stedi_assets.contracts import ASSETS, TABLES
 from stedi_assets.pipeline import metadata
-from stedi_assets.pipeline.checks import (
-    FAILING,
-    KEPT_ITS_ROWS,
+from stedi_assets.pipeline.changes import Changes, find_changes, made_otherwise
+from stedi_assets.pipeline.checks import FAILING, KEPT_ITS_ROWS, Facts, Numbers
+from stedi_assets.pipeline.evaluation import (
     Evaluation,
-    Facts,
-    Numbers,
+    Question,
+    Scope,
     evaluate,
     kept_its_rows,
     measure_all,
+    measured,
 )
-from stedi_assets.pipeline.inputs import CODE, INPUTS, MEASURED, SOURCE, Inputs
+from stedi_assets.pipeline.inputs import CODE, INPUTS, MEASURED, RUN_ID, SOURCE, WHAT, Inputs
 from stedi_assets.pipeline.reconciliation import dropped, dropped_rows, rows_but_for
 from stedi_assets.pipeline.refusal import Told, say_what_is_served, with_outdated
 
@@ -52,6 +54,9 @@ class RetryPolicy(dg.RetryPolicy):
         return super().calculate_delay(attempt_num)
 
 
+REBUILD = "stedi/rebuild"
+"""The tag of a run that makes every table anew, whatever has changed."""
+
 RETRY = RetryPolicy(max_retries=2, delay=1, backoff=dg.Backoff.EXPONENTIAL)
 """For what passes by itself: throttling, a lost connection or session, another run's commit. Other errors forbid it."""
 
@@ -66,7 +71,9 @@ class Step:
     inputs: Inputs
     tables: Sequence[LakehouseTable]
     shrink_limit: float = 1.0
+    rebuild: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
+    changes: dict[str, Changes] = field(default_factory=dict)
     _before: dict[str, Version | None] = field(default_factory=dict)
     _since: float = field(default_factory=time.perf_counter)
 
@@ -85,12 +92,47 @@ class Step:
 
     # What a table is made of ---------------------------------------------------------------------------------------
 
-    def frames(self, staged: ExitStack) -> dict[str, DataFrame]:
-        """Each table's rows, not computed yet; what is staged for it is removed when the stack ends."""
-        return {table.name: self.inputs.bind(table.function) for table in self.tables}
+    def find_changes(self) -> dict[str, Changes]:
+        """What of each table is to be made again."""
+        for table in self.tables:
+            self.inputs.refuse([name for name in self.upstream(table) if name in TABLES])
+        return {table.name: self._find_changes(table) for table in self.tables}
 
-    def given(self, rows: Mapping[str, DataFrame]) -> dict[str, DataFrame]:
-        """What checks may ask for beside published tables, `rows` being those of this step's tables."""
+    def _find_changes(self, table: LakehouseTable) -> Changes:
+        if (why := self.whole(table)) is not None:
+            return Changes(why)
+        served = self.inputs.lakehouse.version(table.name)
+        assert served is not None  # else it is made for the first time
+        return find_changes(self.inputs, table, served, self.made_by(table))
+
+    def whole(self, table: LakehouseTable) -> str | None:
+        """Why the table is made anew, whatever has changed."""
+        if self.rebuild or REBUILD in self.context.run_tags:
+            return "rebuilt: that was asked for"
+        return None if self.inputs.lakehouse.version(table.name) else "made for the first time"
+
+    def made_by(self, table: LakehouseTable) -> dict[str, str]:
+        """By which code, of which source and by which options it is made, as a version records it."""
+        return {
+            CODE: table.code_version(self.inputs.options),
+            SOURCE: self.source(table),
+            **{f"stedi.{name}": str(option) for name, option in self.inputs.options.items()},
+        }
+
+    def frames(self, staged: ExitStack) -> dict[str, DataFrame | None]:
+        """The rows of each table's days that are made again, not computed yet; None: there are no such days.
+
+        What is staged for it is removed when the stack ends.
+        """
+        found: dict[str, DataFrame | None] = {}
+        for table in self.tables:
+            days = self.changes[table.name].days
+            no_day = days is not None and not days
+            found[table.name] = None if no_day else self.inputs.on(days).bind(table.function)
+        return found
+
+    def given(self, rows: Mapping[str, DataFrame], block: ExitStack) -> dict[str, DataFrame]:
+        """What checks of published tables may ask for beside them, `rows` being those of this step's tables."""
         return {}
 
     def facts(self, inputs: Inputs, table: LakehouseTable, rows: int) -> Facts:
@@ -117,12 +159,7 @@ class Step:
         history = self.inputs.lakehouse.history(table.name)
         if not self.context.selected_asset_keys:  # the newest one is what is checked
             history = history[:-1]
-        same = {
-            CODE: table.code_version(self.inputs.options),
-            SOURCE: self.source(table),
-            **{f"stedi.{name}": str(option) for name, option in self.inputs.options.items()},
-        }
-        return history[-1] if history and same.items() <= history[-1].properties.items() else None
+        return history[-1] if history and made_otherwise(history[-1], self.made_by(table)) is None else None
 
     def source(self, table: LakehouseTable) -> str:
         """The source whose feeds it is made of."""
@@ -134,12 +171,20 @@ class Step:
 
     def origin(self, table: LakehouseTable, evaluation: Evaluation) -> dict[str, str]:
         """Where the table's new version comes from, as its commit records it."""
-        origin = self.inputs.origin(self.context.run_id, table.code_version(self.inputs.options), table.inputs)
-        return {**origin, MEASURED: json.dumps({"rows_reconciled": evaluation.numbers.get("rows_reconciled", {})})}
+        changes = self.changes[table.name]
+        same_rows = changes.onto is not None and not changes.days
+        return {
+            RUN_ID: self.context.run_id,
+            WHAT: changes.why,
+            **self.made_by(table),
+            **self.made_of(),
+            MEASURED: json.dumps(evaluation.numbers),
+            **({CONTENT: str(changes.onto.content)} if changes.onto and same_rows else {}),
+        }
 
-    def data_version(self, table: LakehouseTable) -> dg.DataVersion | None:
-        """Equal for equal rows; None: Dagster takes each version for another one."""
-        return None
+    def made_of(self) -> dict[str, str]:
+        """Which contents were read. What only the checks read counts too: executed alone, they must find the same."""
+        return {INPUTS: json.dumps(self.inputs.contents, sort_keys=True)}
 
     def where_to_look(self) -> dict[str, Any]:
         """What else the pages of tables show that were not made."""
@@ -148,26 +193,17 @@ class Step:
     # How it is made ------------------------------------------------------------------------------------------------
 
     def materialize(self) -> Iterator[Found]:
-        """Publish the tables, each with its checks' results; where a blocking check fails, publish none."""
-        lakehouse, session = self.inputs.lakehouse, self.inputs.spark.spark_session
-        for table in self.tables:
-            self.inputs.refuse([name for name in self.upstream(table) if name in TABLES])
+        """Publish what has changed, each table with its checks' results; where a blocking check fails, publish none."""
+        self.changes = self.find_changes()
+        if all(one.nothing for one in self.changes.values()):
+            yield from self._leave()
+            return
+        lakehouse = self.inputs.lakehouse
         with ExitStack() as stack:
             frames = self.frames(stack)
-            staged = {
-                table.name: stack.enter_context(
-                    lakehouse.stage(frames[table.name], table.contract, self.context.run_id)
-                )
-                for table in self.tables
-            }
+            staged = {table.name: stack.enter_context(self._stage(table, frames[table.name])) for table in self.tables}
             self.lap("compute")
-            rows = {name: lakehouse.read_staged(session, one) for name, one in staged.items()}
-            evaluations = self._evaluate(
-                {name: one.columns for name, one in staged.items()},
-                rows,
-                {name: one.rows for name, one in staged.items()},
-                lambda name, against_today: self.inputs,
-            )
+            evaluations = self._evaluate_staged(staged, stack)
             self.lap("check")
             if any(one.stops for one in evaluations.values()):
                 yield from self.refuse(evaluations)
@@ -181,6 +217,26 @@ class Step:
         for table in self.selected_tables():
             yield self.report(table, versions[table.name], evaluations[table.name])
 
+    def _stage(self, table: LakehouseTable, frame: DataFrame | None) -> Staged:
+        changes = self.changes[table.name]
+        onto = changes.onto.snapshot_id if changes.onto else None
+        return self.inputs.lakehouse.stage(frame, table.contract, self.context.run_id, changes.days, onto)
+
+    def _leave(self) -> Iterator[Found]:
+        """The served versions are what would be made now. What was measured of them is held to today's limits."""
+        evaluations = {table.name: self.evaluate_again(table, served) for table, served in self._served()}
+        if any(one.stops for one in evaluations.values()):
+            yield from self.refuse(evaluations)
+            return
+        for table, served in self._served():
+            if dg.AssetKey(table.name) in self.context.selected_asset_keys:
+                yield self.report(table, served, evaluations[table.name])
+
+    def _served(self) -> Iterator[tuple[LakehouseTable, Version]]:
+        for table in self.tables:
+            if served := self.changes[table.name].onto:
+                yield table, served
+
     def selected_tables(self) -> list[LakehouseTable]:
         """Those that this run asked for; the others of the step are made beside, since they go together."""
         return [table for table in self.tables if dg.AssetKey(table.name) in self.context.selected_asset_keys]
@@ -188,60 +244,87 @@ class Step:
     def check_published(self) -> dict[str, Evaluation]:
         """Check what readers see, without making it anew."""
         columns = {table.name: self.inputs.columns(table.name) for table in self.tables}
-        wrong = {table.name: evaluate(table.contract, columns[table.name]) for table in self.tables}
-        if any(columns.values()) and any(one.stops for one in wrong.values()):
-            return wrong  # such a table cannot be read
-        rows = {table.name: self.inputs.frame(table.name) for table in self.tables}
-        versions = {name: self.inputs.version(name) for name in rows}
-        then = {name: self.inputs.as_then(version) for name, version in versions.items()}
-        return self._evaluate(
-            columns,
-            rows,
-            {name: version.rows for name, version in versions.items()},
-            lambda name, against_today: self.inputs if against_today else then[name],
-        )
-
-    def _evaluate(
-        self,
-        columns: Mapping[str, Sequence[tuple[str, str]]],
-        rows: Mapping[str, DataFrame],
-        counts: Mapping[str, int],
-        made_from: Callable[[str, bool], Inputs],
-    ) -> dict[str, Evaluation]:
-        """What the checks find; `made_from` gives the inputs for a table's check that looks at today's, or does not."""
         evaluations = {table.name: evaluate(table.contract, columns[table.name]) for table in self.tables}
-        if any(one.stops for one in evaluations.values()):
-            return evaluations
-        given = self.given(rows)
-        numbers = measure_all(
-            ((table.name, check) for table in self.tables for check in table.checks),
-            lambda name, check: made_from(name, check.against_today).bind(check.query, **{**given, "rows": rows[name]}),
-        )
+        if any(columns.values()) and any(one.stops for one in evaluations.values()):
+            return evaluations  # such a table cannot be read
+        rows = {table.name: self.inputs.frame(table.name) for table in self.tables}
+        then = {name: self.inputs.as_then(self.inputs.version(name)) for name in rows}
+        with ExitStack() as stack:
+            given = self.given(rows, stack)
+            scopes = {
+                (name, today): Scope(name, self.inputs if today else then[name], {**given, "rows": rows[name]})
+                for name in rows
+                for today in (True, False)
+            }
+            found = measure_all(
+                (scopes[table.name, check.against_today], check) for table in self.tables for check in table.checks
+            )
         for table in self.tables:
-            facts = self.facts(made_from(table.name, False), table, counts[table.name])
-            if table.reconciliation:
-                facts = replace(facts, dropped=dropped(numbers[table.name]["rows_reconciled"]))
-            evaluations[table.name].add_all(table.checks, table.name, numbers[table.name], facts)
-            if not table.contract.of_rejects:
-                evaluations[table.name].add(KEPT_ITS_ROWS, table.name, self._kept_its_rows(table, evaluations, facts))
+            numbers = {**found.get(scopes[table.name, True], {}), **found.get(scopes[table.name, False], {})}
+            self._add(evaluations[table.name], table, numbers, then[table.name], self.inputs.version(table.name).rows)
         return evaluations
 
-    def _kept_its_rows(
-        self, table: LakehouseTable, evaluations: Mapping[str, Evaluation], facts: Facts
-    ) -> dg.AssetCheckResult:
+    def _evaluate_staged(self, staged: Mapping[str, Staged], stack: ExitStack) -> dict[str, Evaluation]:
+        """What the checks find in the versions that are about to be published."""
+        evaluations = {table.name: evaluate(table.contract, staged[table.name].columns) for table in self.tables}
+        if any(one.stops for one in evaluations.values()):
+            return evaluations
+        numbers = self.measure(staged, stack)
+        for table in self.tables:
+            name = table.name
+            self._add(evaluations[name], table, numbers[name], self.inputs, staged[name].total)
+        return evaluations
+
+    def measure(self, staged: Mapping[str, Staged], block: ExitStack) -> dict[str, dict[str, Numbers]]:
+        """What the checks of each table measure."""
+        lakehouse, session = self.inputs.lakehouse, self.inputs.spark.spark_session
+        rows = {name: lakehouse.read_staged(session, one, whole=True) for name, one in staged.items()}
+        given = self.given(rows, block)
+        questions = {
+            table.name: Question(
+                table.contract,
+                table.checks,
+                self.changes[table.name],
+                self.inputs,
+                {**given, "rows": rows[table.name]},
+                partial(lakehouse.read_staged, session, staged[table.name]),
+            )
+            for table in self.tables
+        }
+        found = measure_all(one for question in questions.values() for one in question.asked)
+        return {name: question.numbers(found) for name, question in questions.items()}
+
+    def evaluate_again(self, table: LakehouseTable, version: Version) -> Evaluation:
+        """What was measured of a version that stays, evaluated by today's limits."""
+        evaluation = evaluate(table.contract, [(column.name, column.type) for column in table.contract.columns])
+        self._add(evaluation, table, measured(version), self.inputs, version.rows)
+        return evaluation
+
+    def _add(
+        self, evaluation: Evaluation, table: LakehouseTable, numbers: Mapping[str, Numbers], made_of: Inputs, rows: int
+    ) -> None:
+        """Note what the table's checks find in these numbers of a version with so many rows."""
+        facts = self.facts(made_of, table, rows)
+        if table.reconciliation:
+            facts = replace(facts, dropped=dropped(numbers["rows_reconciled"]))
+        known = [check for check in table.checks if check.name in numbers]
+        evaluation.add_all(known, table.name, numbers, facts)
+        if not table.contract.of_rejects:
+            evaluation.add(KEPT_ITS_ROWS, table.name, self._kept_its_rows(table, numbers, rows))
+
+    def _kept_its_rows(self, table: LakehouseTable, numbers: Mapping[str, Numbers], rows: int) -> dg.AssetCheckResult:
         """Rows that its inputs have lost, or whose customers have no consent any more, are not expected."""
         served = self.before(table)
         if served is None:
-            return kept_its_rows(0, 0, facts.rows_published, self.shrink_limit)
-        then: Numbers = json.loads(served.properties.get(MEASURED, "{}")).get("rows_reconciled", {})
-        now = evaluations[table.name].numbers.get("rows_reconciled", {})
+            return kept_its_rows(0, 0, rows, self.shrink_limit)
+        then, now = measured(served).get("rows_reconciled", {}), numbers.get("rows_reconciled", {})
         could_be, could_be_then = rows_but_for(now, table.excused), rows_but_for(then, table.excused)
         expected = served.rows * could_be / could_be_then if table.reconciliation and could_be_then else served.rows
-        if kept_its_rows(served.rows, expected, facts.rows_published, self.shrink_limit).passed:
-            return kept_its_rows(served.rows, expected, facts.rows_published, self.shrink_limit)
+        if kept_its_rows(served.rows, expected, rows, self.shrink_limit).passed:
+            return kept_its_rows(served.rows, expected, rows, self.shrink_limit)
         # Who withdrew may have had more of the rows than others: they are counted only where that decides.
         expected = min(expected, self._consented(table, served))
-        return kept_its_rows(served.rows, expected, facts.rows_published, self.shrink_limit)
+        return kept_its_rows(served.rows, expected, rows, self.shrink_limit)
 
     def _consented(self, table: LakehouseTable, served: Version) -> int:
         """How many of the served rows today's consents still cover."""
@@ -249,10 +332,9 @@ class Step:
         read = self.inputs.lakehouse.read(self.inputs.spark.spark_session, table.contract, served.snapshot_id)
         if not checks or read is None:
             return served.rows
-        numbers = measure_all(
-            ((table.name, check) for check in checks), lambda _, check: self.inputs.bind(check.query, rows=read[0])
-        )
-        return served.rows - sum(int(found[FAILING]) for found in numbers[table.name].values())
+        scope = Scope(table.name, self.inputs, {"rows": read[0]})
+        numbers = measure_all((scope, check) for check in checks)[scope]
+        return served.rows - sum(int(found[FAILING]) for found in numbers.values())
 
     def refuse(self, evaluations: Mapping[str, Evaluation]) -> Iterator[Found]:
         """A blocking check failed: report what was checked, and fail the step."""
@@ -274,7 +356,9 @@ class Step:
     def report(self, table: LakehouseTable, version: Version, evaluation: Evaluation) -> dg.MaterializeResult[Any]:
         """The table's new version as Dagster keeps it, with the results of the checks that it passed."""
         self._since = time.perf_counter()  # not with what Dagster did between two tables of one step
-        self.context.log.info(f"{table.name}: {version.rows:,} rows published as snapshot {version.snapshot_id}")
+        changes = self.changes[table.name]
+        done = f"unchanged since snapshot {version.snapshot_id}" if changes.nothing else f"published, {changes.why}"
+        self.context.log.info(f"{table.name}: {version.rows:,} rows, {done}")
         rows = self.inputs.lakehouse.preview(
             table.name, version.snapshot_id, table.contract.column_names, metadata.PREVIEW_ROWS
         )
@@ -284,6 +368,7 @@ class Step:
             "snapshot id": str(version.snapshot_id),
             **self.inputs.spark.metadata,
             **self.numbers(table, evaluation),
+            **self._days(table, version),
             "dagster/column_lineage": metadata.column_lineage(
                 table.contract, map(ASSETS.__getitem__, self.upstream(table))
             ),
@@ -293,7 +378,7 @@ class Step:
         return dg.MaterializeResult(
             asset_key=table.name,
             metadata={**shown, **self.seconds},
-            data_version=self.data_version(table),
+            data_version=dg.DataVersion(str(version.content)),
             check_results=evaluation.selected(self.context),
         )
 
@@ -304,6 +389,19 @@ class Step:
             **{f"{name} rule": getattr(option, "explained", option) for name, option in self.inputs.options.items()},
             **dropped_rows(evaluation.numbers),
         }
+
+    def _days(self, table: LakehouseTable, version: Version) -> dict[str, Any]:
+        """What was made anew, and why; of a table with days, how many were written, and how many stayed."""
+        changes = self.changes[table.name]
+        if changes.nothing:
+            return {"unchanged since": dg.MetadataValue.timestamp(version.committed_ms / 1000)}
+        written = int(version.properties.get("added-records", 0))
+        shown = {"made": changes.why, "rows written": written, "rows that stayed": version.rows - written}
+        if table.contract.taken:
+            days = self.inputs.lakehouse.rows_by_day(table.name).keys()
+            made = len(days) if changes.days is None else len(days & changes.days)
+            shown |= {"days written": made, "days that stayed": len(days) - made}
+        return shown
 
     def lap(self, phase: str) -> None:
         """The phase ended now."""

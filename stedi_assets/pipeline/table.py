@@ -30,7 +30,26 @@ from stedi_assets.pipeline.inputs import table_inputs
 from stedi_assets.pipeline.reconciliation import rows_reconciled
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
+
+
+@dataclass(frozen=True)
+class Dependence:
+    """What rows depend on beside readings of their own day: what other tables say of a key, such as a person.
+
+    Each query of `says` gives one row a key, which is its first column. Where one of them differs, the days on which
+    `table`, one of the inputs with days, has the key are made again. `key` finds it there; `what` is the word for it.
+    """
+
+    what: str
+    table: str
+    key: Callable[[], Column]
+    says: tuple[Query, ...]
+
+    @property
+    def inputs(self) -> set[str]:
+        """The tables that say something."""
+        return {name for query in self.says for name in table_inputs(query)}
 
 
 @dataclass(frozen=True)
@@ -43,6 +62,7 @@ class LakehouseTable:
     reconciliation: Query | None = None
     made_by: tuple[Any, ...] = ()
     excused: frozenset[str] = frozenset()
+    depends: Dependence | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> DataFrame:
         """Compute the table from DataFrames, with no storage and no Dagster: what unit tests call."""
@@ -64,9 +84,12 @@ class LakehouseTable:
         return table_inputs(self.function)
 
     def code_version(self, options: Mapping[str, str]) -> str:
-        """Changes when the function, the vocabulary that it uses, the contract or an option changes."""
-        parts = (*vocabulary(self.function), *self.made_by, repr(self.contract), *map(str, options.values()))
-        return code_version(self.function, *parts)
+        """Changes when the function, what it is checked by, their vocabulary, the contract or an option changes."""
+        queries = [check.query for check in self.checks] + [*(self.depends.says if self.depends else ())]
+        called = {module for function in (self.function, *queries) for module in vocabulary(function)}
+        modules = called | {sys.modules[query.__module__] for query in queries}
+        by_name = sorted(modules, key=lambda module: module.__name__)
+        return code_version(self.function, *by_name, *self.made_by, repr(self.contract), *map(str, options.values()))
 
 
 def lakehouse_table(
@@ -75,18 +98,20 @@ def lakehouse_table(
     reconciliation: Query | None = None,
     made_by: Sequence[Any] = (),
     excused: Collection[str] = (),
+    depends: Dependence | None = None,
 ) -> Callable[[Callable[..., DataFrame]], LakehouseTable]:
     """Make a function from upstream DataFrames to a DataFrame the table of that contract.
 
     The function's parameters name the upstream tables. Every table is held to its contract and, with
     `reconciliation`, to the last row; `checks` are its own promises. `made_by` are modules that make it beside the
     function: a change there is a change of the table. Rows that the `excused` rules drop may go in any number.
+    Of a table with days, `depends` says what else they depend on.
     """
     common = [required_columns_filled(contract), *([rows_reconciled(reconciliation)] if reconciliation else [])]
 
     def decorate(function: Callable[..., DataFrame]) -> LakehouseTable:
         every = (*checks, *common)
-        return LakehouseTable(contract, function, every, reconciliation, tuple(made_by), frozenset(excused))
+        return LakehouseTable(contract, function, every, reconciliation, tuple(made_by), frozenset(excused), depends)
 
     return decorate
 

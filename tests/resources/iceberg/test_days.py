@@ -38,7 +38,8 @@ def test_a_day_may_come_and_may_go(house: House) -> None:
 def test_a_day_is_read_from_its_own_files(house: House) -> None:
     house.publish(FIRST, SECOND, THIRD, table=STRIDES)
     found = house.lakehouse.read(house.spark, STRIDES, days={DAYS[1]})
-    assert found is not None and [tuple(row) for row in found[0].collect()] == [SECOND]
+    assert found is not None
+    assert [tuple(row) for row in found[0].collect()] == [SECOND]
 
 
 def test_what_is_checked_is_the_whole_version_before_it_is_published(local_house: House) -> None:
