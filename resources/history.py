@@ -1,20 +1,58 @@
-"""Dagster's own history in DAGSTER_HOME: what is said where a run cannot be recorded there.
+"""Dagster's own history in DAGSTER_HOME: how it is written, and what is said where a run cannot be recorded there.
 
-Belongs here: the one sentence in place of a hundred lines of traceback. Does not belong here: what a lakehouse refuses,
-which a step tells (`errors.py`). Dagster records outside of every step, so only the end of the process can say so.
+Belongs here: what SQLite is asked beside `.dagster/dagster.yaml`, and the one sentence in place of a hundred lines of
+traceback. Does not belong here: what a lakehouse refuses, which a step tells (`errors.py`). Dagster records outside of
+every step, so only the end of the process can say so.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
+import sqlite3
 import sys
 from collections.abc import Iterator
 from types import TracebackType
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Pool, event
 
 from resources.errors import remedy_for
 
 FULL = ("disk is full", "disk I/O error")
 """What SQLite says where there is no room for a row, or none for its journal."""
+
+_open: dict[str, sqlite3.Connection] = {}
+
+
+def keep_event_log_open() -> None:
+    """Have this process, once it has written to the event log of DAGSTER_HOME, leave that open until it ends.
+
+    Dagster opens and closes it some 770 times a run. SQLite then moves each statement on into the file and has the disk
+    confirm it, 3,000 times, and makes the journal anew. Kept open, the journal is moved on when it is long, and at the
+    end; a machine that loses power may lose the last events, and never the file.
+    """
+    event.listen(Engine, "engine_connect", _connected)
+    event.listen(Pool, "checkin", _written)
+
+
+def _connected(connection: Connection) -> None:
+    path = os.path.join(os.path.abspath(os.environ.get("DAGSTER_HOME", "")), "event_log.db")
+    if connection.engine.url.database == path:
+        connection.connection.cursor().execute("PRAGMA synchronous=NORMAL")
+        connection.info["event log"] = path
+
+
+def _written(connection: Any, record: Any) -> None:
+    """A connection is about to be closed. Whoever only reads keeps nothing open: the UI's server lives long."""
+    path = record.info.get("event log")
+    if connection is None or path is None or not connection.total_changes:
+        return
+    if path not in _open:
+        _open[path] = sqlite3.connect(path, check_same_thread=False)
+        _open[path].execute("PRAGMA schema_version")  # until it reads, it has nothing open
+        atexit.register(_open[path].close)
+    os.utime(path)  # the UI looks at this file to learn of new events, and they are in the journal
 
 
 def report_what_dagster_cannot_record() -> None:
