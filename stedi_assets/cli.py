@@ -11,6 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ import dagster as dg
 from resources.engines.engine import SparkEngine, analysed
 from resources.errors import LakehouseError, as_failure, query_error
 from resources.iceberg.lakehouse import Lakehouse
+from resources.iceberg.version import Version
 from resources.settings import Settings
 from sample.feeds import deliver_next_day
 from stedi_assets.checks.reconciliation import IN_DOUBT
@@ -27,13 +29,15 @@ from stedi_assets.contracts import ASSETS, CUSTOMER_TRUSTED, FEEDS
 from stedi_assets.definitions import build_definitions, build_resources, options
 from stedi_assets.evidence import views
 from stedi_assets.landing import DDL, landing_ddl
-from stedi_assets.pipeline.inputs import MEASURED, Inputs, sentence_of_outdated
+from stedi_assets.pipeline.inputs import INPUTS, MEASURED, RUN_ID, Inputs, sentence_of_outdated
+from stedi_assets.pipeline.reconciliation import dropped
 from stedi_assets.pipeline.refusal import newest_evaluation
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
     from rich.table import Table
 
+WHAT = "stedi.what"
 FOUND = ("passed", "warned", "failed", "not run")
 
 
@@ -50,12 +54,20 @@ def show_summary() -> None:
     settings = Settings.from_environment()
     # Wide enough for the paths, whatever the terminal: they are there to be copied.
     console = Console(width=max(Console().width, 80 + len(settings.lakehouse) + 40), highlight=False)
-    if not os.environ.get("DAGSTER_HOME"):
-        raise click.ClickException("DAGSTER_HOME is not set: export DAGSTER_HOME=$PWD/.dagster")
-    with dg.DagsterInstance.get() as instance, _errors_as_sentences():
+    with _instance() as instance, _errors_as_sentences():
         console.print(summary(instance, settings))
         for remark in remarks(settings):
             console.print(remark, style="yellow")
+
+
+@main.command("changes")
+def show_changes() -> None:
+    """What the latest run retained, wrote and dropped of each asset, and why."""
+    from rich.console import Console
+
+    settings = Settings.from_environment()
+    with _instance() as instance, _errors_as_sentences():
+        Console(width=max(Console().width, 150), highlight=False).print(changes(instance, settings))
 
 
 @main.command("sql", context_settings={"ignore_unknown_options": True})  # a statement may start with a comment
@@ -112,6 +124,13 @@ def lakehouse(settings: Settings | None = None) -> Iterator[SparkSession]:
         spark.close()
 
 
+def _instance() -> dg.DagsterInstance:
+    """What Dagster remembers of runs."""
+    if not os.environ.get("DAGSTER_HOME"):
+        raise click.ClickException("DAGSTER_HOME is not set: export DAGSTER_HOME=$PWD/.dagster")
+    return dg.DagsterInstance.get()
+
+
 @contextmanager
 def _errors_as_sentences() -> Iterator[None]:
     """End the command with the sentence of what failed, and no traceback, which may quote rows."""
@@ -143,6 +162,46 @@ def summary(instance: dg.DagsterInstance, settings: Settings) -> Table:
         checks = _checks(instance, graph.get_check_keys_for_assets({key})) if holds else ""
         table.add_row(name, holds or "not made yet", checks, str(graph.get(key).metadata["dagster/uri"]))
     return table
+
+
+def changes(instance: dg.DagsterInstance, settings: Settings) -> Table:
+    """Each asset that was made: the rows (files) that its latest run retained, wrote and dropped, and why.
+
+    What was written is said by Iceberg's own commits, what was dropped by what was measured of the version.
+    """
+    from rich.table import Table
+
+    store: Lakehouse = build_resources(settings)["lakehouse"]
+    table = Table(
+        "asset", "retained", "written", "dropped", "why", title="What the latest run did", title_justify="left"
+    )
+    for column in table.columns[1:3]:
+        column.justify = "right"
+    for name in ASSETS:
+        made = instance.get_latest_materialization_event(dg.AssetKey(name))
+        if made is not None and made.asset_materialization is not None:
+            version = store.version(name)
+            row = _rows_of_run(version, made.run_id) if version else _files_of_run(made.asset_materialization)
+            table.add_row(name, *row)
+    return table
+
+
+def _rows_of_run(version: Version, run_id: str) -> tuple[str, str, str, str]:
+    rules = dropped(json.loads(version.properties.get(MEASURED, "{}")).get("rows_reconciled", {}))
+    lines = "\n".join(f"{rows:,} {rule}" for rule, rows in rules.items() if INPUTS in version.properties)
+    if version.properties.get(RUN_ID) != run_id:
+        since = datetime.fromtimestamp(version.committed_ms / 1000).strftime("%Y-%m-%d %H:%M")
+        return f"{version.rows:,}", "0", lines, f"unchanged since {since}"
+    written = int(version.properties.get("added-records", 0))
+    return f"{version.rows - written:,}", f"{written:,}", lines, version.properties.get(WHAT, "")
+
+
+def _files_of_run(made: dg.AssetMaterialization) -> tuple[str, str, str, str]:
+    new, replaced, unchanged, twice = (
+        int(str(made.metadata[f"files {what}"].value)) for what in ("new", "replaced", "unchanged", "delivered twice")
+    )
+    again = f"{twice:,} delivered twice" if twice else ""
+    return f"{unchanged:,} files", f"{new + replaced:,} files", again, f"{new:,} new, {replaced:,} replaced"
 
 
 def remarks(settings: Settings) -> list[str]:

@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -212,4 +211,3 @@ class Lakehouse(RuleBasedStateMachine):
     def _count(self) -> None:
         rows = self.world.tables.get("machine_learning_curated", [])
         self.trained = max(self.trained, sum(row["serialnumber"] != "zed" for row in rows))
-        note(f"{len(rows)} rows to train on")
