@@ -29,7 +29,7 @@ from stedi_assets.contracts import ASSETS, CUSTOMER_TRUSTED, FEEDS
 from stedi_assets.definitions import build_definitions, build_resources, options
 from stedi_assets.evidence import views
 from stedi_assets.landing import DDL, landing_ddl
-from stedi_assets.pipeline.inputs import INPUTS, MEASURED, RUN_ID, Inputs, sentence_of_outdated
+from stedi_assets.pipeline.inputs import INPUTS, MEASURED, RUN_ID, WHAT, Inputs, sentence_of_outdated
 from stedi_assets.pipeline.reconciliation import dropped
 from stedi_assets.pipeline.refusal import newest_evaluation
 
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
     from rich.table import Table
 
-WHAT = "stedi.what"
 FOUND = ("passed", "warned", "failed", "not run")
 
 
