@@ -7,6 +7,7 @@ that folder, or on AWS where STEDI_LAKEHOUSE is there. Belongs here: the runs. W
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import sys
@@ -83,6 +84,13 @@ def a_withdrawal(stedi: Stedi) -> Outcome:
     stedi.deliver("customer", as_delivered("customer", [someone(7, updated=T + 9, consent=None)]), "withdrawal.json")
     stedi.materialize(*RECORDS)
     return checks_only(stedi)
+
+
+def a_file_that_cannot_be_read(stedi: Stedi) -> Outcome:
+    cut_off = stedi.deliver("customer", gzip.compress(str(someone(1)).encode())[:-9], "cut off.json.gz")
+    outcome = stedi.materialize(*RECORDS)
+    cut_off.unlink()
+    return outcome
 
 
 def a_feed_that_cannot_be_read_at_all(stedi: Stedi) -> Outcome:
@@ -167,6 +175,7 @@ FAIL = {
     "a serial number in a pattern": _failing(lambda rows: rows.where(F.expr("phone rlike serialnumber || '['"))),
     "a column that is not there": _failing(lambda rows: rows.select("shoe_size")),
     "a query that stumbles in a check": a_query_that_stumbles_in_a_check,
+    "a file that cannot be read": a_file_that_cannot_be_read,
     "a feed that cannot be read at all": a_feed_that_cannot_be_read_at_all,
     "a withdrawal": a_withdrawal,
     "a data file that is gone": a_data_file_that_is_gone,
