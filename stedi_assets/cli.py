@@ -77,7 +77,9 @@ def run_sql(statement: str) -> None:
 
     with _errors_as_sentences(), lakehouse() as spark:
         try:
-            click.echo(analysed(spark.sql(statement)).toArrow().to_pandas().to_string(index=False))
+            # A column of whole numbers and nulls would be one of floats, and a moment 1.655564e+12.
+            rows = analysed(spark.sql(statement)).toArrow().to_pandas(integer_object_nulls=True)
+            click.echo(rows.to_string(index=False))
         except LakehouseError as error:
             raise click.ClickException(f"The statement cannot be run: {error.description}") from None
         except PySparkException as error:

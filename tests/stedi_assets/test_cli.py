@@ -76,6 +76,12 @@ def test_any_verification_query_and_any_statement_runs_from_the_shell(made: tupl
     assert f"customer_trusted {stedi.counts()['customer_trusted']:>10}" in answer.output
 
 
+def test_a_moment_is_printed_as_it_is_stored_where_another_row_has_none(stedi: Stedi) -> None:
+    """Who met it: "sharewithresearchasofdate is 1.655564e+12, which I cannot look up"."""
+    answer = run(stedi, "sql", "SELECT * FROM VALUES (1655564376361L), (cast(NULL AS bigint)) AS consents(since)")
+    assert [line.strip() for line in answer.output.splitlines()] == ["since", "1655564376361", "None"]
+
+
 @pytest.mark.parametrize("statement", ["SELECT * FROM nowhere", "SELECT cast('ann@x.org' AS bigint)", "SELEKT 1"])
 def test_a_statement_that_cannot_be_run_is_answered_with_one_sentence(stedi: Stedi, statement: str) -> None:
     answer = run(stedi, "sql", statement)

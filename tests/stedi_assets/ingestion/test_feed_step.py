@@ -85,8 +85,12 @@ def test_the_same_files_give_the_same_tables_and_make_nothing_stale_and_news_do(
     assert stedi.materialize().success
     before = snapshots(stedi)
     of_feeds = {table.name for feed in FEEDS for table in (feed.landing, feed.records, feed.quarantine)}
-    assert stedi.materialize(*of_feeds).materialized == of_feeds
+    again = stedi.materialize(*of_feeds)
+    assert again.materialized == of_feeds
     assert snapshots(stedi) == before
+    logged = " ".join(entry.user_message for entry in stedi.instance.all_logs(again.result.run_id))
+    assert f"{RECORDS}: {len(READINGS)} rows, unchanged since snapshot {before[RECORDS]}" in logged
+    assert "published" not in logged
     assert stale(stedi) == set()
     stedi.deliver("step_trainer", as_delivered("step_trainer", [distance("ann", T + 31)]), "2.json")
     assert stedi.materialize("step_trainer_landing").success
