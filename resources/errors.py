@@ -88,6 +88,11 @@ def as_failure(error: Exception) -> dg.Failure:
     return failure
 
 
+def is_of_interrupt(error: BaseException | None) -> bool:
+    """Whether somebody broke off what was done. pyspark may answer that with an error of its own."""
+    return error is not None and (not isinstance(error, Exception) or is_of_interrupt(error.__context__))
+
+
 def quoting_no_row(step: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
     """A step of a run, whose errors leave it `as_failure`: Dagster keeps what an error and its causes say."""
 

@@ -18,9 +18,10 @@ import dagster as dg
 from pydantic import PrivateAttr
 
 from resources.engines.engine import analysed
-from resources.errors import LakehouseError, translate_errors
+from resources.errors import LakehouseError, is_of_interrupt, translate_errors
 from resources.iceberg.days import changed_days, files_of, is_of, rows_by_day, write
 from resources.iceberg.moved import path_of
+from resources.iceberg.reachable import reachable
 from resources.iceberg.staging import StagingDir
 from resources.iceberg.version import Staged, TableSpec, Version
 
@@ -196,11 +197,10 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
     ) -> Staged:
         """Compute the frame (None: no row) and write it where no reader looks, in place of these days' rows, or of all.
 
-        First remove what crashed runs left behind. `onto` is the snapshot whose other days stay.
+        `onto` is the snapshot whose other days stay.
         """
         with translate_errors(f"stage {table.name}", self.root):
             directory = self.staging_dir(table.name)
-            directory.remove_leftovers(lambda: self._folders_in_use(table.name))
             base = self._published(table)
             snapshot = base.current_snapshot() if base else None
             if days is not None and (snapshot is None or snapshot.snapshot_id != onto):
@@ -216,9 +216,18 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
                     retained=tuple(one for one in served if not is_of(one, days)),
                     replaced=tuple(one for one in served if is_of(one, days)),
                 )
-            except BaseException:
-                directory.discard()
+            except BaseException as error:
+                directory.abandon() if is_of_interrupt(error) else directory.discard()
                 raise
+
+    def clear_up(self, table: str) -> None:
+        """Remove what crashed runs left of the table, before this run stages anything of it."""
+        with translate_errors(f"clear up {table}", self.root):
+            self.staging_dir(table).remove_leftovers(lambda: self._reachable(table))
+
+    def _reachable(self, table: str) -> Collection[str]:
+        loaded = self.load(table)
+        return reachable(loaded) if loaded else ()
 
     def _published(self, table: TableSpec) -> IcebergTable | None:
         """The table that a version will replace, if it can be replaced."""
@@ -244,17 +253,6 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
         from pyiceberg.io.pyarrow import PyArrowFileIO
 
         return PyArrowFileIO(self.catalog.properties)
-
-    def _folders_in_use(self, table: str) -> set[str]:
-        """The folders that any version was staged in, or has files in: it may keep those of another one."""
-        loaded = self.load(table)
-        if loaded is None:
-            return set()
-        lists = (snapshot.manifests(loaded.io) for snapshot in loaded.metadata.snapshots)
-        manifests = {one.manifest_path: one for manifests in lists for one in manifests}
-        entries = (entry for one in manifests.values() for entry in one.fetch_manifest_entry(loaded.io))
-        staged_in = {Version.of(one).properties.get(STAGED_IN, "") for one in loaded.metadata.snapshots}
-        return staged_in | {entry.data_file.file_path.split("/")[-2] for entry in entries}
 
     def _staged(self, table: TableSpec, directory: StagingDir, base: IcebergTable | None) -> Staged:
         import pyarrow.parquet as pq

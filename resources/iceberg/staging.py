@@ -8,6 +8,7 @@ is locked, and the operating system tells a crashed writer from a slow one; in S
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import os
@@ -57,7 +58,7 @@ class StagingDir:
         return sorted(
             f"{self._prefix}{entry.path}"
             for entry in self._list(self._folder, recursive=True)
-            if entry.base_name.endswith(".parquet") and not entry.base_name.startswith((".", "_"))
+            if entry.base_name.endswith(".parquet") and not _is_hidden(entry.path.removeprefix(f"{self._folder}/"))
         )
 
     def open(self, run_id: str) -> str:
@@ -84,11 +85,22 @@ class StagingDir:
             os.close(self._lock)
             self._lock = None
 
-    def discard(self) -> None:
-        """Remove the files, and what their commit had come to, unless the folder is closed or released."""
+    def discard(self, live: Collection[str] = ()) -> None:
+        """Remove the files, and what their commit had come to, unless the folder is closed or released. `live` are the
+        names of files that a version needs.
+        """
         if self._open:
             with self._clearing_up():
-                self._remove()
+                self._remove(live)
+
+    def abandon(self) -> None:
+        """Remove the files, although an engine that was interrupted may go on writing: Sail does, for half a second.
+
+        So they are removed once more when this process ends, and the engine with it. The note stays, and stays locked
+        until then: a later run removes what came after all.
+        """
+        self._delete_folder()
+        atexit.register(self._delete_folder)
 
     @contextmanager
     def _clearing_up(self) -> Iterator[None]:
@@ -97,47 +109,68 @@ class StagingDir:
         The note is the last to go, so that run knows. The folder is let go of.
         """
         try:
+            with self._logging():
+                yield
+        finally:
+            self.release()
+
+    @contextmanager
+    def _logging(self) -> Iterator[None]:
+        try:
             yield
         except OSError as error:
             refused = translated(error, f"clear up {self._folder}", self._data)
             logging.getLogger(__name__).warning(f"{refused and refused.description} The next run tries again.")
-        finally:
-            self.release()
 
-    def _remove(self) -> None:
-        if self._list(self._folder):
+    def _delete_folder(self) -> None:
+        with self._logging(), suppress(FileNotFoundError):
+            self._files.delete_dir(self._folder)
+
+    def _remove(self, live: Collection[str]) -> None:
+        with suppress(FileNotFoundError):
             self._files.delete_dir(self._folder)
         began = self._files.get_file_info(self._note).mtime
         for entry in self._list(self._metadata):
+            if entry.base_name in live:
+                continue
             # Some are named by the catalog, but tell what they publish. Older ones cannot tell of this folder.
             newer = _is_json(entry) and (began is None or entry.mtime >= began)
             if str(self.commit) in entry.base_name or (newer and f'"{self.name}"'.encode() in self._read(entry)):
                 self._delete(entry.path)
         self._delete(self._note)
 
-    def remove_leftovers(self, published: Callable[[], Collection[str]]) -> None:
-        """Remove each folder that has a note, whose writer has died, and that `published`, the versions', lacks.
-
-        To be called before the run's own folder is opened.
+    def remove_leftovers(self, reachable: Callable[[], Collection[str]]) -> None:
+        """Remove each folder that has a note, whose writer has died, and of whose files `reachable`, those that a
+        version needs, has none. To be called before the run's own folder is opened; costs one listing if all is tidy.
         """
+        if not self._notes:
+            return
         # Found before the notes are taken: whoever begins after that writes none of these.
         metadata = list(filter(_is_json, self._list(self._metadata)))
-        found = [match.groups() for entry in self._list(self._data) if (match := _NOTE.fullmatch(entry.base_name))]
-        alive = False
-        for name, ending in sorted(found):
+        found, alive = self._notes, False
+        for name, ending in found:
             left = copy(self)
             left.name, left._ending = name, ending
             left._open = left._is_stale() and left._take()
             alive = alive or not left._open
-            # Asked while it is locked: whoever lost the lock publishes nothing any more.
-            if left._open and name in published():
-                left.close()
-            left.discard()
+            if left._open:
+                # Asked while it is locked: whoever lost the lock publishes nothing any more.
+                live = reachable()
+                # A commit's own files are named by its id, so a version without a row is known, too.
+                if any(str(left.commit) in uri for uri in live):
+                    left.close()
+                left.discard({uri.rpartition("/")[2] for uri in live})
         if found and not alive:
             with self._clearing_up():
                 for entry in metadata:  # what a writer left by half does not tell any more whose it is
                     if _is_half(self._read(entry)):
                         self._delete(entry.path)
+
+    @property
+    def _notes(self) -> list[tuple[str, str]]:
+        """The folders that are not published, and how their notes end."""
+        matches = (_NOTE.fullmatch(entry.base_name) for entry in self._list(self._data))
+        return sorted((match[1], match[2]) for match in matches if match)
 
     @property
     def _folder(self) -> str:
@@ -155,7 +188,8 @@ class StagingDir:
     def _is_stale(self) -> bool:
         if self._is_local:
             return True  # if its lock is free
-        written = [entry.mtime for entry in (self._files.get_file_info(self._note), *self._list(self._folder))]
+        entries = [self._files.get_file_info(self._note), *self._list(self._folder, recursive=True)]
+        written = [entry.mtime for entry in entries]
         return max(filter(None, written), default=datetime.now(UTC)) < datetime.now(UTC) - STALE_AFTER
 
     def _list(self, folder: str, *, recursive: bool = False) -> list[FileInfo]:
@@ -173,6 +207,11 @@ class StagingDir:
     def _delete(self, path: str) -> None:
         with suppress(FileNotFoundError):
             self._files.delete_file(path)
+
+
+def _is_hidden(path: str) -> bool:
+    """Whether it, or a folder on the way to it, is an engine's own, by Spark's rule."""
+    return any(part.startswith(".") or (part.startswith("_") and "=" not in part) for part in path.split("/"))
 
 
 def _is_json(entry: FileInfo) -> bool:

@@ -21,8 +21,9 @@ from resources.errors import LakehouseError
 from resources.files import locks
 from resources.iceberg import staging
 from resources.iceberg.catalogs import LocalLakehouse
+from resources.iceberg.days import DAY_MS
 from resources.iceberg.staging import StagingDir
-from tests.resources.iceberg.house import ANN, BOB, EVE, WALKS, House, LocalHouse, Row
+from tests.resources.iceberg.house import ANN, BOB, EVE, STRIDES, WALKS, House, LocalHouse, Row
 from tests.support import ROOT
 
 
@@ -76,9 +77,64 @@ def test_a_publication_that_fails_for_another_reason_is_cleared_by_the_next_run(
             house.lakehouse.publish(staged, {})
     assert staged.directory.name in house.folders
     assert house.everybody_reads([ANN])
-    house.publish(EVE)
+    house.clear_up()
     assert staged.directory.name not in house.folders
-    assert house.everybody_reads([EVE])
+    assert house.strays == set()
+    assert house.everybody_reads([ANN])
+
+
+# What an interrupted run leaves behind
+
+INTERRUPTED = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from resources.engines.embedded import EmbeddedSpark
+from resources.iceberg.catalogs import LocalLakehouse
+from tests.resources.iceberg.house import WALKS
+
+class Interrupt(BaseException):
+    "Of the kind that Dagster's is."
+
+def interrupt(*_):
+    raise Interrupt
+
+def when_its_first_file_is_there():
+    while not any(data.glob("broken_*/*")):
+        time.sleep(0.001)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+data, lakehouse = Path(sys.argv[1], "stedi/walks/data"), LocalLakehouse(root=sys.argv[1], namespace="stedi")
+engine = EmbeddedSpark()
+frame = engine.spark_session.range(1_000_000).selectExpr("uuid() as user", "id as steps")
+signal.signal(signal.SIGTERM, interrupt)
+threading.Thread(target=when_its_first_file_is_there, daemon=True).start()
+try:
+    lakehouse.stage(frame, WALKS, "broken_off")
+except Interrupt:
+    (note,) = data.glob(".broken_*")
+    late = data / note.name[1:].removesuffix(".staging") / "late.parquet"
+    late.parent.mkdir(exist_ok=True)
+    late.touch()
+    lakehouse.clear_up("walks")
+    print(late, late.exists())
+engine.close()
+"""
+
+
+def test_a_write_that_is_interrupted_leaves_nothing_although_the_engine_goes_on_writing(
+    local_house: LocalHouse,
+) -> None:
+    """470 rows with names and addresses stayed, without a note, after 1 of 16 runs that were stopped as they wrote."""
+    local_house.publish(ANN)
+    before = local_house.paths
+    run = [sys.executable, "-c", INTERRUPTED, local_house.root]
+    said = subprocess.run(run, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)}, check=True).stdout
+    late, was_there = said.split()
+    assert was_there == "True"  # as long as the engine is there, nobody else takes its folder for tidied up
+    assert not Path(late).exists()
+    local_house.write(Path(late).relative_to(local_house.table).as_posix(), b"later than late")
+    local_house.clear_up()
+    assert local_house.paths == before
 
 
 # What crashed runs leave behind
@@ -204,6 +260,18 @@ def test_files_that_another_version_has_taken_over_are_no_leftover(house: House)
 
 
 @pytest.mark.usefixtures("days_later")
+def test_what_is_left_of_a_version_that_is_gone_stays_while_another_one_has_it(house: House) -> None:
+    """The folder of the days that a commit did not replace, long after the version that they were staged for."""
+    days = [("ann", DAY_MS), ("bob", 2 * DAY_MS)]
+    first = house.publish(*days, table=STRIDES)
+    house.replace({2 * DAY_MS}, onto=first.snapshot_id)
+    house.iceberg.maintenance.expire_snapshots().by_id(first.snapshot_id).commit()
+    house.write(note(first.properties["stedi.staged-in"]))
+    house.clear_up()
+    assert house.rows(STRIDES) == days[:1]
+
+
+@pytest.mark.usefixtures("days_later")
 def test_folders_that_no_run_left_are_not_touched(house: House) -> None:
     """Another engine's, or those of a catalog that was lost and may come back."""
     house.publish(ANN)
@@ -265,9 +333,12 @@ def test_a_folder_tells_which_run_it_is_of_and_only_the_engines_data_files_are_s
     folder = Path(directory.open("0123456789"))
     assert folder.name.startswith("01234567-")
     folder.mkdir()
-    for name in ("b.parquet", "a.parquet", "_SUCCESS", ".a.parquet.crc", "_c.parquet", ".d.parquet"):
+    wanted = ("_day=-1/a.parquet", "_day=20000/c.parquet", "b.parquet")
+    others = ("_SUCCESS", ".b.parquet.crc", "_c.parquet", ".d.parquet", "_temporary/0/e.parquet")
+    for name in (*wanted, *others):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
-    assert directory.data_files == [f"{folder}/a.parquet", f"{folder}/b.parquet"]
+    assert directory.data_files == [f"{folder}/{name}" for name in wanted]
 
 
 # A clean-up that storage refuses
