@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -72,6 +74,20 @@ def test_one_of_them_alone_is_reported_alone_and_the_other_is_published_with_it(
 
 
 # What is new --------------------------------------------------------------------------------------------------
+
+
+def test_what_a_killed_run_left_is_removed_although_nothing_is_new(stedi: Stedi) -> None:
+    """Of a feed that went back to what it was, rows with names and addresses stayed for good."""
+    stedi.deliver("accelerometer", [reading("ann@x.org", T)])
+    assert stedi.materialize(LANDING, RECORDS).success
+    before, data = snapshots(stedi), Path(stedi.lakehouse.root, "stedi", RECORDS, "data")
+    left = data / f"killed00-{uuid.uuid4()}"
+    left.mkdir()
+    for path in (left / "part-0.parquet", data / f".{left.name}.staging"):
+        path.touch()
+    assert stedi.materialize(RECORDS).success
+    assert snapshots(stedi) == before
+    assert not [path for path in data.rglob("*") if left.name in str(path)]
 
 
 def stale(stedi: Stedi) -> set[str]:
