@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import click
 import dagster as dg
 
-from resources.engines.engine import SparkEngine, analysed
+from resources.engines.engine import SparkEngine, analysing
 from resources.errors import LakehouseError, as_failure, query_error
 from resources.iceberg.lakehouse import Lakehouse
 from resources.iceberg.version import Version
@@ -78,7 +78,9 @@ def run_sql(statement: str) -> None:
     with _errors_as_sentences(), lakehouse() as spark:
         try:
             # A column of whole numbers and nulls would be one of floats, and a moment 1.655564e+12.
-            rows = analysed(spark.sql(statement)).toArrow().to_pandas(integer_object_nulls=True)
+            frame = spark.sql(statement)
+            with analysing(frame):
+                rows = frame.toArrow().to_pandas(integer_object_nulls=True)
             click.echo(rows.to_string(index=False))
         except LakehouseError as error:
             raise click.ClickException(f"The statement cannot be run: {error.description}") from None

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import PrivateAttr
 
-from resources.engines.engine import analysed
+from resources.engines.engine import analysing
 from resources.errors import LakehouseError, is_of_interrupt, translate_errors
 from resources.iceberg.days import changed_days, files_of, is_of, rows_by_day, write
 from resources.iceberg.moved import path_of
@@ -210,7 +210,8 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
             path = directory.open(run_id)
             try:
                 if frame is not None:
-                    write(analysed(frame), path, table.taken)
+                    with analysing(frame):
+                        write(frame, path, table.taken)
                 return replace(
                     self._staged(table, directory, base),
                     retained=tuple(one for one in served if not is_of(one, days)),

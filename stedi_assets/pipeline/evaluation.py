@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from resources.engines.engine import analysed
+from resources.engines.engine import analysing
 from resources.iceberg.version import Version
 from resources.lazy import LazyModule
 from stedi_assets.contracts import Table
@@ -23,7 +23,7 @@ from stedi_assets.pipeline.checks import MATCHES_CONTRACT, Check, Covers, Facts,
 from stedi_assets.pipeline.inputs import MEASURED, Inputs
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, Row
     from pyspark.sql import functions as F
 
     from stedi_assets.pipeline.changes import Changes
@@ -171,13 +171,18 @@ def measure_all(asked: Iterable[tuple[Scope, TableCheck]]) -> dict[Scope, dict[s
         for number, ((scope, check), *_) in enumerate(groups.values())
     ]
     measured: list[dict[str, float]] = [{} for _ in frames]
-    for row in analysed(reduce(lambda one, other: one.unionAll(other), frames)).collect() if frames else ():
+    for row in _collect(reduce(lambda one, other: one.unionAll(other), frames)) if frames else ():
         measured[row["query"]][row["measure"]] = float(row["value"] or 0)
     numbers: dict[Scope, dict[str, Numbers]] = {}
     for group, found in zip(groups.values(), measured, strict=True):
         for scope, check in group:
             numbers.setdefault(scope, {})[check.name] = found
     return numbers
+
+
+def _collect(frame: DataFrame) -> list[Row]:
+    with analysing(frame):
+        return frame.collect()
 
 
 def summed(all_days: Numbers, then: Numbers, now: Numbers) -> Numbers:

@@ -13,7 +13,7 @@ import pytest
 
 from resources.engines import channel, emr_serverless, emr_session
 from resources.engines.emr_serverless import EmrServerlessSpark
-from resources.engines.engine import COMMON_CONF, analysed
+from resources.engines.engine import COMMON_CONF, analysing
 from resources.settings import Settings
 from stedi_assets.definitions import _engine
 from tests.resources.emr_runs import engine, run
@@ -122,7 +122,8 @@ def test_whatever_a_lost_session_answers_the_table_is_told_what_became_of_it(emr
     def lose(spark: EmrServerlessSpark) -> None:
         frame = spark.spark_session.range(9)
         emr.alive[0].end("FAILED", "The driver ran out of memory.")
-        analysed(frame)  # the first that is asked of the engine
+        with analysing(frame):
+            frame.count()  # the first that is asked of the engine
 
     failure = run(lose).failure
     assert f"EMR Serverless session {next(iter(emr.sessions))} has ended" in failure
