@@ -7,6 +7,8 @@ Does not belong here: drawing (`picture.py`).
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotation of `context` as it stands.
+import hashlib
+import json
 import re
 import textwrap
 from collections.abc import Callable, Iterator
@@ -20,6 +22,7 @@ import dagster as dg
 
 from resources.engines.engine import SparkEngine
 from resources.errors import quoting_no_row, translate_errors
+from resources.files.folder import Folder
 from resources.files.landing_zone import folder_at
 from resources.iceberg.lakehouse import Lakehouse
 from resources.query import Query, QueryResult
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
 
 QUERIES = Path(__file__).parents[1] / "sql" / "queries"
 PICTURED = ("customer_landing", "accelerometer_landing", "customer_trusted")
+MADE_OF = "made of"
+"""Metadata: which content of each table the queries were run on. While that is so, they would find the same again."""
 COLUMNS = {column.name: column for table in ASSETS.values() for column in table.columns}
 LONGEST_HEAD = 19  # letters of a column's name, with blanks between its words
 
@@ -65,9 +70,26 @@ def query_evidence(
     context: dg.AssetExecutionContext, query: Query, spark: SparkEngine, lakehouse: Lakehouse
 ) -> Iterator[Any]:
     """Run every verification query; picture the three that the mission asks for, list the others."""
-    read = views(Inputs(spark, lakehouse, {}))
+    contents = {name: found.content for name in TABLES if (found := lakehouse.version(name))}
+    made_of = json.dumps({**contents, "queries": code_version(*queries().values())})
     folder = folder_at(lakehouse.root).below("evidence")
-    shown: dict[str, Any] = {}
+    before = context.instance.get_latest_materialization_event(context.asset_key)
+    noted = dict(before.asset_materialization.metadata) if before and before.asset_materialization else {}
+    pictures = {f"{name}.png" for name in PICTURED}
+    if noted.get(MADE_OF) == dg.MetadataValue.text(made_of) and pictures <= {file.name for file in folder.files()}:
+        context.log.info("No table has changed since the queries were run")
+        yield dg.MaterializeResult(metadata=noted, data_version=dg.DataVersion(_short(made_of)))
+        return
+    yield dg.MaterializeResult(
+        metadata={**_run(context, query, spark, lakehouse, folder), MADE_OF: made_of},
+        data_version=dg.DataVersion(_short(made_of)),
+    )
+
+
+def _run(
+    context: dg.AssetExecutionContext, query: Query, spark: SparkEngine, lakehouse: Lakehouse, folder: Folder
+) -> dict[str, Any]:
+    read, shown = views(Inputs(spark, lakehouse, {})), dict[str, Any]()
     for name, sql in queries().items():
         with spark.at_work():
             found = query.run(sql, {table: read[table] for table in tables_in(sql)})
@@ -82,7 +104,11 @@ def query_evidence(
             shown[name] = dg.MetadataValue.md(_markdown(found))
     if spark.is_started:  # where Athena answers, this asset alone starts none
         shown |= spark.metadata
-    yield dg.MaterializeResult(metadata=shown)
+    return shown
+
+
+def _short(made_of: str) -> str:
+    return hashlib.sha256(made_of.encode()).hexdigest()[:16]
 
 
 def views(inputs: Inputs) -> dict[str, Callable[[], "DataFrame"]]:
