@@ -7,7 +7,6 @@ makes the sums differ. Does not belong here: what follows from the labels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from resources.lazy import LazyModule
@@ -58,9 +57,9 @@ def accelerometer_trusted(
         .when(~F.col("agreed"), NO_CONSENT)
         .when(too_early(consent, "timestamp"), BEFORE_CONSENT)
     )
-    readings = accelerometer_records.withColumn("person", person("user"))
+    readings = _with_repeats(accelerometer_records).withColumn("person", person("user"))
     owned = readings.join(consent_of_customers(customer_records, customer_quarantine), "person", "left")
-    return _once(owned.withColumn("rule", rule), accelerometer_records.columns)
+    return _once(owned.withColumn("rule", rule))
 
 
 def customers_curated(customer_trusted: DataFrame, accelerometer_trusted: DataFrame) -> DataFrame:
@@ -82,7 +81,8 @@ def step_trainer_trusted(
     """
     curated = customers_curated.select("serialnumber").distinct().withColumn("curated", F.lit(1))
     holders = consent_of_serials(consent_of_customers(customer_records, customer_quarantine))
-    readings = step_trainer_records.join(holders, "serialnumber", "left").join(curated, "serialnumber", "left")
+    readings = _with_repeats(step_trainer_records).join(holders, "serialnumber", "left")
+    readings = readings.join(curated, "serialnumber", "left")
     rule = (
         F.when(F.col("all_agreed").isNull(), UNKNOWN_SERIAL)
         .when(~F.col("all_agreed") & F.col("all_agreed_or_doubted"), IN_DOUBT)
@@ -90,7 +90,7 @@ def step_trainer_trusted(
         .when(F.col("curated").isNull(), HOLDERS_WITHOUT_READINGS)
         .when(too_early(consent, "sensorreadingtime"), BEFORE_CONSENT)
     )
-    return _once(readings.withColumn("rule", rule), step_trainer_records.columns)
+    return _once(readings.withColumn("rule", rule))
 
 
 def machine_learning_curated(
@@ -126,19 +126,33 @@ def _one_row_each(rows: DataFrame, rule: Column, becomes: Column | None = None) 
     )
 
 
-def _once(rows: DataFrame, columns: Sequence[str]) -> DataFrame:
-    """Label rows that have a `rule`; of those it retains, what another file has as well is taken back again."""
-    values = [name for name in columns if name != FILE.name]
-    retained = rows.where("rule IS NULL").select(F.xxhash64(*values).alias("record"), FILE.name)
-    twice = retained.groupBy("record").agg(F.min(FILE.name).alias("one"), F.max(FILE.name).alias("other"))
-    several = retained.join(twice.where("one <> other").select("record"), "record", "left_semi")
-    times = several.groupBy("record", FILE.name).agg(F.count("*").alias("times"))
-    surplus = (
-        times.groupBy("record").agg((F.sum("times") - F.max("times")).alias("rows")).agg(F.sum("rows").alias("rows"))
+def _with_repeats(records: DataFrame) -> DataFrame:
+    """The records without their files, and beside them each one that several files have, with the `surplus`: how often
+    it occurs beyond the one file that has it most often. Of a record itself it is null.
+
+    Looked for before anything is known of the records: labelled ones were worked out five times for it.
+    """
+    values = [name for name in records.columns if name != FILE.name]
+    hashed = records.select(*values, F.xxhash64(*values).alias("_record"), F.xxhash64(FILE.name).alias("_file"))
+    files = hashed.groupBy("_record").agg(F.min("_file").alias("one"), F.max("_file").alias("other"))
+    several = hashed.join(files.where("one <> other").select("_record"), "_record", "left_semi")
+    times = several.groupBy("_record", "_file", *values).agg(F.count("*").alias("times"))
+    again = times.groupBy("_record", *values).agg((F.sum("times") - F.max("times")).alias("surplus"))
+    return records.select(*values, F.lit(None).cast("bigint").alias("surplus")).unionByName(
+        again.select(*values, "surplus")
     )
-    again = surplus.where("rows > 0")
-    back = again.select(
-        F.lit(None).cast("string").alias("rule"), (-F.col("rows")).alias("rows"), (-F.col("rows")).alias("becomes")
+
+
+def _once(rows: DataFrame) -> DataFrame:
+    """Label rows that have a `rule` and a `surplus`: of records that no rule drops, what is too many is taken back."""
+    counted = rows.groupBy("rule", F.col("surplus").isNotNull().alias("repeats")).agg(
+        F.coalesce(F.sum("surplus"), F.count("*")).alias("rows")
     )
-    dropped = again.select(F.lit(DELIVERED_AGAIN).alias("rule"), "rows", F.lit(0).cast("bigint").alias("becomes"))
-    return _one_row_each(rows, F.col("rule")).unionByName(back).unionByName(dropped)
+    none = F.lit(0).cast("bigint")
+    own = counted.where("NOT repeats").select(
+        "rule", "rows", F.when(F.col("rule").isNull(), F.col("rows")).otherwise(none).alias("becomes")
+    )
+    again = counted.where("repeats AND rule IS NULL")
+    back = again.select("rule", (-F.col("rows")).alias("rows"), (-F.col("rows")).alias("becomes"))
+    dropped = again.select(F.lit(DELIVERED_AGAIN).alias("rule"), "rows", none.alias("becomes"))
+    return own.unionByName(back).unionByName(dropped)

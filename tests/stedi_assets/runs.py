@@ -32,10 +32,10 @@ def run(
     *,
     checks: bool = True,
 ) -> Outcome:
-    """Materialize these tables in one run, with or without their checks selected."""
+    """Make these tables in one run, whatever has changed, with or without their checks selected."""
     lakehouse = stedi.lakehouse
     definitions = dg.Definitions(
-        assets=[table_asset(table, {"consent": consent}, lakehouse) for table in tables],
+        assets=[table_asset(table, {"consent": consent}, lakehouse, rebuild=True) for table in tables],
         resources={"spark": SharedSpark(lender=stedi.engine), "lakehouse": lakehouse},
         executor=dg.in_process_executor,
     )

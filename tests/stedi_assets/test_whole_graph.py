@@ -13,9 +13,11 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from stedi_assets.definitions import TRUSTED_AND_CURATED
-from stedi_assets.pipeline.checks import Facts, evaluate, measure_all
+from stedi_assets.pipeline.checks import Facts
+from stedi_assets.pipeline.evaluation import evaluate
 from stedi_assets.rules import Consent
 from tests.oracle import expected_tables
+from tests.stedi_assets.checks.worlds import measured
 from tests.stedi_assets.examples import (
     CUSTOMERS,
     DISTANCES,
@@ -125,13 +127,10 @@ def make_all(frame: MakeFrame, feeds: Feeds, consent: Consent) -> Tables:
         )
         known = {**frames, "rows": frames[table.name]}
         evaluation = evaluate(table.contract, computed.dtypes)
-        numbers = measure_all(
-            [(table.name, check) for check in table.checks],
-            lambda _, check, known=known: call(check.query, known, consent),  # type: ignore[misc]
-        )
+        numbers = measured(table.checks, known, consent)
         # How much of feeds as small as these joins says nothing: the shares may be nought, as with empty inputs.
         facts = Facts(sizes[table.inputs[0]], sizes[table.name], an_input_is_empty=True)
-        evaluation.add_all(table.checks, table.name, numbers[table.name], facts)
+        evaluation.add_all(table.checks, table.name, numbers, facts)
         assert evaluation.stops == []
     return made
 

@@ -10,9 +10,9 @@ from stedi_assets import rules
 from stedi_assets.checks import consent as checks
 from stedi_assets.checks import coverage, independent_rules, reconciliation
 from stedi_assets.contracts import TABLES, Pii
-from stedi_assets.pipeline.checks import Facts, measure_all
+from stedi_assets.pipeline.checks import Facts
 from stedi_assets.rules import Consent
-from tests.stedi_assets.checks.worlds import ERROR, EVERY_TABLE, WARN, World, check_of, found, pair
+from tests.stedi_assets.checks.worlds import ERROR, EVERY_TABLE, WARN, World, check_of, found, measured, pair
 from tests.stedi_assets.examples import Row, T, customer, distance, reading
 from tests.support import MakeFrame
 
@@ -263,7 +263,7 @@ def test_personal_data_is_found_by_the_columns_name_or_by_what_it_looks_like(
     spark: SparkSession, columns: str, row: tuple[Any, ...], shown: dict[str, int]
 ) -> None:
     rows = spark.createDataFrame([row], columns)
-    numbers = measure_all([("any", PRIVACY)], lambda _, one: one.query(rows=rows))["any"][PRIVACY.name]
+    numbers = measured([PRIVACY], {"rows": rows})[PRIVACY.name]
     result = PRIVACY.evaluate(numbers, Facts())
     names = ", ".join(shown)
     sentence = f"Personal data in: {names}." if names else "No direct identifier, and nothing like an e-mail address."

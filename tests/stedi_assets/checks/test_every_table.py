@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -17,7 +18,8 @@ from stedi_assets.checks import reconciliation
 from stedi_assets.contracts import ASSETS, FEEDS, TABLES
 from stedi_assets.definitions import build_definitions
 from stedi_assets.ingestion.stats import count_delivery
-from stedi_assets.pipeline.checks import Facts, evaluate, measure_all
+from stedi_assets.pipeline.checks import Facts
+from stedi_assets.pipeline.evaluation import Scope, evaluate, measure_all
 from stedi_assets.rules import Consent
 from tests.stedi_assets.checks.page import checks_by_asset
 from tests.stedi_assets.checks.worlds import (
@@ -27,10 +29,11 @@ from tests.stedi_assets.checks.worlds import (
     OF_EVERY_FEED,
     ON_EVERY_TABLE,
     WHERE_ROWS_ARE_KEPT,
+    Frames,
     GivenTables,
-    bind,
     check_of,
     evaluated,
+    measured,
     pair,
 )
 from tests.stedi_assets.examples import Row
@@ -97,9 +100,12 @@ def test_a_null_in_any_required_column_of_any_table_is_named_and_one_in_an_optio
         rows[name] = [full, sparse, *({**full, column: None} for column in table.required)]
         rows[f"{name}, sound"] = [full, sparse]
     checks = {name: check_of(name.partition(",")[0], "required_columns_filled") for name in rows}
-    numbers = measure_all(
-        checks.items(), lambda name, check: check.query(rows=frame(name.partition(",")[0], rows[name]))
-    )
+    scopes: dict[str, Scope] = {}
+    for name in rows:
+        inputs: Any = Frames({"rows": frame(name.partition(",")[0], rows[name])}, Consent.CUSTOMER)
+        scopes[name] = Scope(name, inputs, {})
+    found = measure_all((scopes[name], check) for name, check in checks.items())
+    numbers = {name: found[scope] for name, scope in scopes.items()}
     for name, table in TABLES.items():
         broken, sound = (
             checks[one].evaluate(numbers[one]["required_columns_filled"], Facts()) for one in (name, f"{name}, sound")
@@ -154,9 +160,8 @@ def test_measured_together_the_checks_say_what_each_says_alone(frame: MakeFrame,
     rows = [pair(serial) for serial in ("S1", "S1", "x@y.z")]
     world = {**MATCHING, "customer_records": MATCHING["customer_trusted"], "rows": rows}
     checks = EVERY_TABLE[table].checks
-    together, *alone = (
-        measure_all([(table, one) for one in some], lambda _, one: bind(frame, table, one, world, consent))[table]
-        for some in (checks, *([one] for one in checks))
-    )
+    asked = {name for check in checks for name in signature(check.query).parameters} - {"consent"}
+    frames = {name: frame(table if name == "rows" else name, world.get(name, ())) for name in asked}
+    together, *alone = (measured(some, frames, consent) for some in (checks, *([one] for one in checks)))
     assert together == {name: numbers for each in alone for name, numbers in each.items()}
     assert len(together) == len(checks)

@@ -10,7 +10,7 @@ import pytest
 
 from resources.iceberg.catalogs import LocalLakehouse
 from stedi_assets.contracts import FEEDS, REASON, RUN, TEXT, Feed
-from stedi_assets.pipeline.checks import Evaluation
+from stedi_assets.pipeline.evaluation import Evaluation
 from stedi_assets.rules import Consent
 from tests.stedi_assets.checks.misreadings import FAULTLESS, MISREADINGS, Misreading
 from tests.stedi_assets.checks.worlds import ERROR, EVERY_FEEDS_TABLES, WARN, GivenTables, evaluated, in_memory

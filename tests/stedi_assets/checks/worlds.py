@@ -18,7 +18,8 @@ from resources.iceberg.version import Version
 from stedi_assets.contracts import FEEDS, TABLES
 from stedi_assets.definitions import TRUSTED_AND_CURATED
 from stedi_assets.landing import tables_of
-from stedi_assets.pipeline.checks import Evaluation, Facts, TableCheck, measure_all
+from stedi_assets.pipeline.checks import Facts, Numbers, Query, TableCheck
+from stedi_assets.pipeline.evaluation import Evaluation, Scope, measure_all
 from stedi_assets.pipeline.inputs import Inputs
 from stedi_assets.pipeline.step import Step
 from stedi_assets.pipeline.table import LakehouseTable
@@ -75,21 +76,34 @@ def found(
 ) -> dg.AssetCheckResult:
     """The one check's result."""
     check = check_of(table, name)
-    numbers = measure_all([(table, check)], lambda _, one: bind(frame, table, one, world, consent))
-    return check.evaluate(numbers[table][name], facts or Facts(rows_published=len(world.get("rows", ()))))
+    frames = {
+        one: frame(TABLES[table if one == "rows" else one], world.get(one, ()))
+        for one in inspect.signature(check.query).parameters
+        if one != "consent"
+    }
+    numbers = measured([check], frames, consent)[name]
+    return check.evaluate(numbers, facts or Facts(rows_published=len(world.get("rows", ()))))
 
 
-def bind(frame: MakeFrame, table: str, check: TableCheck, world: World, consent: Consent) -> DataFrame:
-    """Call the check's query with the world's tables."""
-    names = [name for name in inspect.signature(check.query).parameters if name != "consent"]
-    given = {name: frame(_contract(table, name), world.get(name, ())) for name in names}
-    return check.query(
-        **given, **({"consent": consent} if "consent" in inspect.signature(check.query).parameters else {})
-    )
+@dataclass(frozen=True)
+class Frames:
+    """Frames by name, as all that a check's query is bound to."""
+
+    frames: Mapping[str, DataFrame]
+    consent: Consent
+
+    def bind(self, query: Query, **given: DataFrame) -> DataFrame:
+        known: dict[str, Any] = {**self.frames, **given, "consent": self.consent}
+        return query(**{name: known[name] for name in inspect.signature(query).parameters})
 
 
-def _contract(table: str, name: str) -> Any:
-    return TABLES[table if name == "rows" else name]
+def measured(
+    checks: Sequence[TableCheck], frames: Mapping[str, DataFrame], consent: Consent = Consent.CUSTOMER
+) -> dict[str, Numbers]:
+    """What the checks of one table measure in these frames."""
+    inputs: Any = Frames(frames, consent)
+    scope = Scope("any", inputs, {})
+    return measure_all((scope, check) for check in checks)[scope]
 
 
 @dataclass
