@@ -22,6 +22,7 @@ import pytest
 from resources.iceberg.lakehouse import Lakehouse
 from stedi_assets.contracts import ASSETS, FEEDS, TABLES, Feed
 from stedi_assets.definitions import build_definitions
+from stedi_assets.pipeline.inputs import WHAT
 from tests import oracle
 from tests.oracle import Record
 from tests.support import Outcome, SharedSpark, Stedi
@@ -43,7 +44,9 @@ class Killed(KeyboardInterrupt):
 
 
 class World:
-    """`tables` is what each table must hold, by name, as far as it was ever made."""
+    """`tables` is what each table must hold, by name, as far as it was ever made. `made` counts the versions that were
+    made of some days alone, and those that were made anew.
+    """
 
     def __init__(self, folder: Path) -> None:
         limits = {"STEDI_QUARANTINE_LIMIT": "1", "STEDI_SHRINK_LIMIT": "1"}
@@ -51,6 +54,7 @@ class World:
         self.source: dict[str, dict[str, str]] = {feed.name: {} for feed in FEEDS}
         self.landed: dict[str, dict[str, str]] = {feed.name: {} for feed in FEEDS}
         self.tables: dict[str, list[Record]] = {}
+        self.made = Counter[str]()
 
     def close(self) -> None:
         self.stedi.instance.dispose()
@@ -88,6 +92,7 @@ class World:
         with killing(killed_after) as killed:
             outcome = self._materialize(assets, run_id)
         made = {name for name, snapshot in self.snapshots().items() if snapshot != before[name]}
+        self.made.update("by days" if " days: " in self.why(name) else "whole" for name in made)
         made |= {name for name in ASSETS if self._materialized_by(name) == run_id}
         for name in (name for name in ASSETS if name in made):  # upstream first
             self._make(name)
@@ -120,6 +125,11 @@ class World:
         lakehouse = self.stedi.lakehouse
         versions = {name: lakehouse.version(name) for name in TABLES}
         return {name: version.snapshot_id if version else None for name, version in versions.items()}
+
+    def why(self, table: str) -> str:
+        """What was done to the table's version that is served, and why."""
+        version = self.stedi.lakehouse.version(table)
+        return version.properties[WHAT] if version else ""
 
     def check(self) -> None:
         """Each table holds what it must, as an Iceberg reader finds it."""
