@@ -124,12 +124,15 @@ def delivered_once(records: DataFrame) -> DataFrame:
     files = by_hash.agg(F.min("_file").alias("first"), F.max("_file").alias("last"))
     again = files.where("first <> last").select("_hash")
     repeated = hashed.join(again, "_hash", "left_semi")
-    times = repeated.groupBy(*values, FILE).agg(F.count("*").alias("times"))
+    times = repeated.groupBy("_hash", *values, FILE).agg(F.count("*").alias("times"))
     # The greatest of texts is found many times faster than that of structs.
     most = F.max(F.concat(F.lpad(F.col("times").cast("string"), 10, "0"), FILE))
-    chosen = times.groupBy(*values).agg(F.substring(most, 11, 2**31 - 1).alias(FILE))
-    once = hashed.join(again, "_hash", "left_anti").select(*records.columns)
-    return once.unionByName(repeated.join(chosen, [*values, FILE], "left_semi").select(*records.columns))
+    chosen = times.groupBy("_hash", *values).agg(F.substring(most, 11, 2**31 - 1).alias("has_it"))
+    equal = " and ".join(f"record.{name} <=> chosen.{name}" for name in values)
+    found = hashed.alias("record").join(
+        chosen.alias("chosen"), F.expr(f"record._hash = chosen._hash and {equal}"), "left"
+    )
+    return found.where(f"has_it IS NULL OR has_it = {FILE}").select(*(f"record.{name}" for name in records.columns))
 
 
 def in_doubt(customer_records: DataFrame, customer_quarantine: DataFrame) -> DataFrame:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 else:
     F = LazyModule("pyspark.sql.functions")
 
-LEAST = -(2**63)  # below every date, as null is
+LEAST, LATEST = -(2**63), 2**63 - 1  # no date is before or after; null is before all
 DIGITS = 20  # of the largest distance between two dates
 
 
@@ -61,12 +61,13 @@ def consent_of_customers(customer_records: DataFrame, customer_quarantine: DataF
 
     Columns: those of `newest_says`, where `agreed` is false for a customer in doubt; doubted, whether that is why.
     """
-    said = newest_says(customer_records)
-    unread = _unreadable_records(customer_quarantine).join(said.select("person", "lastupdatedate"), "person")
-    resolved = F.coalesce(F.col("lastupdatedate") > F.col("said"), F.lit(False))
-    doubt = unread.where(~resolved).select("person").distinct().withColumn("doubt", F.lit(True))
-    doubted = F.col("doubt").isNotNull() & F.col("agreed")
-    known = said.join(doubt, "person", "left").withColumn("doubted", doubted).drop("doubt")
+    # Of several unreadable records the latest decides; one of no known moment may be newer than all.
+    unread = _unreadable_records(customer_quarantine).groupBy("person")
+    unread_until = unread.agg(F.max(F.coalesce("said", F.lit(LATEST))).alias("unread_until"))
+    resolved = F.coalesce(F.col("lastupdatedate") > F.col("unread_until"), F.lit(False))
+    doubted = F.col("unread_until").isNotNull() & ~resolved & F.col("agreed")
+    known = newest_says(customer_records).join(unread_until, "person", "left")
+    known = known.withColumn("doubted", doubted).drop("unread_until")
     return known.withColumn("agreed", F.col("agreed") & ~F.col("doubted"))
 
 

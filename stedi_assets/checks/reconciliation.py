@@ -148,11 +148,10 @@ def _once(rows: DataFrame) -> DataFrame:
     counted = rows.groupBy("rule", F.col("surplus").isNotNull().alias("repeats")).agg(
         F.coalesce(F.sum("surplus"), F.count("*")).alias("rows")
     )
-    none = F.lit(0).cast("bigint")
-    own = counted.where("NOT repeats").select(
-        "rule", "rows", F.when(F.col("rule").isNull(), F.col("rows")).otherwise(none).alias("becomes")
-    )
-    again = counted.where("repeats AND rule IS NULL")
-    back = again.select("rule", (-F.col("rows")).alias("rows"), (-F.col("rows")).alias("becomes"))
-    dropped = again.select(F.lit(DELIVERED_AGAIN).alias("rule"), "rows", none.alias("becomes"))
-    return own.unionByName(back).unionByName(dropped)
+    # Two rows from one, since engines work out anew what is used once more.
+    ways = F.when(F.col("repeats"), F.array(F.lit("back"), F.lit("again"))).otherwise(F.array(F.lit("own")))
+    labelled = counted.where("NOT repeats OR rule IS NULL").withColumn("way", F.explode(ways))
+    rows_each = F.when(F.col("way") == "back", -F.col("rows")).otherwise(F.col("rows"))
+    rule = F.when(F.col("way") == "again", DELIVERED_AGAIN).otherwise(F.col("rule"))
+    becomes = F.when(rule.isNull(), rows_each).otherwise(F.lit(0).cast("bigint"))
+    return labelled.select(rule.alias("rule"), rows_each.alias("rows"), becomes.alias("becomes"))
