@@ -13,10 +13,17 @@ LAKEHOUSE_JOB = dg.define_asset_job(
     description="Sync the feeds and make every table of the lakehouse from them.",
 )
 
+FULL_AUDIT_JOB = dg.define_asset_job(
+    "full_audit",
+    selection=dg.AssetSelection.all_asset_checks(),
+    description="Execute every check on what is published, each on the whole table. Makes nothing anew: a run that "
+    "makes some days of a table holds those days to most checks, and all of it to those of consent, privacy and keys.",
+)
+
 EVERY_NIGHT = dg.ScheduleDefinition(
     name="every_night",
     job=LAKEHOUSE_JOB,
     cron_schedule="0 3 * * *",
-    description="Sync what is new and make all tables anew: a withdrawn consent counts from then on. Stopped until "
-    "somebody starts it in the UI.",
+    description="Sync what is new and make again what has changed: a withdrawn consent counts from then on. Stopped "
+    "until somebody starts it in the UI.",
 )

@@ -31,7 +31,7 @@ from stedi_assets.evidence import views
 from stedi_assets.landing import DDL, landing_ddl
 from stedi_assets.pipeline.inputs import INPUTS, MEASURED, RUN_ID, WHAT, Inputs, sentence_of_outdated
 from stedi_assets.pipeline.reconciliation import dropped
-from stedi_assets.pipeline.refusal import newest_evaluation
+from stedi_assets.pipeline.report import newest_evaluation
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -57,7 +57,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
         ],
         asset_checks=[deliveries],
         resources=built,
-        jobs=[automation.LAKEHOUSE_JOB],
+        jobs=[automation.LAKEHOUSE_JOB, automation.FULL_AUDIT_JOB],
         schedules=[automation.EVERY_NIGHT],
         # One process and one engine session for a whole run: starting an engine takes longer than most tables.
         executor=dg.in_process_executor,

@@ -18,9 +18,9 @@ from stedi_assets.checks.consent import TABLES_KNOW_LATEST_CONSENTS, evaluate_se
 from stedi_assets.contracts import CUSTOMER_TRUSTED, FEEDS, Feed
 from stedi_assets.ingestion.ingest import FILES, landed_files
 from stedi_assets.ingestion.stats import refused
+from stedi_assets.pipeline.asset import RETRY
 from stedi_assets.pipeline.checks import Check, result
 from stedi_assets.pipeline.inputs import Inputs
-from stedi_assets.pipeline.step import RETRY
 
 DELIVERY_ACCEPTED = Check(
     "delivery_accepted",

@@ -29,8 +29,8 @@ from resources.query import Query, QueryResult
 from stedi_assets.contracts import ASSETS, FEEDS, TABLES, Feed, Pii, Zone
 from stedi_assets.picture import table_picture
 from stedi_assets.pipeline import metadata
+from stedi_assets.pipeline.asset import RETRY
 from stedi_assets.pipeline.inputs import Inputs
-from stedi_assets.pipeline.step import RETRY
 from stedi_assets.pipeline.table import code_version
 
 if TYPE_CHECKING:

@@ -36,9 +36,8 @@ from stedi_assets.ingestion import parse, stats
 from stedi_assets.ingestion.ingest import FeedStep, feed_lock, landed_files
 from stedi_assets.ingestion.stats import named, refused
 from stedi_assets.pipeline import metadata
-from stedi_assets.pipeline.asset import step_of
+from stedi_assets.pipeline.asset import RETRY, step_of
 from stedi_assets.pipeline.inputs import Inputs
-from stedi_assets.pipeline.step import RETRY
 from stedi_assets.pipeline.table import LakehouseTable, lakehouse_table
 
 if TYPE_CHECKING:

@@ -1,10 +1,12 @@
 """A table as a Dagster asset: what the UI knows of it before its first run, and the step that makes it.
 
-Belongs here: what all tables have in common as assets. Does not belong here: how a version is made (`step.py`).
+Belongs here: what all tables have in common as assets, and what of them is tried again. Does not belong here: how a
+version is made (`step.py`).
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotation of `context` as it stands.
 import inspect
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,8 +17,23 @@ from resources.iceberg.lakehouse import Lakehouse
 from stedi_assets.contracts import ASSETS
 from stedi_assets.pipeline import metadata
 from stedi_assets.pipeline.inputs import Inputs
-from stedi_assets.pipeline.step import RETRY, Step
+from stedi_assets.pipeline.step import Step
 from stedi_assets.pipeline.table import LakehouseTable
+
+
+class RetryPolicy(dg.RetryPolicy):
+    """Dagster's, which also tries again what was interrupted: a step went on after Ctrl-C. This one lets it end."""
+
+    def calculate_delay(self, attempt_num: int) -> float:
+        """Seconds until the next attempt; what Dagster is about to try again is the error that it handles now."""
+        error = sys.exception()
+        if error is not None and not isinstance(error, Exception):
+            raise error
+        return super().calculate_delay(attempt_num)
+
+
+RETRY = RetryPolicy(max_retries=2, delay=1, backoff=dg.Backoff.EXPONENTIAL)
+"""For what passes by itself: throttling, a lost connection or session, another run's commit. Other errors forbid it."""
 
 
 def table_asset(

@@ -19,14 +19,26 @@ from resources.engines.engine import analysing
 from resources.iceberg.version import Version
 from resources.lazy import LazyModule
 from stedi_assets.contracts import Table
-from stedi_assets.pipeline.checks import MATCHES_CONTRACT, Check, Covers, Facts, Numbers, Query, TableCheck, result
+from stedi_assets.pipeline.checks import (
+    FAILING,
+    MATCHES_CONTRACT,
+    Check,
+    Covers,
+    Facts,
+    Numbers,
+    Query,
+    TableCheck,
+    result,
+)
 from stedi_assets.pipeline.inputs import MEASURED, Inputs
+from stedi_assets.pipeline.reconciliation import rows_but_for
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row
     from pyspark.sql import functions as F
 
     from stedi_assets.pipeline.changes import Changes
+    from stedi_assets.pipeline.table import LakehouseTable
 else:
     F = LazyModule("pyspark.sql.functions")
 
@@ -73,6 +85,41 @@ def kept_its_rows(served: int, expected: float, rows: int, limit: float) -> dg.A
             f" {lost:.0%} are lost; at most {limit:.0%} may be. If that is meant, set STEDI_SHRINK_LIMIT=1 for a run."
         )
     return result(lost <= limit, sentence, {"rows before": served, "rows": rows, "lost": round(lost, 4)})
+
+
+def evaluate_loss(
+    table: LakehouseTable,
+    served: Version | None,
+    numbers: Mapping[str, Numbers],
+    rows: int,
+    limit: float,
+    inputs: Inputs,
+) -> dg.AssetCheckResult:
+    """Whether a version with so many rows may follow the served one.
+
+    Rows that its inputs have lost, or whose customers have no consent any more, are not expected.
+    """
+    if served is None:
+        return kept_its_rows(0, 0, rows, limit)
+    then, now = measured(served).get("rows_reconciled", {}), numbers.get("rows_reconciled", {})
+    could_be, could_be_then = rows_but_for(now, table.excused), rows_but_for(then, table.excused)
+    expected = served.rows * could_be / could_be_then if table.reconciliation and could_be_then else served.rows
+    found = kept_its_rows(served.rows, expected, rows, limit)
+    if found.passed:
+        return found
+    # Who withdrew may have had more of the rows than others: they are counted only where that decides.
+    return kept_its_rows(served.rows, min(expected, covered_by_consent(table, served, inputs)), rows, limit)
+
+
+def covered_by_consent(table: LakehouseTable, served: Version, inputs: Inputs) -> int:
+    """How many of the served rows today's consents still cover."""
+    checks = [check for check in table.checks if check.of_consent]
+    read = inputs.lakehouse.read(inputs.spark.spark_session, table.contract, served.content)
+    if not checks or read is None:
+        return served.rows
+    scope = Scope(table.name, inputs, {"rows": read[0]})
+    numbers = measure_all((scope, check) for check in checks)[scope]
+    return served.rows - sum(int(found[FAILING]) for found in numbers.values())
 
 
 def _schema(table: Table, columns: Sequence[tuple[str, str]]) -> dg.AssetCheckResult:

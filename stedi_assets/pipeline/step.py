@@ -8,7 +8,6 @@ are published if all of them hold. Does not belong here: what a table is (`table
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -22,20 +21,21 @@ from resources.errors import LakehouseError
 from resources.iceberg.version import CONTENT, Staged, Version
 from stedi_assets.contracts import ASSETS, TABLES
 from stedi_assets.pipeline import metadata
-from stedi_assets.pipeline.changes import Changes, find_changes, made_otherwise
-from stedi_assets.pipeline.checks import FAILING, KEPT_ITS_ROWS, Facts, Numbers
+from stedi_assets.pipeline.changes import Changes, find_changes, has_same_rows, made_otherwise
+from stedi_assets.pipeline.checks import KEPT_ITS_ROWS, Facts, Numbers
 from stedi_assets.pipeline.evaluation import (
     Evaluation,
     Question,
     Scope,
+    covered_by_consent,
     evaluate,
-    kept_its_rows,
+    evaluate_loss,
     measure_all,
     measured,
 )
 from stedi_assets.pipeline.inputs import CODE, INPUTS, MEASURED, RUN_ID, SOURCE, WHAT, Inputs
-from stedi_assets.pipeline.reconciliation import dropped, dropped_rows, rows_but_for
-from stedi_assets.pipeline.refusal import Told, say_what_is_served, with_outdated
+from stedi_assets.pipeline.reconciliation import dropped, dropped_rows
+from stedi_assets.pipeline.report import Told, say_what_is_served, say_what_was_made, with_outdated
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -43,22 +43,8 @@ if TYPE_CHECKING:
     from stedi_assets.pipeline.table import LakehouseTable
 
 
-class RetryPolicy(dg.RetryPolicy):
-    """Dagster's, which also tries again what was interrupted: a step went on after Ctrl-C. This one lets it end."""
-
-    def calculate_delay(self, attempt_num: int) -> float:
-        """Seconds until the next attempt; what Dagster is about to try again is the error that it handles now."""
-        error = sys.exception()
-        if error is not None and not isinstance(error, Exception):
-            raise error
-        return super().calculate_delay(attempt_num)
-
-
 REBUILD = "stedi/rebuild"
 """The tag of a run that makes every table anew, whatever has changed."""
-
-RETRY = RetryPolicy(max_retries=2, delay=1, backoff=dg.Backoff.EXPONENTIAL)
-"""For what passes by itself: throttling, a lost connection or session, another run's commit. Other errors forbid it."""
 
 Found = dg.MaterializeResult[Any] | dg.AssetCheckResult | Told
 
@@ -148,7 +134,9 @@ class Step:
             rows,
             an_input_is_empty=any(not version.rows for version in made_of),
             an_input_turned_empty=a_feed_is_empty and served is not None and served.rows > 0 and self.shrink_limit < 1,
-            all_withdrew=lambda: served is not None and served.rows > 0 and not self._consented(table, served),
+            all_withdrew=lambda: (
+                served is not None and served.rows > 0 and not covered_by_consent(table, served, self.inputs)
+            ),
         )
 
     def before(self, table: LakehouseTable) -> Version | None:
@@ -173,15 +161,12 @@ class Step:
 
     def origin(self, table: LakehouseTable, evaluation: Evaluation) -> dict[str, str]:
         """Where the table's new version comes from, as its commit records it."""
-        changes = self.changes[table.name]
-        same_rows = changes.onto is not None and not changes.days
         return {
             RUN_ID: self.context.run_id,
-            WHAT: changes.why,
+            WHAT: self.changes[table.name].why,
             **self.made_by(table),
             **self.made_of(),
             MEASURED: json.dumps(evaluation.numbers),
-            **({CONTENT: str(changes.onto.content)} if changes.onto and same_rows else {}),
         }
 
     def made_of(self) -> dict[str, str]:
@@ -212,7 +197,10 @@ class Step:
                 return
             # The first table last: what its commit says holds for the others by then, also where a run is killed here.
             versions = {
-                table.name: lakehouse.publish(staged[table.name], self.origin(table, evaluations[table.name]))
+                table.name: lakehouse.publish(
+                    staged[table.name],
+                    {**self.origin(table, evaluations[table.name]), **self._carried_on(table, staged[table.name])},
+                )
                 for table in reversed(self.tables)
             }
         self.lap("publish")
@@ -223,6 +211,16 @@ class Step:
         changes = self.changes[table.name]
         onto = changes.onto.snapshot_id if changes.onto else None
         return self.inputs.lakehouse.stage(frame, table.contract, self.context.run_id, changes.days, onto)
+
+    def _carried_on(self, table: LakehouseTable, staged: Staged) -> dict[str, str]:
+        """Whose rows the version has as well: what is made of those need not be made again."""
+        changes = self.changes[table.name]
+        if changes.onto is not None:
+            return {} if changes.days else {CONTENT: str(changes.onto.content)}
+        # A table without days is made anew wherever something has changed, and is small.
+        served = self.inputs.lakehouse.version(table.name) if table.contract.taken is None else None
+        same = served is not None and has_same_rows(self.inputs, table.contract, served, staged)
+        return {CONTENT: str(served.content)} if served and same else {}
 
     def _leave(self) -> Iterator[Found]:
         """The served versions are what would be made now. What was measured of them is held to today's limits."""
@@ -312,31 +310,11 @@ class Step:
         known = [check for check in table.checks if check.name in numbers]
         evaluation.add_all(known, table.name, numbers, facts)
         if not table.contract.of_rejects:
-            evaluation.add(KEPT_ITS_ROWS, table.name, self._kept_its_rows(table, numbers, rows))
-
-    def _kept_its_rows(self, table: LakehouseTable, numbers: Mapping[str, Numbers], rows: int) -> dg.AssetCheckResult:
-        """Rows that its inputs have lost, or whose customers have no consent any more, are not expected."""
-        served = self.before(table)
-        if served is None:
-            return kept_its_rows(0, 0, rows, self.shrink_limit)
-        then, now = measured(served).get("rows_reconciled", {}), numbers.get("rows_reconciled", {})
-        could_be, could_be_then = rows_but_for(now, table.excused), rows_but_for(then, table.excused)
-        expected = served.rows * could_be / could_be_then if table.reconciliation and could_be_then else served.rows
-        if kept_its_rows(served.rows, expected, rows, self.shrink_limit).passed:
-            return kept_its_rows(served.rows, expected, rows, self.shrink_limit)
-        # Who withdrew may have had more of the rows than others: they are counted only where that decides.
-        expected = min(expected, self._consented(table, served))
-        return kept_its_rows(served.rows, expected, rows, self.shrink_limit)
-
-    def _consented(self, table: LakehouseTable, served: Version) -> int:
-        """How many of the served rows today's consents still cover."""
-        checks = [check for check in table.checks if check.of_consent]
-        read = self.inputs.lakehouse.read(self.inputs.spark.spark_session, table.contract, served.snapshot_id)
-        if not checks or read is None:
-            return served.rows
-        scope = Scope(table.name, self.inputs, {"rows": read[0]})
-        numbers = measure_all((scope, check) for check in checks)[scope]
-        return served.rows - sum(int(found[FAILING]) for found in numbers.values())
+            evaluation.add(
+                KEPT_ITS_ROWS,
+                table.name,
+                evaluate_loss(table, self.before(table), numbers, rows, self.shrink_limit, self.inputs),
+            )
 
     def refuse(self, evaluations: Mapping[str, Evaluation]) -> Iterator[Found]:
         """A blocking check failed: report what was checked, and fail the step."""
@@ -361,25 +339,18 @@ class Step:
         changes = self.changes[table.name]
         done = f"unchanged since snapshot {version.snapshot_id}" if changes.nothing else f"published, {changes.why}"
         self.context.log.info(f"{table.name}: {version.rows:,} rows, {done}")
-        rows = self.inputs.lakehouse.preview(
-            table.name, version.snapshot_id, table.contract.column_names, metadata.PREVIEW_ROWS
-        )
-        shown = {
-            "dagster/row_count": version.rows,
-            "size (bytes)": version.size,
-            "snapshot id": str(version.snapshot_id),
+        page = {
+            **say_what_was_made(table.contract, changes, version, self.inputs.lakehouse),
             **self.inputs.spark.metadata,
             **self.numbers(table, evaluation),
-            **self._days(table, version),
             "dagster/column_lineage": metadata.column_lineage(
                 table.contract, map(ASSETS.__getitem__, self.upstream(table))
             ),
-            "preview": metadata.preview(table.contract, rows),
         }
         self.lap("report")
         return dg.MaterializeResult(
             asset_key=table.name,
-            metadata={**shown, **self.seconds},
+            metadata={**page, **self.seconds},
             data_version=dg.DataVersion(str(version.content)),
             check_results=evaluation.selected(self.context),
         )
@@ -391,19 +362,6 @@ class Step:
             **{f"{name} rule": getattr(option, "explained", option) for name, option in self.inputs.options.items()},
             **dropped_rows(evaluation.numbers),
         }
-
-    def _days(self, table: LakehouseTable, version: Version) -> dict[str, Any]:
-        """What was made anew, and why; of a table with days, how many were written, and how many stayed."""
-        changes = self.changes[table.name]
-        if changes.nothing:
-            return {"unchanged since": dg.MetadataValue.timestamp(version.committed_ms / 1000)}
-        written = int(version.properties.get("added-records", 0))
-        shown = {"made": changes.why, "rows written": written, "rows that stayed": version.rows - written}
-        if table.contract.taken:
-            days = self.inputs.lakehouse.rows_by_day(table.name).keys()
-            made = len(days) if changes.days is None else len(days & changes.days)
-            shown |= {"days written": made, "days that stayed": len(days) - made}
-        return shown
 
     def lap(self, phase: str) -> None:
         """The phase ended now."""

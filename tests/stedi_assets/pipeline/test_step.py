@@ -15,7 +15,7 @@ from stedi_assets.contracts import ASSETS as EVERY_ASSET
 from stedi_assets.contracts import TABLES
 from stedi_assets.definitions import build_definitions
 from stedi_assets.pipeline import asset as pipeline_asset
-from stedi_assets.pipeline.step import RETRY
+from stedi_assets.pipeline.asset import RETRY
 from stedi_assets.rules import Consent
 from tests.oracle import expected_tables
 from tests.stedi_assets.examples import CUSTOMERS, DISTANCES, READINGS, T, deliver_all

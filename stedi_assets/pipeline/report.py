@@ -1,8 +1,8 @@
-"""What Dagster's pages say of tables that a run was to make and did not: which version is served, and since when.
+"""What Dagster's pages say of a table: what was made of it, or which version is served where it was not made.
 
-Belongs here: what is recorded where a step fails. Without it, a table that is served as before looks as if it had
-failed: Dagster shows each check that a failed run did not come to as one that failed. Does not belong here: why a
-version is refused (`step.py`).
+Belongs here: what is recorded of a version, and where a step fails. Without that, a table that is served as before
+looks as if it had failed: Dagster shows each check that a failed run did not come to as one that failed. Does not
+belong here: why a version is refused (`step.py`), or a contract in the words of the UI (`metadata.py`).
 """
 
 from __future__ import annotations
@@ -16,12 +16,39 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 
 from resources.errors import LakehouseError
 from resources.iceberg.lakehouse import Lakehouse
-from stedi_assets.contracts import TABLES
+from resources.iceberg.version import Version
+from stedi_assets.contracts import TABLES, Table
+from stedi_assets.pipeline import metadata
+from stedi_assets.pipeline.changes import Changes
 from stedi_assets.pipeline.inputs import Inputs, sentence_of_outdated
 
 ENDED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 
 Told = dg.AssetObservation | dg.AssetCheckEvaluation
+
+
+def say_what_was_made(table: Table, changes: Changes, version: Version, lakehouse: Lakehouse) -> dict[str, Any]:
+    """The version's size and some of its rows; what was made anew, and why; how much was written, and how much stayed.
+
+    Nothing is scanned: the commit and the manifests say it.
+    """
+    shown: dict[str, Any] = {
+        "dagster/row_count": version.rows,
+        "size (bytes)": version.size,
+        "snapshot id": str(version.snapshot_id),
+        "preview": metadata.preview(
+            table, lakehouse.preview(table.name, version.snapshot_id, table.column_names, metadata.PREVIEW_ROWS)
+        ),
+    }
+    if changes.nothing:
+        return {**shown, "unchanged since": dg.MetadataValue.timestamp(version.committed_ms / 1000)}
+    written = int(version.properties.get("added-records", 0))
+    shown |= {"made": changes.why, "rows written": written, "rows retained": version.rows - written}
+    if table.taken:
+        days = lakehouse.rows_by_day(table.name).keys()
+        made = len(days) if changes.days is None else len(days & changes.days)
+        shown |= {"days written": made, "days retained": len(days) - made}
+    return shown
 
 
 def say_what_is_served(
