@@ -126,11 +126,7 @@ class LandingZone(dg.ConfigurableResource[Any]):
         try:
             with translate_errors(f"read what is landed of the feed {feed!r}", self.root):
                 there = {file.name for file in folder.files()} if wanted else set()
-                if gone := [folder.path(file.name) for file in wanted if file.name not in there]:
-                    raise LakehouseError(
-                        f"{len(gone)} files of the feed {feed!r} are gone, {gone[0]} among them: somebody removed "
-                        f"them, or another run is at work. Materialize {feed}_landing, which looks at all of them."
-                    )
+                self._refuse_gone(feed, [file.name for file in wanted if file.name not in there])
                 for name, group in made.items():
                     with beside.create(name) as out:
                         write_copy(group, folder, out)
@@ -141,6 +137,18 @@ class LandingZone(dg.ConfigurableResource[Any]):
         finally:
             with suppress(OSError):  # the next sync removes them
                 beside.remove(made)
+
+    def refuse_gone(self, feed: str, landed: SyncResult) -> None:
+        """LakehouseError where a file that has landed is not there any more: the next sync looks at all of them."""
+        self._refuse_gone(feed, [file.name for file in landed.files if not file.landed])
+
+    def _refuse_gone(self, feed: str, names: Sequence[str]) -> None:
+        if names:
+            raise LakehouseError(
+                f"{len(names)} files of the feed {feed!r} are gone, {self._folder(feed).path(names[0])} among them: "
+                f"somebody removed them, or another run is at work. Materialize {feed}_landing, which looks at all of "
+                "them."
+            )
 
     def remember(self, feed: str, landed: SyncResult) -> None:
         """Keep which contents these files have, under their fingerprint: what is delivered next is held against it."""

@@ -131,6 +131,7 @@ class FeedStep(Step):
 
     def find_changes(self) -> dict[str, Changes]:
         """Which files are new, changed or gone since the tables were made. Either both are built upon, or none is."""
+        self.zone.refuse_gone(self.feed.name, self.landed)
         changes = {table.name: self._files_changed(table) for table in self.tables}
         whole = next((one for one in changes.values() if one.onto is None), None)
         if whole:
