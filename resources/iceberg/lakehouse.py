@@ -22,6 +22,7 @@ from resources.errors import LakehouseError, is_of_interrupt, translate_errors
 from resources.iceberg.days import changed_days, files_of, is_of, rows_by_day, write
 from resources.iceberg.moved import path_of
 from resources.iceberg.reachable import reachable
+from resources.iceberg.retention import expire_most, merge_manifests, transaction_on
 from resources.iceberg.staging import StagingDir
 from resources.iceberg.version import Staged, TableSpec, Version
 
@@ -173,18 +174,20 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
             return rows_by_day(loaded, snapshot) if loaded and snapshot else {}
 
     def _missing(self, table: str, uris: Collection[str]) -> set[str]:
-        """Which files are not there, found by one listing: a question for each file takes S3 much longer."""
+        """Which files are not there: found by a question for each on this machine, and in S3 by listing all, as that
+        takes much longer to answer.
+        """
         from pyarrow.fs import FileSelector, FileType
 
         io, there = self.io, set[str]()
         scheme, host, folder = io.parse_location(f"{self.uri(table)}/data")
         paths = {uri: io.parse_location(uri)[2] for uri in uris}
         # One that another engine wrote may lie elsewhere.
-        elsewhere = [path for path in paths.values() if not path.startswith(f"{folder}/")]
+        asked = [path for path in paths.values() if scheme == "file" or not path.startswith(f"{folder}/")]
         files = io.fs_by_scheme(scheme, host)
-        if len(elsewhere) < len(paths):
+        if len(asked) < len(paths):
             there |= {one.path for one in files.get_file_info(FileSelector(folder, True, True)) if one.is_file}
-        there |= {one.path for one in files.get_file_info(elsewhere) if one.type is FileType.File}
+        there |= {one.path for one in files.get_file_info(asked) if one.type is FileType.File}
         return {uri for uri, path in paths.items() if path not in there}
 
     def stage(
@@ -297,11 +300,14 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
         try:
             transaction = self._transaction(staged.base, staged.table)
             self._replace_files(transaction, staged, properties)
-            snapshot = transaction.commit_transaction().current_snapshot()
+            published = transaction.commit_transaction()
         except (CommitFailedException, TableAlreadyExistsError, ValidationException):
             staged.directory.discard()
             raise self._another_run(staged.table.name) from None
+        snapshot = published.current_snapshot()
         assert snapshot is not None
+        with suppress(LakehouseError), translate_errors(f"expire versions of {staged.table.name}", self.root):
+            expire_most(published)  # what is refused here, the next commit does
         return Version.of(snapshot)
 
     def _another_run(self, name: str) -> LakehouseError:
@@ -319,7 +325,7 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
         from resources.iceberg.schema import evolve, iceberg_schema, partition_spec, table_properties
 
         if base is not None:
-            transaction = base.transaction()
+            transaction = transaction_on(base)
             evolve(transaction, table.columns, table.taken)
             return transaction
         schema = iceberg_schema(table.columns)
@@ -334,6 +340,7 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
     def _replace_files(self, transaction: Transaction, staged: Staged, properties: dict[str, str]) -> None:
         from pyiceberg.io.pyarrow import parquet_files_to_data_files
 
+        merge_manifests(transaction, self.io)
         new = parquet_files_to_data_files(self.io, transaction.table_metadata, map(file_uri, staged.files))
         update = transaction.update_snapshot(snapshot_properties=properties)
         with update.overwrite(commit_uuid=staged.directory.commit) as overwrite:

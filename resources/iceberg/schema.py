@@ -53,6 +53,9 @@ def table_properties(schema: Schema, columns: Sequence[ColumnSpec]) -> dict[str,
         # What a table was an hour ago is in its snapshots; the files of old metadata grew with the square of the runs.
         "write.metadata.delete-after-commit.enabled": "true",
         "write.metadata.previous-versions-max": "5",
+        # When there are many, is ours to say: `retention.py`.
+        "commit.manifest-merge.enabled": "true",
+        "commit.manifest.min-count-to-merge": "2",
         **metrics_properties(columns),
     }
 

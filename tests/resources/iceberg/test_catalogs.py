@@ -34,6 +34,7 @@ def test_the_lakehouse_may_lie_in_a_folder_of_any_name(tmp_path: Path, spark: Sp
     house = LocalHouse(spark, tmp_path / name / "lakehouse")
     house.publish(ANN, BOB)
     house.stage(EVE).directory.release()
+    house.clear_up()
     house.publish(BOB)
     assert house.rows() == [BOB]
     iceberg = house.lakehouse.load("walks")

@@ -107,6 +107,7 @@ def test_files_that_may_be_live_stay_until_the_next_run_knows(
     assert staged.directory.name in house.folders
     if arrives or before:
         assert house.everybody_reads([BOB] if arrives else before)
+    house.clear_up()
     house.publish(EVE)
     assert house.everybody_reads([EVE])
     assert (staged.directory.name in house.folders) is arrives  # an older version is made of it
