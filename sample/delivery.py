@@ -104,8 +104,10 @@ def _damaged(feed: Feed, line: str, turn: int) -> str:
     epoch = next(column.feed_names[0] for column in required if column.maximum == EPOCH_MS_MAX)
     first, last = required[0].feed_names[0], required[-1].feed_names[0]
     if feed is CUSTOMER:
-        # Nobody's: a customer of whom a record cannot be read is in doubt, and would share nothing.
+        # Nobody's: a customer of whom a record cannot be read is in doubt, and would share nothing, and so is whoever
+        # has the serial number in it.
         line = re.sub(r'("email": ?)"[^"]*"', r'\1"nobody@example.com"', line)
+        line = re.sub(r'("serialNumber": ?)"[^"]*"', r'\1"nobodys"', line)
     damages = [
         line[: len(line) * 2 // 3],
         re.sub(rf'("{epoch}": ?\d{{10}})\d{{3}}', r"\1", line),

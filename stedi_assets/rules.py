@@ -92,8 +92,9 @@ def consented_serials(customer_records: DataFrame, doubted: DataFrame) -> DataFr
 
 
 def serials_agreed_on(customer_records: DataFrame, customer_quarantine: DataFrame) -> DataFrame:
-    """As `consented_serials`, with everybody doubted who is."""
-    return consented_serials(customer_records, in_doubt(customer_records, customer_quarantine))
+    """As `consented_serials`, but for those in doubt, and with everybody doubted who is."""
+    agreed = consented_serials(customer_records, in_doubt(customer_records, customer_quarantine))
+    return agreed.join(serials_in_doubt(customer_records, customer_quarantine), "serialnumber", "left_anti")
 
 
 def curated_serials(customers_curated: DataFrame) -> DataFrame:
@@ -141,27 +142,62 @@ def in_doubt(customer_records: DataFrame, customer_quarantine: DataFrame) -> Dat
     Nobody knows what such a record said: its customer counts as one without consent, until a readable record has a
     later `lastupdatedate` than the one in the unreadable text (where a moment can be found there), or it is mended.
     """
-    # A mark in place of what JSON spells a letter with; every other backslash ends a word, as a quote does.
-    spelled = F.regexp_replace(F.replace(F.lower(TEXT), F.lit(r"\/"), F.lit("/")), r"\\[^u]", " ")
-    spelled = F.regexp_replace(spelled, r"\\u([0-9a-f]{4})", "\x01$1")
-    # Both are found before the words become rows, or the whole text would go along with each of them.
-    with_address = F.filter(
-        F.regexp_extract_all(spelled, F.lit(_WORD), F.lit(0)),
-        lambda word: F.contains(word, F.lit("@")) | F.contains(word, F.lit("\x010040")),
-    )
-    found = customer_quarantine.select(_moment(TEXT).alias("said"), F.array_distinct(with_address).alias("words"))
-    # A record that was cut off swallows the next one: of several persons, nobody knows whose moment it is.
-    said = F.when(F.size("words") == 1, F.col("said"))
-    words = found.select(said.alias("said"), F.explode("words").alias("word"))
-    words = words.withColumn("word", F.replace("word", F.lit("\x01"), F.lit(r"\u")))
-    decoded = F.from_json(F.concat(F.lit('{"it":"'), "word", F.lit('"}')), "it string")["it"]
-    whole = words.select("said", F.lower(F.coalesce(decoded, "word")).alias("word"))
-    parts = whole.select("said", F.explode(F.concat(F.array("word"), F.split("word", _ENDS))).alias("part"))
-    # An apostrophe may be a part of an address, or the quote around it, as Python writes those.
-    bare = F.array(F.trim("part", F.lit(_BLANKS)), F.trim("part", F.lit(_BLANKS + _QUOTES)))
-    unread = parts.select("said", F.explode(bare).alias("person"))
+    named = _of_customers(_words(customer_quarantine, "addresses"), customer_records, "inner")
+    return named.where("NOT known").select("person").distinct()
+
+
+def serials_in_doubt(customer_records: DataFrame, customer_quarantine: DataFrame) -> DataFrame:
+    """Words of records that could not be read, and of whose customer no readable one is known to be newer.
+
+    Whoever such a record is of may hold the serial number that it names, and nobody knows whether they agreed: a serial
+    number that is one of these words counts as one without consent. Columns: serialnumber.
+    """
+    words = _of_customers(_words(customer_quarantine, "words"), customer_records, "left").groupBy("record")
+    # Once more through all words for those of known customers would take as long again.
+    records = words.agg(F.bool_and("known").alias("known"), F.collect_set("word").alias("words"))
+    doubted = records.where("known IS NULL OR NOT known")
+    return doubted.select(F.explode("words").alias("serialnumber")).distinct()
+
+
+def _of_customers(words: DataFrame, customer_records: DataFrame, how: str) -> DataFrame:
+    """The words that are a customer's address, beside them `known`: whether a readable record of theirs is newer."""
     newest = customer_records.groupBy(person("email").alias("person")).agg(F.max("lastupdatedate").alias("newest"))
-    return unread.join(newest, "person").where("said IS NULL OR newest <= said").select("person").distinct()
+    named = words.withColumn("person", F.when(F.contains("word", F.lit("@")), F.lower("word"))).join(
+        newest, "person", how
+    )
+    later = F.coalesce(F.col("newest") > F.col("said"), F.lit(False))
+    return named.withColumn("known", F.when(F.col("newest").isNotNull(), later))
+
+
+def _words(customer_quarantine: DataFrame, which: str) -> DataFrame:
+    """The `words` of unreadable records, or the `addresses` among them, as JSON, Python and people may spell them.
+
+    Columns: record (a hash of its text), said (the moment in it, or null), word.
+    """
+    # A mark in place of what JSON spells a letter with; every other backslash ends a word, as a quote does.
+    spelled = F.regexp_replace(F.replace(TEXT, F.lit(r"\/"), F.lit("/")), r"\\[^uU]", " ")
+    spelled = F.regexp_replace(spelled, r"\\[uU]([0-9A-Fa-f]{4})", "\x01$1")
+    # All are found before the words become rows, or the whole text would go along with each of them.
+    words = F.regexp_extract_all(spelled, F.lit(_WORD), F.lit(0))
+    addresses = F.filter(words, lambda word: F.contains(word, F.lit("@")) | F.contains(word, F.lit("\x010040")))
+    serials = F.regexp_extract_all(spelled, F.lit(r'(?i)"serialNumber"\s*:\s*"([^"]*)'), F.lit(1))
+    found = customer_quarantine.select(
+        F.xxhash64(TEXT).alias("record"),
+        _moment(TEXT).alias("moment"),
+        F.array_distinct(F.transform(addresses, F.lower)).alias("addresses"),
+        F.array_distinct(F.concat(words, serials)).alias("words"),
+    )
+    # A record that was cut off swallows the next one: of several persons, nobody knows whose moment it is.
+    said = F.when(F.size("addresses") == 1, F.col("moment")).alias("said")
+    each = found.select("record", said, which).select("record", "said", F.explode(which).alias("word"))
+    escaped = F.replace("word", F.lit("\x01"), F.lit(r"\u"))
+    decoded = F.from_json(F.concat(F.lit('{"it":"'), escaped, F.lit('"}')), "it string")["it"]
+    whole = F.when(F.contains("word", F.lit("\x01")), F.coalesce(decoded, escaped)).otherwise(F.col("word"))
+    each = each.withColumn("word", whole)
+    parts = each.withColumn("word", F.explode(F.concat(F.array("word"), F.split("word", _ENDS))))
+    # An apostrophe may be a part of an address, or the quote around it, as Python writes those.
+    bare = F.array(F.trim("word", F.lit(_BLANKS)), F.trim("word", F.lit(_BLANKS + _QUOTES)))
+    return parts.withColumn("word", F.explode(bare))
 
 
 def without(customers: DataFrame, persons: DataFrame) -> DataFrame:

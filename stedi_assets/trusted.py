@@ -118,7 +118,8 @@ def step_trainer_trusted(
     """Distance readings of Step Trainers whose holders agreed to share their data and have accelerometer readings.
 
     A customer holds the serial number of their latest record. Where several customers hold the same one, its
-    readings are trusted only if all of them have consented. What another file delivers again counts once.
+    readings are trusted only if all of them have consented; where a record that could not be read names it, only once
+    it is known whose that is. What another file delivers again counts once.
     """
     agreed = serials_agreed_on(customer_records, customer_quarantine)
     active = agreed.join(curated_serials(customers_curated), "serialnumber", "left_semi")

@@ -87,26 +87,31 @@ def once(records: Sequence[Record], columns: Sequence[str]) -> list[Record]:
     return [dict(zip(columns, row, strict=True)) for row in most.elements()]
 
 
-def in_doubt(latest: Mapping[str, Record], unreadable: Sequence[str]) -> set[str]:
-    """Customers whom the text of an unreadable record names, unless their latest record is newer than it says to be."""
-    doubted = set()
+def in_doubt(latest: Mapping[str, Record], unreadable: Sequence[str]) -> tuple[set[str], set[str]]:
+    """Customers whom the text of an unreadable record names, unless their latest record is newer than it says to be.
+
+    And the words of such texts, unless they are of customers whose latest record is newer: one may be the serial number
+    of a device that somebody holds of whom nobody knows what they agreed to.
+    """
+    doubted, words = set[str](), set[str]()
     for text in unreadable:
         plain = re.sub(r"\\u([0-9a-fA-F]{4})", lambda escape: chr(int(escape[1], 16)), text)
         dates = re.split('"lastupdatedate"', plain, flags=re.IGNORECASE)[1:]
         said = re.match(r'\s*:\s*"?\s*(\d{13})(?!\d)', dates[0]) if len(dates) == 1 else None
         addresses = {person(address) for address in re.findall(r'[^\s",;:{}]+@[^\s",;:{}]+', plain)}
         said = said if len(addresses) == 1 else None
-        for address in addresses:
-            record = latest.get(person(address))
-            if record is not None and (said is None or record["lastupdatedate"] <= int(said[1])):
-                doubted.add(person(address))
-    return doubted
+        known = {address for address in addresses if address in latest}
+        newer = {who for who in known if said is not None and latest[who]["lastupdatedate"] > int(said[1])}
+        doubted |= known - newer
+        if not newer or known - newer:
+            words |= {*re.findall(r'[^\s",;:{}]+', plain)}
+    return doubted, words
 
 
 def customer_trusted(customers: Sequence[Record], unreadable: Sequence[str]) -> list[Record]:
     """Who agreed, by the record that decides; `unreadable` are the texts of customer records that nobody can read."""
     latest = latest_records(customers)
-    doubted = in_doubt(latest, unreadable)
+    doubted, _ = in_doubt(latest, unreadable)
     return [record for who, record in latest.items() if consented(record) and who not in doubted]
 
 
@@ -133,12 +138,13 @@ def step_trainer_trusted(
     unreadable: Sequence[str],
     consent: str,
 ) -> list[Record]:
-    """The readings of devices that a curated customer holds, and that every holder shares."""
+    """The readings of devices that a curated customer holds, that every holder shares, and nobody unknown may hold."""
     since = _since(customer_trusted(customers, unreadable))
     holders: dict[str, list[str]] = {}
-    for who, record in latest_records(customers).items():
+    latest = latest_records(customers)
+    for who, record in latest.items():
         holders.setdefault(record["serialnumber"], []).append(who)
-    used = {record["serialnumber"] for record in curated}
+    used = {record["serialnumber"] for record in curated} - in_doubt(latest, unreadable)[1]
     return [
         reading
         for reading in once(distances, STEP_TRAINER)

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from resources.lazy import LazyModule
-from stedi_assets.checks.independent_rules import consent_of_customers, consent_of_serials, newest_says, too_early
+from stedi_assets.checks.independent_rules import (
+    consent_of_customers,
+    consent_of_serials,
+    consent_on_serials,
+    newest_says,
+    too_early,
+)
 from stedi_assets.contracts import TABLES, Pii
 from stedi_assets.pipeline.checks import (
     Check,
@@ -69,8 +75,10 @@ def only_readings_of_consenting_customers(
 def only_readings_of_consenting_holders(
     rows: DataFrame, customer_records: DataFrame, customer_quarantine: DataFrame, consent: Consent
 ) -> DataFrame:
-    """No distance reading is here whose serial number anybody without consent holds, or nobody at all."""
-    holders = consent_of_serials(consent_of_customers(customer_records, customer_quarantine))
+    """No distance reading is here whose serial number nobody holds, or anybody without consent, or, as far as a record
+    that could not be read tells, somebody in doubt.
+    """
+    holders = consent_on_serials(customer_records, customer_quarantine)
     agreed = holders.where("all_agreed").select("serialnumber", SINCE)
     readings = rows.select("serialnumber", "sensorreadingtime").join(agreed, "serialnumber", "left")
     return readings.where(F.col(SINCE).isNull() | too_early(consent, "sensorreadingtime"))

@@ -62,8 +62,9 @@ def consent_of_customers(customer_records: DataFrame, customer_quarantine: DataF
     Columns: those of `newest_says`, where `agreed` is false for a customer in doubt; doubted, whether that is why.
     """
     # Of several unreadable records the latest decides; one of no known moment may be newer than all.
-    unread = _unreadable_records(customer_quarantine).groupBy("person")
-    unread_until = unread.agg(F.max(F.coalesce("said", F.lit(LATEST))).alias("unread_until"))
+    unread = _decoded(_unread(customer_quarantine).select("said", F.explode("addresses").alias("word")))
+    by_person = unread.groupBy(F.lower("word").alias("person"))
+    unread_until = by_person.agg(F.max(F.coalesce("said", F.lit(LATEST))).alias("unread_until"))
     resolved = F.coalesce(F.col("lastupdatedate") > F.col("unread_until"), F.lit(False))
     doubted = F.col("unread_until").isNotNull() & ~resolved & F.col("agreed")
     known = newest_says(customer_records).join(unread_until, "person", "left")
@@ -81,40 +82,63 @@ def consent_as_said(customer_records: DataFrame, customer_quarantine: DataFrame)
 
 
 def consent_on_serials(customer_records: DataFrame, customer_quarantine: DataFrame) -> DataFrame:
-    """What decides on the readings of a serial number. Columns: those of `consent_of_serials`."""
-    return consent_of_serials(consent_of_customers(customer_records, customer_quarantine))
+    """What decides on the readings of a serial number. Columns: those of `consent_of_serials`.
+
+    Who an unreadable record is of may hold whatever number it names. Unless they are customers who are known by newer
+    records, they are one more holder, who is in doubt.
+    """
+    newest = customer_records.groupBy(person("email").alias("person")).agg(F.max("lastupdatedate").alias("newest"))
+    words = _decoded(_unread(customer_quarantine).select("id", "said", F.explode("words").alias("word")))
+    words = words.withColumn("person", F.when(F.contains("word", F.lit("@")), F.lower("word")))
+    since = F.coalesce(F.col("newest") > F.col("said"), F.lit(False)).cast("int")
+    resolved = F.when(F.col("newest").isNotNull(), since)
+    records = words.join(newest, "person", "left").groupBy("id")
+    # One pass over the words: who they name, and what numbers they may be.
+    records = records.agg(F.min(resolved).alias("resolved"), F.collect_set("word").alias("words"))
+    numbers = records.where("coalesce(resolved, 0) = 0").select(F.explode("words").alias("serialnumber")).distinct()
+    unsaid = {"person": F.lit(None).cast("string"), "agreed": F.lit(False), "doubted": F.lit(True)}
+    holders = consent_as_said(customer_records, customer_quarantine)
+    nobody = numbers.withColumns({**unsaid, SINCE: F.lit(None).cast("bigint")})
+    return consent_of_serials(holders.unionByName(nobody))
 
 
-def _unreadable_records(customer_quarantine: DataFrame) -> DataFrame:
-    """Whom the text of each unreadable customer record names, and of when it says to be. Columns: person, said."""
-    text = F.lower("text")
-    marked = F.regexp_replace(F.replace(text, F.lit("\\/"), F.lit("/")), r"\\[^u]", " ")
-    marked = F.regexp_replace(marked, r"\\u([0-9a-f]{4})", "\x01$1")  # of escapes
+def _unread(customer_quarantine: DataFrame) -> DataFrame:
+    """Unreadable customer records. Columns: id, said (when), words (and values with blanks), addresses among them."""
+    escaped = F.regexp_replace(F.replace("text", F.lit("\\/"), F.lit("/")), r"\\[^Uu]", " ")
+    marked = F.regexp_replace(escaped, r"\\[Uu]([0-9a-fA-F]{4})", "\x01$1")
     ends = '"\\,;:<>(){}[]' + "".join(chr(code) for code in range(32) if code != 1)
-    words = F.filter(
-        F.split(F.translate(marked, ends, " " * len(ends)), " "),
-        lambda word: F.contains(word, F.lit("@")) | F.contains(word, F.lit("\x010040")),
-    )
+    words = F.split(F.translate(marked, ends, " " * len(ends)), " ")
+    addresses = F.filter(words, lambda word: F.contains(word, F.lit("@")) | F.contains(word, F.lit("\x010040")))
+    quoted = F.regexp_extract_all(marked, F.lit(r'(?i)"serialnumber"\s*:\s*"([^"]*)'), F.lit(1))
     # Cast, because the embedded engine cuts into another kind of text, which its regular expressions do not take.
+    text = F.lower("text")
     behind = F.split(F.substring_index(text, '"lastupdatedate"', -1).cast("string"), r"[,}\r\n]")
     value = F.translate(F.trim(F.translate(behind[0], '\t":', "   ")), " ", "-").cast("string")
     once = F.size(F.split(text, '"lastupdatedate"')) == 2
     said = F.when(once & value.rlike("^[0-9]{13}$"), value.try_cast("bigint"))
-    # Both are found before the words become rows: a text of a megabyte once went along with each of its words.
-    read = customer_quarantine.select(F.array_distinct(words).alias("words"), said.alias("said"))
-    read = read.withColumn("said", F.when(F.size("words") < 2, F.col("said")))  # else, nobody knows whose it is
-    named = read.select("said", F.explode("words").alias("word"))
-    spelled = F.replace("word", F.lit("\x01"), F.lit("\\u"))
-    decoded = F.from_json(F.concat(F.lit('{"it":"'), spelled, F.lit('"}')), "it string")["it"]
-    named = named.select("said", F.lower(F.coalesce(decoded, spelled)).alias("word"))
-    # Also what is left of it where signs that an address seldom has are no part of it.
-    ends += "=&|*/?!#$^~`\u00a0\u2007\u202f\u200b\ufeff\ufffd"
+    # All are found before the words become rows: a text of a megabyte once went along with each of its words.
+    read = customer_quarantine.select(
+        F.sha2("text", 256).alias("id"),
+        F.array_distinct(F.concat(words, quoted)).alias("words"),
+        F.array_distinct(F.transform(addresses, F.lower)).alias("addresses"),
+        said.alias("said"),
+    )
+    return read.withColumn("said", F.when(F.size("addresses") < 2, F.col("said")))  # else, nobody knows whose it is
+
+
+def _decoded(words: DataFrame) -> DataFrame:
+    """Each `word` as what it may mean: with its escapes read, and without signs around it and within."""
+    escaped = F.replace("word", F.lit("\x01"), F.lit("\\u"))
+    decoded = F.from_json(F.concat(F.lit('{"it":"'), escaped, F.lit('"}')), "it string")["it"]
+    has_escapes = F.contains("word", F.lit("\x01"))
+    words = words.withColumn("word", F.when(has_escapes, F.coalesce(decoded, escaped)).otherwise(F.col("word")))
+    # Also what is left of it where signs that an address or a number seldom has are no part of it.
+    ends = '"\\,;:<>(){}[]=&|*/?!#$^~`\u00a0\u2007\u202f\u200b\ufeff\ufffd' + "".join(map(chr, range(32)))
     parts = F.array_append(F.split(F.translate("word", ends, " " * len(ends)), " "), F.col("word"))
-    named = named.select("said", F.explode(parts).alias("part"))
+    words = words.withColumn("word", F.explode(parts))
     blanks = " \t\r\n\u00a0\u2007\u202f\u200b\ufeff"
-    bare = [F.trim("part", F.lit(around)) for around in (blanks, f"{blanks}'`\u00b4\u2018\u2019\u201c\u201d\".=*_-")]
-    named = named.select("said", F.explode(F.array(*bare)).alias("person"))
-    return named.where(F.contains("person", F.lit("@")))
+    bare = [F.trim("word", F.lit(around)) for around in (blanks, f"{blanks}'`\u00b4\u2018\u2019\u201c\u201d\".=*_-")]
+    return words.withColumn("word", F.explode(F.array(*bare))).where("word <> ''")
 
 
 def consent_of_serials(customers: DataFrame) -> DataFrame:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from resources.lazy import LazyModule
-from stedi_assets.checks.independent_rules import consent_of_customers, consent_of_serials, too_early
+from stedi_assets.checks.independent_rules import consent_of_customers, consent_on_serials, too_early
 from stedi_assets.contracts import FILE
 from stedi_assets.rules import Consent, person
 
@@ -80,7 +80,7 @@ def step_trainer_trusted(
     were delivered again.
     """
     curated = customers_curated.select("serialnumber").distinct().withColumn("curated", F.lit(1))
-    holders = consent_of_serials(consent_of_customers(customer_records, customer_quarantine))
+    holders = consent_on_serials(customer_records, customer_quarantine)
     readings = _with_repeats(step_trainer_records).join(holders, "serialnumber", "left")
     readings = readings.join(curated, "serialnumber", "left")
     rule = (

@@ -107,10 +107,13 @@ class History:
         consent = since if since is None else FIRST + since * DAY_MS
         self._record(customer(f"{who}@x.org", who, updated=FIRST - self._now() % DAY_MS, consent=consent))
 
-    def in_doubt(self, who: str, dated: bool) -> None:
-        """A record of theirs cannot be read. If it is dated, the next one that can be read ends the doubt."""
+    def in_doubt(self, who: str, device: str, dated: bool) -> None:
+        """A record of theirs cannot be read. If it is dated, the next one that can be read ends the doubt, also about
+        the device that it names.
+        """
         when = f'"lastUpdateDate": {self._now()}, ' if dated else ""
-        self.world.deliver("customer", f"doubt-{self._now()}.json", f'{{"email": "{who}@x.org", {when}"phone\n')
+        text = f'{{"email": "{who}@x.org", {when}"serialNumber": "{device}", "phone\n'
+        self.world.deliver("customer", f"doubt-{self._now()}.json", text)
 
     def noise(self, feed: str) -> None:
         """What names nobody decides nothing."""
@@ -206,7 +209,7 @@ _NEWS = (
     st.tuples(st.just("says"), _PEOPLE, _SINCE, _DEVICES),
     st.tuples(st.just("says"), _PEOPLE, st.none(), _PEOPLE),
     st.tuples(st.just("said"), _PEOPLE, _SINCE),
-    st.tuples(st.just("in_doubt"), _PEOPLE, st.booleans()),
+    st.tuples(st.just("in_doubt"), _PEOPLE, _DEVICES, st.booleans()),
     st.tuples(st.just("noise"), st.sampled_from(["customer", "accelerometer", "step_trainer"])),
     st.tuples(st.just("again"), _WHICH, _NAMES, st.booleans()),
     st.tuples(st.just("vanishes"), _WHICH),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stedi_assets.checks.independent_rules import consent_of_customers
+from stedi_assets.checks.independent_rules import consent_of_customers, consent_on_serials
 from stedi_assets.contracts import ACCELEROMETER, ACCELEROMETER_TRUSTED, CUSTOMER, STEP_TRAINER, STEP_TRAINER_TRUSTED
 from stedi_assets.rules import Consent
 from stedi_assets.trusted import accelerometer_trusted, customer_trusted, step_trainer_trusted
@@ -169,8 +170,6 @@ def test_a_customer_of_whom_a_record_could_not_be_read_is_in_doubt_until_a_newer
     assert trusted(frame, *records, unreadable=[text]) == [*([] if doubted else ["ann@x"]), "bob@x"]
     checked = consent_of_customers(frame(CUSTOMERS, records), quarantined(frame, [text]))
     assert values(checked.where("doubted"), "person") == (["ann@x"] if doubted else [])
-    checked = consent_of_customers(frame(CUSTOMERS, records), quarantined(frame, [text]))
-    assert values(checked.where("doubted"), "person") == (["ann@x"] if doubted else [])
 
 
 # accelerometer_trusted ----------------------------------------------------------------------------------------
@@ -268,6 +267,42 @@ def test_a_shared_step_trainer_is_trusted_only_if_every_holder_agreed(frame: Mak
 def test_a_holder_in_doubt_is_one_without_consent(frame: MakeFrame) -> None:
     holders = [customer("ann@x"), customer("bob@x")]
     assert shared_distances(frame, [distance("A", 5, 1)], holders, unreadable=['{"email": "bob@x", ']) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "doubted"),
+    [
+        ('{"email": "zed@x", "serialNumber": "A-1", "lastUpdateDate": 1700000000009', True),
+        ('{"serialNumber": "A-1"', True),
+        ('{"email": "bob@x", "serialNumber": "A-1", "lastUpdateDate": NaN', True),
+        ('{"email": "bob@x", "serialNumber": "A-1", "lastUpdateDate": 1700000000009', True),
+        ('{"email": "ann@x", "serialNumber": "B", "lastUpdateDate": NaN', True),  # she may not agree any more
+        ('{"email": "bob@x", "serialNumber": "A-1", "lastUpdateDate": 1600000000000', False),
+        ('{"email": "bob@x", "email": "zed@x", "serialNumber": "A-1", "lastUpdateDate": 1600000000000', True),
+        (r'{"email": "zed@x", "serialNumber": "\u0041-1"', True),
+        (r'{"email": "zed@x", "serialNumber": " A\u002D1\t"', True),
+        ("{'email': 'zed@x', 'serialNumber': 'A-1'}", True),
+        ("zed@x;A-1;2023", True),
+        ('{"email": "zed@x", "serialNumber": "A-12"', False),
+        ('{"email": "zed@x", "serialNumber": "a-1"', False),  # another device
+        ("-- connection reset by peer --", False),
+    ],
+)
+def test_a_serial_number_that_an_unreadable_record_names_is_held_in_doubt_until_its_customer_is_known(
+    frame: MakeFrame, text: str, doubted: bool
+) -> None:
+    """Nobody knows whether whoever the record is of holds it, and has agreed."""
+    customers = [customer("ann@x", "A-1", updated=T), customer("bob@x", "B", updated=T)]
+    sent = [distance("A-1", 5, 1)]
+    assert shared_distances(frame, sent, customers, unreadable=[text]) == ([] if doubted else [(5, "A-1", 1)])
+    agreed = consent_on_serials(frame(CUSTOMERS, customers), quarantined(frame, [text])).where("all_agreed")
+    assert ("A-1" in values(agreed, "serialnumber")) is not doubted
+
+
+@pytest.mark.parametrize("serial", ["two words", "12:34", "a,b", "é{1}"])
+def test_a_serial_number_of_any_signs_is_found_where_it_is_named(frame: MakeFrame, serial: str) -> None:
+    text = json.dumps({"email": "zed@x", "serialNumber": f" {serial} ", "lastUpdateDate": "soon"})
+    assert shared_distances(frame, [distance(serial, 5)], [customer("ann@x", serial)], unreadable=[text]) == []
 
 
 def test_a_holder_who_wrote_their_address_in_two_ways_is_one_holder(frame: MakeFrame) -> None:

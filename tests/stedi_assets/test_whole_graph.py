@@ -98,7 +98,7 @@ SAID = st.one_of(
         MOMENTS,
     ),
 )
-UNREADABLE = st.builds('{{"serialNumber": A, {}"email":"{}", "phone'.format, SAID, ADDRESSES)
+UNREADABLE = st.builds('{{"serialNumber": {}, {}"email":"{}", "phone'.format, SERIALS, SAID, ADDRESSES)
 
 FEEDS = st.fixed_dictionaries(
     {

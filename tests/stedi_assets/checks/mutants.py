@@ -52,6 +52,7 @@ TIMESTAMP_ONLY = "the sensors are joined by timestamp alone"
 ADDRESS_KEPT = "the e-mail address is kept"
 ANY_DATE = "the consent rule as-of-date is not asked for: earlier readings are shared too"
 DOUBT = "a customer of whom a record cannot be read counts as one who consents"
+HELD_IN_DOUBT = "a serial number that an unreadable record of a stranger names is trusted"
 ONCE = "what another file delivers again counts again"
 
 
@@ -334,3 +335,6 @@ for table, caught_by in CAUGHT.items():
     breaks(table, {DOUBT: as_before}, unreadable=f'{{"email": "Cleo@x.org", "lastUpdateDate": {T + 20}, "ser')
 LENT = (lambda t: t.step_trainer_trusted, OF_HOLDERS, SUM)
 breaks(DISTANCES, {f"{DOUBT}, where others hold the serial number too": LENT}, unreadable='"user": "dan\\u0040x.org"')
+for table in (DISTANCES, TRAINING):
+    as_before = (lambda t, name=table: getattr(t, name), *CAUGHT[table])
+    breaks(table, {HELD_IN_DOUBT: as_before}, unreadable='{"email": "zed@x.org", "serialNumber": "ann", "ph')
