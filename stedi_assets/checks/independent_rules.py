@@ -92,9 +92,9 @@ def consent_on_serials(customer_records: DataFrame, customer_quarantine: DataFra
     words = words.withColumn("person", F.when(F.contains("word", F.lit("@")), F.lower("word")))
     since = F.coalesce(F.col("newest") > F.col("said"), F.lit(False)).cast("int")
     resolved = F.when(F.col("newest").isNotNull(), since)
-    records = words.join(newest, "person", "left").groupBy("id")
     # One pass over the words: who they name, and what numbers they may be.
-    records = records.agg(F.min(resolved).alias("resolved"), F.collect_set("word").alias("words"))
+    by_record = words.join(newest, "person", "left").groupBy("id")
+    records = by_record.agg(F.min(resolved).alias("resolved"), F.collect_set("word").alias("words"))
     numbers = records.where("coalesce(resolved, 0) = 0").select(F.explode("words").alias("serialnumber")).distinct()
     unsaid = {"person": F.lit(None).cast("string"), "agreed": F.lit(False), "doubted": F.lit(True)}
     holders = consent_as_said(customer_records, customer_quarantine)
