@@ -197,9 +197,12 @@ class Manifest:
             return None, {file.name: file for file in self._found()}, {}
 
     def save(self, source: str, result: SyncResult) -> None:
-        """Write the list anew."""
+        """Write the list anew, where it says something else."""
         remarks = {name: getattr(result, name) for name in REMARKS}
         text = json.dumps({"source": source, "files": [vars(file) for file in result.files], "remarks": remarks})
+        with suppress(FileNotFoundError), self.beside.open(NAME) as stored:
+            if stored.read() == text.encode():
+                return
         with self.beside.create(NAME) as out:
             out.write(text.encode())
 
