@@ -155,6 +155,12 @@ class History:
         """Between two commits; or after the last one, if there were no more."""
         self.world.run(*ASSETS, killed_after=commits)
 
+    def rebuilt(self) -> None:
+        """Everything anew, since somebody asks for it."""
+        self.world.stedi.environment["STEDI_REBUILD"] = "1"
+        self.everything()
+        del self.world.stedi.environment["STEDI_REBUILD"]
+
     def nothing_new(self) -> None:
         """Everything once more: nothing is written."""
         before = self.world.snapshots()
@@ -219,8 +225,11 @@ _NEWS = (
 _RUNS = (
     st.just(("everything",)),
     st.just(("everything",)),
+    st.just(("everything",)),
+    st.tuples(st.just("part"), st.sampled_from(sorted(PARTS))),
     st.tuples(st.just("part"), st.sampled_from(sorted(PARTS))),
     st.tuples(st.just("killed_after"), st.integers(1, 11)),
+    st.just(("rebuilt",)),
 )
 
 
