@@ -1,4 +1,4 @@
-# Two commands on a fresh machine: `make lakehouse` and `make test`. Needs Python 3.11 or newer, and nothing else.
+# Three commands on a fresh machine: `make lakehouse`, `make next-day` and `make test`. Needs Python 3.11 or newer, and nothing else.
 
 PYTHON ?= python3
 VENV := .venv

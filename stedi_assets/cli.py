@@ -157,8 +157,7 @@ def summary(instance: dg.DagsterInstance, settings: Settings) -> Table:
     for name in ASSETS:
         key = dg.AssetKey(name)
         if name in files:
-            number = len(files[name].files)
-            holds = f"{number:,} file{'' if number == 1 else 's'}" if files[name].synced else None
+            holds = _files(len(files[name].files)) if files[name].synced else None
         else:
             version = resources["lakehouse"].version(name)
             holds = f"{version.rows:,} rows" if version else None
@@ -204,7 +203,11 @@ def _files_of_run(made: dg.AssetMaterialization) -> tuple[str, str, str, str]:
         int(str(made.metadata[f"files {what}"].value)) for what in ("new", "replaced", "unchanged", "delivered twice")
     )
     again = f"{twice:,} delivered twice" if twice else ""
-    return f"{unchanged:,} files", f"{new + replaced:,} files", again, f"{new:,} new, {replaced:,} replaced"
+    return _files(unchanged), _files(new + replaced), again, f"{new:,} new, {replaced:,} replaced"
+
+
+def _files(number: int) -> str:
+    return f"{number:,} file{'' if number == 1 else 's'}"
 
 
 def remarks(settings: Settings) -> list[str]:

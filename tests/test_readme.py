@@ -74,6 +74,18 @@ def rows_of(table: str) -> dict[str, list[str]]:
     return {name: cells for name, *cells in rows if name != "…"}
 
 
+def changes_of(table: str) -> dict[str, list[str]]:
+    """What is said of each asset that a run made; a cell may go on for several lines."""
+    rows: dict[str, list[str]] = {}
+    for line in table.splitlines():
+        if line.startswith("│"):
+            name, *cells = (cell.strip() for cell in line.split("│")[1:-1])
+            asset = name or list(rows)[-1]
+            before = [""] * len(cells) if name else rows[asset]
+            rows[asset] = [f"{one} {more}".strip() for one, more in zip(before, cells, strict=True)]
+    return {asset: cells for asset, cells in rows.items() if asset != "…"}
+
+
 def test_the_first_command_makes_every_table_and_ends_with_the_summary_that_the_readme_shows(lakehouse: str) -> None:
     shown, said = rows_of(readme("text")[0]), rows_of(lakehouse)
     assert len(shown) >= 3
@@ -82,13 +94,19 @@ def test_the_first_command_makes_every_table_and_ends_with_the_summary_that_the_
     assert "make ui" in lakehouse.splitlines()[-1]
 
 
-def test_the_first_two_commands_lead() -> None:
-    assert [block.strip() for block in readme("bash")[:2]] == ["make lakehouse", "make test"]
+def test_the_second_command_says_of_each_table_what_the_readme_shows(lakehouse: str, project: Path) -> None:
+    shown, said = changes_of(readme("text")[1]), changes_of(run("make next-day", project))
+    assert len(shown) >= 3
+    assert shown.items() <= said.items()
+
+
+def test_the_first_three_commands_lead() -> None:
+    assert [block.strip() for block in readme("bash")[:3]] == ["make lakehouse", "make next-day", "make test"]
 
 
 def blocks() -> list[str]:
     """The blocks of commands, but for this suite itself, and for what needs an account (tests/infra/test_on_aws.py)."""
-    elsewhere = {"make lakehouse\n", "make test\n", *readme("bash", "On AWS")}
+    elsewhere = {"make lakehouse\n", "make next-day\n", "make test\n", *readme("bash", "On AWS")}
     return [block for block in readme("bash") if block not in elsewhere]
 
 

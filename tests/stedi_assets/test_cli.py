@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import dagster as dg
 import pytest
 import sqlglot
 from click.testing import CliRunner, Result
 from rich.console import Console
+from rich.table import Table
 from sqlglot import exp
 
+from resources.settings import Settings
 from stedi_assets import cli
 from stedi_assets.contracts import FEEDS, TABLES, Feed
 from stedi_assets.evidence import queries
@@ -20,10 +24,10 @@ from tests.support import ROOT, Outcome, Stedi
 # summary ------------------------------------------------------------------------------------------------------------
 
 
-def line_of(table: str, stedi: Stedi) -> str:
+def line_of(table: str, stedi: Stedi, said: Callable[[dg.DagsterInstance, Settings], Table] = cli.summary) -> str:
     console = Console(width=300)
     with console.capture() as shown:
-        console.print(cli.summary(stedi.instance, stedi.settings))
+        console.print(said(stedi.instance, stedi.settings))
     return next(" ".join(line.split()) for line in shown.get().splitlines() if f" {table} " in line)
 
 
@@ -47,6 +51,22 @@ def test_without_the_folder_where_dagster_remembers_the_summary_says_what_to_set
 ) -> None:
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     assert run(stedi, "summary").output == "Error: DAGSTER_HOME is not set: export DAGSTER_HOME=$PWD/.dagster\n"
+
+
+# changes ------------------------------------------------------------------------------------------------------------
+
+
+def test_what_the_latest_run_did_is_said_of_each_asset_that_was_made(stedi: Stedi) -> None:
+    deliver_all(stedi)
+    stedi.deliver("customer", "\n", "2.json")
+    assert stedi.materialize().success
+    landing, trusted = (line_of(name, stedi, cli.changes) for name in ("customer_landing", "customer_trusted"))
+    assert "│ 0 files │ 2 files │" in landing
+    assert "│ 0 │ 6 │ 3 not the customer's latest record │ made for the first time │" in trusted
+    assert stedi.materialize("customer_landing", "customer_trusted").success
+    landing, trusted = (line_of(name, stedi, cli.changes) for name in ("customer_landing", "customer_trusted"))
+    assert "│ 2 files │ 0 files │" in landing
+    assert "│ 6 │ 0 │ 3 not the customer's latest record │ unchanged since 2" in trusted
 
 
 # next-day -------------------------------------------------------------------------------------------------------------
