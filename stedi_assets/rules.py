@@ -7,6 +7,7 @@ promise in their own words, so that a mistake made here cannot hide there (`chec
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -110,13 +111,14 @@ def sole_holders(customer_trusted: DataFrame) -> DataFrame:
     return serials.where("holders = 1").select("serialnumber", "person")
 
 
-def delivered_once(records: DataFrame) -> DataFrame:
+def delivered_once(records: DataFrame, spelled: Collection[str] = ()) -> DataFrame:
     """Each record as often as it occurs in the one file that has it most often; columns as given, `file` among them.
 
     A file that is saved again with other line ends, a cumulative export or an at-least-once stream adds nothing, and
-    equal readings inside one file stay. Where two files tie, the one with the greater name has the record.
+    equal readings inside one file stay. Where two files tie, the one with the greater name has the record. Columns that
+    are `spelled` in several ways make no other record: beside them is one that says what they mean.
     """
-    values = [name for name in records.columns if name != FILE]
+    values = [name for name in records.columns if name not in (FILE, *spelled)]
     # One hash in place of all columns: grouping by five took the embedded engine several times as long, and the least
     # and greatest of texts in place of numbers three times as long again, and twice the memory. Nearly always every
     # record is in one file only, and nothing more is to be done.

@@ -85,7 +85,7 @@ def accelerometer_trusted(accelerometer_records: DataFrame, customer_trusted: Da
     """
     readings = accelerometer_records.withColumn("person", person("user"))
     owned = readings.join(owners(customer_trusted), "person").where(taken_with_consent(consent, "timestamp"))
-    once = delivered_once(owned.select(*accelerometer_records.columns))
+    once = delivered_once(owned.select("person", *accelerometer_records.columns), spelled=["user"])
     return once.select(*ACCELEROMETER_TRUSTED.column_names)
 
 

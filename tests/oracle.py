@@ -11,7 +11,6 @@ promised order.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -77,14 +76,16 @@ def latest_records(customers: Sequence[Record]) -> dict[str, Record]:
 
 
 def once(records: Sequence[Record], columns: Sequence[str]) -> list[Record]:
-    """Each record as often as the file has it that has it most often."""
-    files: dict[str, Counter[tuple[Any, ...]]] = {}
+    """Each record as the file has it that has it most often, of several the one with the greatest name.
+
+    A user is the same however the address is written.
+    """
+    files: dict[tuple[Any, ...], dict[str, list[Record]]] = {}
     for record in records:
-        files.setdefault(record.get("file", ""), Counter())[_row(record, columns)] += 1
-    most: Counter[tuple[Any, ...]] = Counter()
-    for file in files.values():
-        most |= file
-    return [dict(zip(columns, row, strict=True)) for row in most.elements()]
+        meant = {**record, "user": person(record.get("user", ""))}
+        files.setdefault(_row(meant, columns), {}).setdefault(record.get("file", ""), []).append(record)
+    most = [max(by_file.items(), key=lambda file: (len(file[1]), file[0]))[1] for by_file in files.values()]
+    return [record for records in most for record in records]
 
 
 def in_doubt(latest: Mapping[str, Record], unreadable: Sequence[str]) -> tuple[set[str], set[str]]:

@@ -171,7 +171,7 @@ def only_latest_records(rows: DataFrame, customer_records: DataFrame) -> DataFra
 @warning_check("readings occur more than once")
 def equal_readings(rows: DataFrame) -> DataFrame:
     """Equal readings inside a file may be true ones, so they are retained; many of them hint at a faulty phone app."""
-    return rows.groupBy("user", "timestamp", "x", "y", "z").agg(F.count("*").alias("times")).where("times > 1")
+    return rows.groupBy(person("user"), "timestamp", "x", "y", "z").agg(F.count("*").alias("times")).where("times > 1")
 
 
 @warning_check("distance readings occur more than once")

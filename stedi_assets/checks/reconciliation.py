@@ -57,7 +57,7 @@ def accelerometer_trusted(
         .when(~F.col("agreed"), NO_CONSENT)
         .when(too_early(consent, "timestamp"), BEFORE_CONSENT)
     )
-    readings = _with_repeats(accelerometer_records).withColumn("person", person("user"))
+    readings = _with_repeats(accelerometer_records.withColumn("person", person("user")).drop("user"))
     owned = readings.join(consent_of_customers(customer_records, customer_quarantine), "person", "left")
     return _once(owned.withColumn("rule", rule))
 

@@ -202,6 +202,15 @@ def test_a_phone_that_writes_the_address_otherwise_is_still_its_owners(frame: Ma
     assert shared_readings(frame, [reading(user)], [customer("Ann@x ")]) == [(user, 1, 0.0, 0.0, 0.0)]
 
 
+def test_what_another_file_delivers_again_counts_once_however_the_address_is_written(frame: MakeFrame) -> None:
+    """Who met it: "the app writes addresses in lower case now; all that it sent again counts twice"."""
+    sent = in_file([reading("Ann@x", 1, 0.5), reading("ann@x", 2)]) + in_file([reading("ann@x ", 1, 0.5)], "2.json")
+    assert shared_readings(frame, sent, [customer("ann@x")]) == [
+        ("ann@x ", 1, 0.5, 0.0, 0.0),
+        ("ann@x", 2, 0.0, 0.0, 0.0),
+    ]
+
+
 def test_an_address_that_only_begins_alike_is_another_person(frame: MakeFrame) -> None:
     assert shared_readings(frame, [reading("ann@x.org"), reading("an n@x")], [customer("ann@x")]) == []
 

@@ -77,6 +77,11 @@ def in_files(rows: st.SearchStrategy[Row]) -> st.SearchStrategy[list[Row]]:
     return many(st.builds(lambda row, file: {**row, "file": file}, rows, file))
 
 
+def sent_again(readings: list[Row]) -> list[Row]:
+    """With some of them once more, in another file, by an app that writes addresses otherwise."""
+    return readings + [{**one, "user": one["user"].swapcase(), "file": "again.json"} for one in readings[:3]]
+
+
 ADDRESSES = st.builds(
     lambda email, spelled: spelled(email),
     st.sampled_from([*PEOPLE, "nobody@x.org", "no address"]),
@@ -103,7 +108,7 @@ UNREADABLE = st.builds('{{"serialNumber": {}, {}"email":"{}", "phone'.format, SE
 FEEDS = st.fixed_dictionaries(
     {
         "customer_records": in_files(RECORDS),
-        "accelerometer_records": in_files(st.builds(reading, USERS, TAKEN, AXIS, AXIS)),
+        "accelerometer_records": in_files(st.builds(reading, USERS, TAKEN, AXIS, AXIS)).map(sent_again),
         "step_trainer_records": in_files(st.builds(distance, SERIALS, TAKEN, st.integers(0, 2))),
         "customer_quarantine": st.lists(st.builds(lambda text: {"text": text}, UNREADABLE), max_size=2),
     }
