@@ -31,7 +31,7 @@ STALE_AFTER = timedelta(days=3)
 """A folder in S3 that nobody has written to for so long is that of a crashed run: no run takes as long to publish."""
 
 _UUID = 36  # characters of a UUID
-_NOTE = re.compile(r"\.(.+-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(staging|lock)")
+NOTE = re.compile(r"\.(.+-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(staging|lock)")
 """A folder's name, and the ending of its note: `lock` is what earlier versions left of crashed runs on this machine."""
 
 
@@ -169,7 +169,7 @@ class StagingDir:
     @property
     def _notes(self) -> list[tuple[str, str]]:
         """The folders that are not published, and how their notes end."""
-        matches = (_NOTE.fullmatch(entry.base_name) for entry in self._list(self._data))
+        matches = (NOTE.fullmatch(entry.base_name) for entry in self._list(self._data))
         return sorted((match[1], match[2]) for match in matches if match)
 
     @property
