@@ -123,7 +123,8 @@ def delivered_once(records: DataFrame, spelled: Collection[str] = ()) -> DataFra
     # and greatest of texts in place of numbers three times as long again, and twice the memory. Nearly always every
     # record is in one file only, and nothing more is to be done.
     hashed = records.withColumn("_hash", F.xxhash64(*values))
-    by_hash = hashed.select("_hash", F.xxhash64(FILE).alias("_file")).groupBy("_hash")
+    # The file with the values, since the embedded engine panics at a hash of what is the same in all rows.
+    by_hash = hashed.select("_hash", F.xxhash64(FILE, *values).alias("_file")).groupBy("_hash")
     files = by_hash.agg(F.min("_file").alias("first"), F.max("_file").alias("last"))
     again = files.where("first <> last").select("_hash")
     repeated = hashed.join(again, "_hash", "left_semi")

@@ -133,7 +133,9 @@ def _with_repeats(records: DataFrame) -> DataFrame:
     Looked for before anything is known of the records: labelled ones were worked out five times for it.
     """
     values = [name for name in records.columns if name != FILE.name]
-    hashed = records.select(*values, F.xxhash64(*values).alias("_record"), F.xxhash64(FILE.name).alias("_file"))
+    # The file with the values, since the embedded engine panics at a hash of what is the same in all rows.
+    record, file = F.xxhash64(*values), F.xxhash64(FILE.name, *values)
+    hashed = records.select(*values, record.alias("_record"), file.alias("_file"))
     files = hashed.groupBy("_record").agg(F.min("_file").alias("one"), F.max("_file").alias("other"))
     several = hashed.join(files.where("one <> other").select("_record"), "_record", "left_semi")
     times = several.groupBy("_record", "_file", *values).agg(F.count("*").alias("times"))
@@ -149,8 +151,8 @@ def _once(rows: DataFrame) -> DataFrame:
         F.coalesce(F.sum("surplus"), F.count("*")).alias("rows")
     )
     # Two rows from one, since engines work out anew what is used once more.
-    ways = F.when(F.col("repeats"), F.array(F.lit("back"), F.lit("again"))).otherwise(F.array(F.lit("own")))
-    labelled = counted.where("NOT repeats OR rule IS NULL").withColumn("way", F.explode(ways))
+    each_way = counted.withColumn("way", F.explode(F.array(F.lit("own"), F.lit("back"), F.lit("again"))))
+    labelled = each_way.where("repeats = (way <> 'own') AND (NOT repeats OR rule IS NULL)")
     rows_each = F.when(F.col("way") == "back", -F.col("rows")).otherwise(F.col("rows"))
     rule = F.when(F.col("way") == "again", DELIVERED_AGAIN).otherwise(F.col("rule"))
     becomes = F.when(rule.isNull(), rows_each).otherwise(F.lit(0).cast("bigint"))
