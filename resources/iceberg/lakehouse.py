@@ -353,8 +353,11 @@ class Lakehouse(dg.ConfigurableResource[Any], ABC):
 def read_files(spark: SparkSession, table: TableSpec, paths: Iterable[str]) -> DataFrame:
     """Parquet files of a table as one frame; an empty one where there are none."""
     paths = list(paths)
-    ddl = spark_ddl(table)
-    return spark.read.schema(ddl).parquet(*paths) if paths else spark.createDataFrame([], ddl)
+    if paths:
+        return spark.read.schema(spark_ddl(table)).parquet(*paths)
+    # An engine is asked for a frame of rows when that is made, and for a range when it is computed.
+    nothing = (f"CAST(NULLIF(id, 0) AS {column.type}) AS `{column.name}`" for column in table.columns)
+    return spark.range(0).selectExpr(*nothing)
 
 
 def spark_ddl(table: TableSpec) -> str:

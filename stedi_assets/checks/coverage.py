@@ -6,6 +6,7 @@ Belongs here: checks of shares. Most need no query of their own: they read the r
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -35,6 +36,9 @@ def _known(numbers: Numbers) -> tuple[float, float]:
 def _matched(numbers: Numbers) -> tuple[float, float]:
     retained = numbers.get(RETAINED, 0)
     return retained, retained + numbers.get(reconciliation.NO_MATCH, 0)
+
+
+_shares = partial(each_column, names=("covered", "of"))
 
 
 def _measured(numbers: Numbers) -> tuple[float, float]:
@@ -81,7 +85,7 @@ def _curated_with_distances(rows: DataFrame, customers_curated: DataFrame) -> Da
 curated_customers_with_distances = coverage_check(
     "curated_customers_with_distances",
     _curated_with_distances,
-    each_column,
+    _shares,
     _measured,
     warn_below=0.5,
     covers=Covers.ALL,
@@ -102,7 +106,7 @@ def _accelerometer_matches(rows: DataFrame, accelerometer_trusted: DataFrame, cu
 accelerometer_readings_matched = coverage_check(
     "accelerometer_readings_matched",
     _accelerometer_matches,
-    each_column,
+    _shares,
     _measured,
     warn_below=0.5,
     description="Share of trusted accelerometer readings that have a distance reading of the same customer at the "

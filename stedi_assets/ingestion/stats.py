@@ -70,16 +70,17 @@ def count_delivery(feed: Feed) -> Query:
 
     def query(records: DataFrame, quarantine: DataFrame, text: DataFrame) -> DataFrame:
         taken = F.col(feed.landing.taken) if feed.landing.taken else F.lit(None).cast("bigint")
-        accepted = records.agg(
-            F.count("*").alias("accepted"),
-            F.count(F.when(_unsound(feed), 1)).alias("unsound"),
-            F.min(taken).alias("first"),
-            F.max(taken).alias("last"),
-        )
+        numbers = {
+            "accepted": F.count("*"),
+            "unsound": F.count(F.when(_unsound(feed), 1)),
+            "first": F.min(taken),
+            "last": F.max(taken),
+        }
+        accepted = records.agg(*(number.alias(name) for name, number in numbers.items()))
         found = text.agg(F.lit("found").alias("measure"), F.count("*").cast("double").alias("value"))
         reasons = quarantine.groupBy(REASON.name).agg(F.count("*").alias("value"))
         named = reasons.select(F.concat(F.lit(_REASON), REASON.name).alias("measure"), F.col("value").cast("double"))
-        return each_column(accepted).unionAll(found).unionAll(named)
+        return each_column(accepted, list(numbers)).unionAll(found).unionAll(named)
 
     return query
 
