@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import strategies as st
 
+from resources.iceberg import compaction
 from stedi_assets.contracts import ASSETS
 from stedi_assets.pipeline import changes
 from stedi_assets.pipeline.table import LakehouseTable
@@ -51,6 +53,7 @@ class History:
         self.patch = pytest.MonkeyPatch()
         # Of so few days most would be made again each time, and then all are: here only where all must.
         self.patch.setattr(changes, "MOST_REDONE", rebuild_above)
+        self.patch.setattr(compaction, "FEW", 0)
         self._open()
 
     def __enter__(self) -> History:
@@ -123,7 +126,7 @@ class History:
         """The content of a file under another name; respelled, it is not the same file to the eye."""
         feed, other = self._file(which)
         text = self.world.source[feed][other]
-        self.world.deliver(feed, f"again-{name}", text.replace('": ', '":') if respelled else text)
+        self.world.deliver(feed, f"again-{name}", text.replace('": ', '":').replace("@x", "@X") if respelled else text)
 
     def vanishes(self, which: int) -> None:
         """The source has the file no more; what landed stays."""
@@ -160,6 +163,10 @@ class History:
         self.world.stedi.environment["STEDI_REBUILD"] = "1"
         self.everything()
         del self.world.stedi.environment["STEDI_REBUILD"]
+
+    def maintained(self, expire: bool) -> None:
+        """The days of each table get one file each, and its history expires: all of it, or none yet."""
+        self.world.maintain(timedelta(0) if expire else timedelta(days=7))
 
     def nothing_new(self) -> None:
         """Everything once more: nothing is written."""
@@ -230,6 +237,7 @@ _RUNS = (
     st.tuples(st.just("part"), st.sampled_from(sorted(PARTS))),
     st.tuples(st.just("killed_after"), st.integers(1, 11)),
     st.just(("rebuilt",)),
+    st.tuples(st.just("maintained"), st.booleans()),
 )
 
 

@@ -13,6 +13,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import dagster as dg
 import pytest
 
 from resources.iceberg.lakehouse import Lakehouse
+from resources.iceberg.maintenance import maintain
 from stedi_assets.contracts import ASSETS, FEEDS, TABLES, Feed
 from stedi_assets.definitions import build_definitions
 from stedi_assets.pipeline.inputs import WHAT
@@ -103,6 +105,13 @@ class World:
         elif not killed and not outcome.success:
             assert any(sentence in outcome.failure for sentence in SENTENCES), outcome.failure
         return made
+
+    def maintain(self, history: timedelta) -> None:
+        """Compact all tables, and have what is older expire: no row is another one after it."""
+        for table in TABLES.values():
+            done = maintain(self.stedi.lakehouse, table, history)
+            assert not done.refused, done.refused
+        self.check()
 
     def _materialize(self, assets: tuple[str, ...], run_id: str) -> Outcome:
         # Without checks selected: they stop what they would stop, and Dagster has 80 events less to store.
