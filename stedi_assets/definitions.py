@@ -98,7 +98,8 @@ def _query(settings: Settings) -> Query:
 
 def _landing_zone(settings: Settings) -> LandingZone:
     if settings.source == "sample":
-        return SampleZone(root=settings.lakehouse, source=str(_sample_folder(settings)))
+        asked_for = "source" in settings.model_fields_set
+        return SampleZone(root=settings.lakehouse, source=str(_sample_folder(settings)), asked_for=asked_for)
     return LandingZone(root=settings.lakehouse, source=settings.source, source_access=settings.source_access)
 
 

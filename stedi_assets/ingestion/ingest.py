@@ -60,8 +60,8 @@ def landed_files(zone: LandingZone, feed: Feed) -> SyncResult:
         )
     if landed.origin not in (None, zone.origin):
         raise LakehouseError(
-            f"{name} has the files of {landed.origin}, and STEDI_SOURCE is {zone.origin}. Make it first: "
-            f"{MAKE} '{name}'"
+            f"{name} has the files of {landed.origin}, and STEDI_SOURCE is {zone.origin}. Set it to that, or make the "
+            f"other first: {MAKE} '{name}'"
         )
     return landed
 
