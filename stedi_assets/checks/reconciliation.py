@@ -133,13 +133,13 @@ def _with_repeats(records: DataFrame) -> DataFrame:
     Looked for before anything is known of the records: labelled ones were worked out five times for it.
     """
     values = [name for name in records.columns if name != FILE.name]
-    # The file with the values, since the embedded engine panics at a hash of what is the same in all rows.
-    record, file = F.xxhash64(*values), F.xxhash64(FILE.name, *values)
-    hashed = records.select(*values, record.alias("_record"), file.alias("_file"))
-    files = hashed.groupBy("_record").agg(F.min("_file").alias("one"), F.max("_file").alias("other"))
-    several = hashed.join(files.where("one <> other").select("_record"), "_record", "left_semi")
-    times = several.groupBy("_record", "_file", *values).agg(F.count("*").alias("times"))
-    again = times.groupBy("_record", *values).agg((F.sum("times") - F.max("times")).alias("surplus"))
+    hashed = records.withColumn("_record", F.xxhash64(*values))
+    twice = hashed.groupBy("_record").agg(F.count("*").alias("times")).where("times > 1").select("_record")
+    several = hashed.join(twice, "_record", "left_semi")
+    times = several.groupBy("_record", FILE.name, *values).agg(F.count("*").alias("times"))
+    again = (
+        times.groupBy("_record", *values).agg((F.sum("times") - F.max("times")).alias("surplus")).where("surplus > 0")
+    )
     return records.select(*values, F.lit(None).cast("bigint").alias("surplus")).unionByName(
         again.select(*values, "surplus")
     )
