@@ -1,7 +1,7 @@
 """What engines read in place of raw files: files rewritten as lines, and bundles of small files.
 
-Belongs here: which copies a feed's files need, and making one. Does not belong here: how text becomes lines
-(`ndjson.py`), or when copies are made (`landing_zone.py`).
+Belongs here: which copies engines need, and making them for as long as they are read. Does not belong here: how text
+becomes lines (`ndjson.py`).
 
 Opening a file takes an engine milliseconds, whatever is in it: ten thousand readings in as many files took Apache
 Spark a minute and a half.
@@ -9,19 +9,18 @@ Spark a minute and a half.
 
 from __future__ import annotations
 
-import hashlib
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import BinaryIO
+from uuid import uuid4
 
 from resources.files.folder import Folder
 from resources.files.manifest import LandedFile
-from resources.files.ndjson import FileShape, ndjson_lines
+from resources.files.ndjson import ndjson_lines
 
 SMALL = 1 << 16  # bytes: what is in a larger file takes longer than to open it
-MANY = 200  # small files: more of them are bundled
-VERY_MANY = 1000  # small files: up to as many make at most 16 bundles, more at most 256
+MANY = 200  # small files: more of them are bundled, as many in each bundle
 
 
 @dataclass(frozen=True)
@@ -36,27 +35,34 @@ class TextFile:
     file: str | None
 
 
-def copies(files: Iterable[LandedFile]) -> dict[str, list[LandedFile]]:
-    """The names of the copies that engines read, and the files in each; others they read as they are, or are empty."""
-    filled = [file for file in files if file.shape is not FileShape.EMPTY]
-    small = sum(file.size <= SMALL for file in filled)
-    bundle = slice(1 if small <= VERY_MANY else 2)  # of the checksum: its first digits
-    groups: dict[str, list[LandedFile]] = defaultdict(list)
-    for file in sorted(filled, key=lambda file: file.sha256):
-        if small > MANY and file.size <= SMALL:
-            groups[file.sha256[bundle]].append(file)
-        elif file.shape.needs_rewriting:
-            groups[file.sha256].append(file)
-    return {_name(group): group for group in groups.values() if len(group) > 1 or group[0].shape.needs_rewriting}
+@contextmanager
+def text_files(files: Sequence[LandedFile], folder: Folder, beside: Folder) -> Iterator[list[TextFile]]:
+    """What an engine reads of these files of `folder`. The copies of them lie in `beside` as long as the block."""
+    made = {f"{uuid4().hex}.json": group for group in _groups(files)}
+    copied = {file.name for group in made.values() for file in group}
+    try:
+        for name, group in made.items():
+            with beside.create(name) as out:
+                _write(group, folder, out)
+        yield [TextFile(beside.path(name), None) for name in made] + [
+            TextFile(folder.path(file.name), file.name) for file in files if file.name not in copied
+        ]
+    finally:
+        with suppress(OSError):  # the next sync removes them
+            beside.remove(made)
 
 
-def _name(group: Sequence[LandedFile]) -> str:
-    contents = "\n".join(f"{file.sha256} {file.name}" for file in group)
-    return f"{hashlib.sha256(contents.encode()).hexdigest()[:32]}.json"
+def _groups(files: Sequence[LandedFile]) -> list[list[LandedFile]]:
+    """The files that are copied, by copy."""
+    small = [file for file in files if file.size <= SMALL]
+    bundled = small if len(small) > MANY else []
+    names = {file.name for file in bundled}
+    alone = [[file] for file in files if file.shape.needs_rewriting and file.name not in names]
+    return [bundled[start : start + MANY] for start in range(0, len(bundled), MANY)] + alone
 
 
-def write_copy(files: Sequence[LandedFile], folder: Folder, out: BinaryIO) -> None:
-    """Write the lines of these files of the folder, but for blank ones, as `TextFile` says."""
+def _write(files: Sequence[LandedFile], folder: Folder, out: BinaryIO) -> None:
+    """Write the lines of these files, but for blank ones, as `TextFile` says."""
     for file in files:
         with folder.open(file.name) as raw:
             lines = ndjson_lines(raw, file.shape)

@@ -11,7 +11,7 @@ are made of, and, while an engine reads, the copies.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,10 +22,11 @@ from pydantic import PrivateAttr
 
 from resources.errors import LakehouseError, translate_errors
 from resources.files.content import OtherKindError
-from resources.files.copies import TextFile, copies, write_copy
+from resources.files.copies import TextFile, text_files
 from resources.files.folder import File, Folder, LocalFolder, side_by_side
 from resources.files.manifest import NAME, UNREADABLE, LandedFile, Manifest, SyncResult
 from resources.files.ndjson import FileShape
+from resources.files.settle import look_at, settle
 from resources.files.source import READ, FeedFiles, layouts, source_files
 
 MOST_NAMED = 10
@@ -86,7 +87,7 @@ class LandingZone(dg.ConfigurableResource[Any]):
                 result.dropped, known = sorted(known), {}
             found = self.source_files(feed)
             known = {name: file for name, file in known.items() if name not in found.hidden}
-            offered = _look_at(found.read, known, result)
+            offered = look_at(found.read, known, result)
             result.unreadable |= found.elsewhere
             result.ignored = found.ignored
             if not offered and not known:
@@ -96,7 +97,7 @@ class LandingZone(dg.ConfigurableResource[Any]):
             if not known:
                 # Should this run break off: what lies there is of this source.
                 self._manifest(feed).save(self.origin, SyncResult())
-            wanted = _settle(offered, known, result)
+            wanted = settle(offered, known, result)
         origins = dict(found.read)
         side_by_side(lambda name: self._take(feed, origins[name], offered[name]), wanted)
         with self._translate_errors(feed):
@@ -115,28 +116,17 @@ class LandingZone(dg.ConfigurableResource[Any]):
 
     @contextmanager
     def readable(self, feed: str, files: Sequence[LandedFile]) -> Iterator[list[TextFile]]:
-        """What an engine reads line by line, and what together holds every record of these landed files once.
+        """A block in which an engine can read these landed files, which together hold every record of them once.
 
-        Copies of what it cannot read itself are there as long as the block. LakehouseError where a file is gone:
-        engines take a missing file for an empty one.
+        LakehouseError where a file is gone: engines take a missing file for an empty one.
         """
-        folder, beside, made = self._folder(feed), self._beside(feed), copies(files)
-        copied = {file.name for group in made.values() for file in group}
-        wanted = [file for file in files if file.shape is not FileShape.EMPTY]
-        try:
+        folder, wanted = self._folder(feed), [file for file in files if file.shape is not FileShape.EMPTY]
+        with ExitStack() as block:
             with translate_errors(f"read what is landed of the feed {feed!r}", self.root):
-                there = {file.name for file in folder.files()} if wanted else set()
+                there = {file.name for file in folder.files()}
                 self._refuse_gone(feed, [file.name for file in wanted if file.name not in there])
-                for name, group in made.items():
-                    with beside.create(name) as out:
-                        write_copy(group, folder, out)
-            names = [file.name for file in wanted if file.name not in copied]
-            yield [TextFile(beside.path(name), None) for name in made] + [
-                TextFile(folder.path(name), name) for name in names
-            ]
-        finally:
-            with suppress(OSError):  # the next sync removes them
-                beside.remove(made)
+                texts = block.enter_context(text_files(wanted, folder, self._beside(feed)))
+            yield texts
 
     def refuse_gone(self, feed: str, landed: SyncResult) -> None:
         """LakehouseError where a file that has landed is not there any more: the next sync looks at all of them."""
@@ -282,56 +272,3 @@ class LandingZone(dg.ConfigurableResource[Any]):
 
 def _listing(fingerprint: str) -> str:
     return f"{fingerprint}{_LISTING}"
-
-
-def _look_at(
-    found: list[tuple[str, File]], known: Mapping[str, LandedFile], result: SyncResult
-) -> dict[str, LandedFile]:
-    """What each of the source's files would be once landed; what cannot be read goes to the result."""
-
-    def look(one: tuple[str, File]) -> LandedFile | str:
-        name, file = one
-        before = known.get(name)
-        if before and before.landed and file.stamp and (before.size, before.stamp) == (file.size, file.stamp):
-            return before
-        try:
-            return LandedFile.of(file, name, before.most if before else 0)
-        except OtherKindError as error:
-            return str(error)
-        except UNREADABLE as error:
-            reason = getattr(error, "strerror", None) or str(error).partition(" (b")[0]  # without the file's bytes
-            return f"{type(error).__name__}: {reason}"
-
-    offered = {}
-    for (name, _), seen in zip(found, side_by_side(look, found), strict=True):
-        if isinstance(seen, str):
-            result.unreadable[name] = seen
-        else:
-            offered[name] = seen
-    return offered
-
-
-def _settle(offered: Mapping[str, LandedFile], known: Mapping[str, LandedFile], result: SyncResult) -> list[str]:
-    """Decide of each file whether it is new, replaced, unchanged or a second delivery; the names of those to copy."""
-    for name in known.keys() - offered.keys():  # the source removed it, or it cannot be read there any more
-        if known[name].landed:
-            result.files.append(known[name])
-        elif name not in result.unreadable:
-            result.taken_back.append(name)
-    contents = {file.sha256: file.name for file in result.files if file.size}
-    same = {name for name, file in offered.items() if name in known and known[name].sha256 == file.sha256}
-    wanted = []
-    # What is landed keeps its place: a file of the same content is the second delivery, whatever its name.
-    for name, file in sorted(offered.items(), key=lambda one: one[0] not in same):
-        if file.size and file.sha256 in contents:
-            result.duplicates[name] = contents[file.sha256]
-            continue
-        contents[file.sha256] = name
-        result.files.append(file)
-        if name in same and known[name].landed:
-            result.unchanged.append(name)
-        else:
-            (result.replaced if name in known else result.new).append(name)
-            wanted.append(name)
-    result.files.sort(key=lambda file: file.name)
-    return wanted

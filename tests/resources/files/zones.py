@@ -24,6 +24,7 @@ from tests.support import ROOT, require
 ONE, TWO, THREE = (f'{{"email": "{name}@x.se"}}\n'.encode() for name in ("ann", "bob", "eve"))
 PRETTY = b'[\n  {\n    "email": "ann@x.se"\n  }\n]\n'
 SEPARATORS = "[], \t\r\n\ufeff"
+LISTS = ("manifest.json", ".files.json")
 
 
 def put(folder: Folder, name: str, content: bytes) -> None:
@@ -113,22 +114,22 @@ class Zone:
 
     @property
     def copies(self) -> dict[str, bytes]:
-        return {name: content for name, content in contents(self.beside).items() if name != "manifest.json"}
+        """What lies beside the landed files and is no list of them."""
+        return {name: content for name, content in contents(self.beside).items() if not name.endswith(LISTS)}
 
     @property
     def stamps(self) -> dict[str, str]:
         """What changes when a file is written again, on this machine, or with other content, in S3."""
         files = [*self.landed.files(), *self.beside.files()]
-        return {file.folder.path(file.name): file.stamp for file in files if file.name != "manifest.json"}
+        return {file.folder.path(file.name): file.stamp for file in files if not file.name.endswith(LISTS)}
 
     @property
     def lines(self) -> list[tuple[str, str]]:
         """What an engine reads: the landed file and the text of each line, in no order."""
-        found = []
-        known = {
-            folder.path(name): text for folder in (self.landed, self.beside) for name, text in contents(folder).items()
-        }
-        for text in self.zone.readable("customer", self.zone.landed("customer")):
+        found, folders = [], (self.landed, self.beside)
+        with self.zone.readable("customer", self.zone.landed("customer").files) as texts:
+            known = {folder.path(name): text for folder in folders for name, text in contents(folder).items()}
+        for text in texts:
             content = known[text.path]
             for line in (gzip.decompress(content) if text.path.endswith(".gz") else content).decode().split("\n"):
                 file, _, rest = (text.file, "", line) if text.file else line.partition("\t")
