@@ -163,7 +163,7 @@ class SyncResult:
 
     @property
     def rewritten(self) -> list[str]:
-        """Files that no engine reads line by line, and that were therefore rewritten as lines beside."""
+        """Files that no engine reads line by line: they read copies, rewritten as lines."""
         return [file.name for file in self.files if file.shape.needs_rewriting]
 
     @property

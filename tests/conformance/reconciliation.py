@@ -16,6 +16,7 @@ from typing import Any
 
 from resources.files.copies import TextFile
 from resources.files.landing_zone import LandingZone
+from resources.files.manifest import SyncResult
 from resources.files.ndjson import CONTINUED
 from stedi_assets.contracts import REASON, TEXT, Feed
 from stedi_assets.ingestion import parse
@@ -28,8 +29,10 @@ Read = tuple[list[str], list[dict[str, Any]]]
 
 def reconcile(folder: Path, feed: Feed, files: Sequence[bytes], engines: Sequence[str] = tuple(ENGINES)) -> None:
     """Land the files, read them on the engines, which must agree, and find every character again."""
-    texts, refused = land(folder, feed, files)
-    first, *others = (read(engine, feed, texts) for engine in engines)
+    zone, synced = land(folder, feed, files)
+    with zone.readable(feed.name, synced.files) as texts:
+        first, *others = (read(engine, feed, texts) for engine in engines)
+    refused = {int(name.partition(".")[0]) for name in synced.unreadable}
     for other in others:
         assert first[0] == other[0]
         for one, another in zip(first[1], other[1], strict=True):
@@ -46,19 +49,15 @@ def decoded(content: bytes) -> str:
     return content.decode("utf-16" if utf_16 else "utf-8", errors="replace")
 
 
-def land(folder: Path, feed: Feed, files: Sequence[bytes]) -> tuple[list[TextFile], set[int]]:
-    """Deliver the files, every fifth of them compressed, and sync them as a run does.
-
-    What an engine is to read, and which files are named as of another kind.
-    """
+def land(folder: Path, feed: Feed, files: Sequence[bytes]) -> tuple[LandingZone, SyncResult]:
+    """Deliver the files, every fifth of them compressed, and sync them as a run does."""
     source = folder / "source" / feed.name
     source.mkdir(parents=True)
     for number, content in enumerate(files):
         name = f"{number}.json" if number % 5 else f"{number}.json.gz"
         (source / name).write_bytes(content if number % 5 else gzip.compress(content, mtime=0))
     zone = LandingZone(root=str(folder / "lakehouse"), source=str(folder / "source"))
-    synced = zone.sync(feed.name)
-    return zone.readable(feed.name, synced), {int(name.partition(".")[0]) for name in synced.unreadable}
+    return zone, zone.sync(feed.name)
 
 
 def read(engine: str, feed: Feed, texts: Sequence[TextFile]) -> Read:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 COPIES = "while a file is copied"
+LANDS = "before what has landed is listed"
 COMPUTES = "while the engine computes and writes"
 SECONDS = {COPIES: 2, COMPUTES: 0}
 """How long a run waits at a point, other than at the rest of them: a copy that has begun is not broken off."""
@@ -196,11 +197,12 @@ def _points() -> dict[str, Callable[[Happen], None]]:
     from sqlalchemy.orm import Session
 
     from resources.files.landing_zone import LandingZone
+    from resources.files.manifest import Manifest
     from resources.iceberg.lakehouse import Lakehouse
 
     return {
         COPIES: _before(LandingZone, "_take"),
-        "while a feed lands": _before(LandingZone, "_copy"),
+        LANDS: _before(Manifest, "save"),
         "before stage": _before(Lakehouse, "stage"),
         "during the Parquet write": _when_the_first_file_is_there,
         "after stage": _after(Lakehouse, "stage"),

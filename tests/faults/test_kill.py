@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.command import COPIES, POINTS, At
+from tests.faults.command import COPIES, LANDS, POINTS, At
 from tests.faults.world import PHASES, PUBLISHED, Scene, wait_until
 
 pytestmark = pytest.mark.slow
@@ -70,7 +70,7 @@ def test_a_run_that_is_killed_at_a_point_leaves_each_table_old_or_new_and_the_ne
 ) -> None:
     for place, point in enumerate(POINTS):
         feeds = len([name for name in scene.chosen if name.endswith("_records")])
-        times = feeds if point in (COPIES, "while a feed lands") else len(scene.chosen)
+        times = feeds if point in (COPIES, LANDS) else len(scene.chosen)
         for number in range(rounds(0, times)):
             before = scene.put_back(first_run=(place + number) % 4 == 3)
             killed_at(scene, At(point, number + 1))

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from stedi_assets.contracts import ASSETS, TABLES
-from tests.faults.command import COMPUTES, COPIES, At, Run, start
+from tests.faults.command import COMPUTES, COPIES, LANDS, At, Run, start
 from tests.oracle import expected_tables
+from tests.resources.files.zones import LISTS
 from tests.stedi_assets import examples
 from tests.stedi_assets.examples import Row, T, as_delivered, customer, distance, reading
 from tests.support import ROOT
@@ -52,7 +53,7 @@ SELECTIONS = (
     'key:"customer_landing"+',
 )
 """What runs that crowd a lakehouse make. The first three need nothing that they do not make themselves."""
-PHASES = (COPIES, "while a feed lands", COMPUTES, "before the check", "before commit")
+PHASES = (COPIES, LANDS, COMPUTES, "before the check", "before commit")
 """Where a run may be stopped, in their order."""
 
 Feeds = Mapping[str, list[Row]]
@@ -96,11 +97,15 @@ class World:
         }
 
     def deliver(self, feeds: Feeds) -> None:
-        """Put one file of each feed, with a line that is no record, in place of the one before."""
+        """Put one file of each feed, with a line that is no record, in place of the one before.
+
+        Customers span lines, so that engines read a copy.
+        """
         for feed, rows in feeds.items():
             # It names nobody: a customer whom an unreadable record names is in doubt.
             no_record = f"no record: {len(rows)}, {zlib.crc32(repr(rows[0]).encode())}"
-            lines = [json.dumps(row) for row in as_delivered(feed, rows)] + [no_record]
+            indent = 1 if feed == "customer" else None
+            lines = [json.dumps(row, indent=indent) for row in as_delivered(feed, rows)] + [no_record]
             path = self.source / feed / "landing" / "1.json"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("\n".join(lines) + "\n")
@@ -144,6 +149,8 @@ class World:
     def untidy(self) -> list[str]:
         """What lies in the lakehouse and belongs to no version, and what a version lacks."""
         found = [f"left over: {path}" for path in self.root.rglob("*.part")]
+        beside = [path for path in (self.root / "landing").rglob("*.json") if not path.name.endswith(LISTS)]
+        found += [f"left over: {path}" for path in beside]
         for name, table in self.tables.items():
             folder, wanted = self.root / "stedi" / name, set(files_of(table))
             there = {str(path) for path in folder.rglob("*") if path.is_file()}

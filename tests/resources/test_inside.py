@@ -124,7 +124,7 @@ def test_a_lakehouse_in_s3_has_no_way_up_and_no_sign_that_ends_a_text(way: str) 
 
 TAKES_SQL = {"sql", "expr", "where", "filter", "selectExpr", "_execute", "_start"}
 # A person's own statement; a file of sql/queries/; what `_execute` is given; DDL with the one location in it, which the
-# settings have checked; a table's name from the contracts.
+# settings have checked; names of tables and columns from the contracts.
 AS_GIVEN = {
     "stedi_assets/cli.py: spark.sql(statement)",
     "resources/query.py: session.sql(sql)",
@@ -132,6 +132,9 @@ AS_GIVEN = {
     "resources/athena.py: self._start(sql)",
     "resources/athena.py: self._execute(statement)",
     "resources/athena.py: self._execute(f'DROP TABLE IF EXISTS `{name}`')",
+    "resources/iceberg/days.py: F.expr(f'`{taken}` div {DAY_MS}')",
+    "stedi_assets/pipeline/changes.py: F.expr(f'`{taken}` div {DAY_MS} * {DAY_MS}')",
+    "stedi_assets/rules.py: F.expr(f'record._hash = chosen._hash and {equal}')",
 }
 
 

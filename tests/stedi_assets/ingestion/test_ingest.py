@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 import re
 import shutil
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack
-from itertools import count
 from logging import WARNING
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from resources.files import copies
 from resources.files.landing_zone import LandingZone
 from resources.files.locks import lock
 from sample.feeds import write_feeds
+from tests.resources.files.zones import LISTS
 from tests.stedi_assets.examples import deliver_all
 from tests.support import Outcome, Stedi
 
@@ -69,34 +68,29 @@ def text_of(name: str, numbers: Iterable[float]) -> str:
     return json.dumps(rows, indent=2) if "pretty" in name else "\n".join(["rubbish", *map(json.dumps, rows)])
 
 
-def small_text_for_the_bundle(name: str, start: int) -> tuple[str, float]:
-    """The text of a file that is bundled with the others that this gives (by its hash), and the number in it."""
-    texts = ((text_of(name, [float(number)]), float(number)) for number in count(start))
-    return next((text, x) for text, x in texts if hashlib.sha256(text.encode()).hexdigest().startswith("00"))
-
-
 @pytest.mark.slow
 def test_every_record_names_the_landed_file_that_it_came_from(
     on_each_engine: Stedi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stedi, expected = on_each_engine, set()
-    monkeypatch.setattr(copies, "MANY", 1)
+    monkeypatch.setattr(copies, "MANY", 3)
     stedi.environment["STEDI_QUARANTINE_LIMIT"] = "1"
     for name in ("plain.json", "zipped.json.gz", "pretty.json", "pretty_zipped.json.gz"):
-        small, one = small_text_for_the_bundle(name, len(expected))
-        numbers = [at / 13 for at in range(len(expected), len(expected) + 4_000)]  # too large for a bundle
-        for kind, text in {"small": small, "large": text_of(name, numbers)}.items():
-            content = gzip.compress(text.encode()) if name.endswith(".gz") else text
-            stedi.deliver("accelerometer", content, f"{kind}_{name}")
-        expected |= {(f"small_{name}", one), *((f"large_{name}", x) for x in numbers)}
+        numbers = [at / 13 for at in range(len(expected), len(expected) + 4_001)]
+        for kind, some in {"small": numbers[:1], "large": numbers[1:]}.items():  # the latter too large for a bundle
+            text = text_of(name, some)
+            stedi.deliver(
+                "accelerometer", gzip.compress(text.encode()) if name.endswith(".gz") else text, f"{kind}_{name}"
+            )
+            expected |= {(f"{kind}_{name}", x) for x in some}
     outcome = ingest(stedi)
     assert outcome.success, outcome.failure
     assert {(row[-1], row[2]) for row in stedi.rows(RECORDS)} == expected
     assert [row[0] for row in stedi.rows(QUARANTINE)] == sorted(
         f"{kind}_{name}" for kind in ("large", "small") for name in ("plain.json", "zipped.json.gz")
     )
-    bundles = Path(stedi.lakehouse.root, "landing", "accelerometer").glob("*.json")
-    assert len([path for path in bundles if path.read_text().startswith("small")]) == 1
+    beside = Path(stedi.lakehouse.root, "landing", "accelerometer")
+    assert [path.name for path in beside.iterdir() if not path.name.endswith(LISTS)] == []
 
 
 # A feed that changes ------------------------------------------------------------------------------------------------
