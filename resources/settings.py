@@ -104,6 +104,7 @@ class Settings(BaseModel, extra="forbid", frozen=True):
         allow_inf_nan=False,
         description="set it to a share between 0 and 1, such as 0.5 for half of the rows",
     )
+    history_days: int = Field(7, ge=1, le=3650, description="set it to days between 1 and 3650")
     rebuild: bool = Field(False, description="set it to 1 to make every table anew, or unset it")
     spark_conf: dict[str, str] = {}
     source_access: Literal["credentials", "anonymous", "requester-pays"] = "credentials"

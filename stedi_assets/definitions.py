@@ -26,6 +26,7 @@ from stedi_assets.contracts import FEEDS
 from stedi_assets.deliveries import deliveries
 from stedi_assets.evidence import query_evidence
 from stedi_assets.landing import landing_asset, records_asset
+from stedi_assets.maintenance import maintenance_asset
 from stedi_assets.pipeline.asset import table_asset
 from stedi_assets.pipeline.table import LakehouseTable, code_version
 from stedi_assets.rules import Consent
@@ -54,11 +55,12 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
                 for table in TRUSTED_AND_CURATED
             ),
             query_evidence,
+            maintenance_asset(settings.history_days),
         ],
         asset_checks=[deliveries],
         resources=built,
-        jobs=[automation.LAKEHOUSE_JOB, automation.FULL_AUDIT_JOB],
-        schedules=[automation.EVERY_NIGHT],
+        jobs=[automation.LAKEHOUSE_JOB, automation.FULL_AUDIT_JOB, automation.MAINTENANCE_JOB],
+        schedules=[automation.EVERY_NIGHT, automation.EVERY_MORNING],
         # One process and one engine session for a whole run: starting an engine takes longer than most tables.
         executor=dg.in_process_executor,
     )

@@ -18,7 +18,7 @@ from stedi_assets.contracts import ASSETS, FEEDS, TABLES
 from stedi_assets.definitions import build_definitions
 from tests.support import ROOT, Outcome, Stedi
 
-EVIDENCE = "query_evidence"
+EVIDENCE, MAINTENANCE = "query_evidence", "maintenance"
 LANDING = [feed.landing.name for feed in FEEDS]
 AWS = {
     "STEDI_LAKEHOUSE": "s3://lake/prod",
@@ -52,15 +52,16 @@ def test_the_lineage_is_the_one_that_the_readme_draws(graph: dg.AssetGraph) -> N
         for key in graph.get_all_asset_keys()
     }
     evidence = lineage.pop(EVIDENCE)
+    assert lineage.pop(MAINTENANCE) == set()
     assert lineage == UPSTREAM
     assert evidence == {name for name in ASSETS if not name.endswith(("_quarantine", "step_trainer_landing"))}
 
 
-@pytest.mark.parametrize("name", [*ASSETS, EVIDENCE])
+@pytest.mark.parametrize("name", [*ASSETS, EVIDENCE, MAINTENANCE])
 def test_every_asset_has_what_a_newcomer_looks_for(graph: dg.AssetGraph, name: str) -> None:
     asset = graph.get(dg.AssetKey(name))
     assert len(str(asset.description)) > 60
-    assert asset.group_name in {"landing", "trusted", "curated", "evidence"}
+    assert asset.group_name in {"landing", "trusted", "curated", "evidence", "maintenance"}
     assert asset.kinds
     assert asset.owners
     assert asset.code_version or name in LANDING
