@@ -134,6 +134,9 @@ class FeedStep(Step):
         self.zone.refuse_gone(self.feed.name, self.landed)
         changes = {table.name: self._files_changed(table) for table in self.tables}
         whole = next((one for one in changes.values() if one.onto is None), None)
+        made_of = {one.onto.properties[FILES] for one in changes.values() if one.onto}
+        if whole is None and len(made_of) > 1:
+            whole = Changes("rebuilt: an earlier run ended between the feed's two tables")
         if whole:
             self._gone, self._fresh = set(), self.landed.files
         return dict.fromkeys(changes, whole) if whole else changes

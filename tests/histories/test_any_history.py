@@ -27,7 +27,11 @@ OF_EACH_KIND: list[tuple[list[News], Run]] = [
     ([], ("part", "curated")),
     ([("other_code",)], EVERYTHING),
 ]
-"""Before hypothesis makes histories up. One that failed is put beside it."""
+"""Before hypothesis makes histories up."""
+KILLED_BETWEEN_THE_TABLES_OF_A_FEED: list[tuple[list[News], Run]] = [
+    ([("moves", "3.json", [("ann", 0, 1)])], ("killed_after", 1))
+]
+"""Its quarantine knew the new files, its records did not: they were never read."""
 
 
 def live(days: list[tuple[list[News], Run]], *, made_before: bool, rebuild_above: float) -> History:
@@ -55,6 +59,7 @@ def test_after_any_history_every_table_is_what_a_rebuild_would_make_it(
         made_before=st.sampled_from([True, True, True, False]),
         rebuild_above=st.sampled_from([1 / 3, 1, 1]),
     )
+    @example(days=KILLED_BETWEEN_THE_TABLES_OF_A_FEED, made_before=True, rebuild_above=1)
     @example(days=OF_EACH_KIND, made_before=True, rebuild_above=1)
     def hold(days: list[tuple[list[News], Run]], made_before: bool, rebuild_above: float) -> None:
         lived.append(live(days, made_before=made_before, rebuild_above=rebuild_above))

@@ -101,7 +101,7 @@ class World:
         self.check()
         if not killed and set(assets) == set(ASSETS):
             assert outcome.success, outcome.failure
-            assert self._held() == self._from_scratch()
+            _compare(self._held(), self._from_scratch())
         elif not killed and not outcome.success:
             assert any(sentence in outcome.failure for sentence in SENTENCES), outcome.failure
         return made
@@ -147,7 +147,7 @@ class World:
             table = lakehouse.load(name)
             if table is not None:
                 found[name] = Counter(_rows(name, table.scan().to_arrow().to_pylist()))
-        assert found == self._held()
+        _compare(found, self._held())
 
     def _held(self) -> dict[str, Counter[tuple[Any, ...]]]:
         return {name: Counter(_rows(name, rows)) for name, rows in self.tables.items()}
@@ -225,6 +225,15 @@ def killing(after: int | None) -> Iterator[list[str]]:
         if after is not None:
             patch.setattr(Lakehouse, "publish", publish_and_die)
         yield killed
+
+
+def _compare(found: dict[str, Counter[tuple[Any, ...]]], expected: dict[str, Counter[tuple[Any, ...]]]) -> None:
+    """AssertionError that says which tables have which rows too many, and which too few."""
+    nothing = Counter[tuple[Any, ...]]()
+    for name in TABLES:
+        assert (name in found) == (name in expected), f"{name}: published {name in found}, expected {name in expected}"
+        one, other = found.get(name, nothing), expected.get(name, nothing)
+        assert one == other, f"{name}: too many {dict(one - other)}, too few {dict(other - one)}"
 
 
 def _read(feed: Feed, files: dict[str, str]) -> tuple[list[Record], list[Record]]:
