@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from resources.lazy import LazyModule
 from stedi_assets.checks import reconciliation
 from stedi_assets.checks.consent import (
     distances_before_consent,
@@ -32,9 +31,6 @@ from stedi_assets.rules import person, sole_holders
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
-    from pyspark.sql import functions as F
-else:
-    F = LazyModule("pyspark.sql.functions")
 
 
 @lakehouse_table(
@@ -70,7 +66,7 @@ def customers_curated(customer_trusted: DataFrame, accelerometer_trusted: DataFr
     depends=Dependence(
         "serial numbers",
         "step_trainer_trusted",
-        lambda: F.col("serialnumber"),
+        lambda distances: distances["serialnumber"],
         (sole_holders, consent_on_serials),
     ),
 )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from resources.lazy import LazyModule
 from stedi_assets.checks import reconciliation
 from stedi_assets.checks.consent import (
     distances_before_consent,
@@ -44,9 +43,6 @@ from stedi_assets.rules import (
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
-    from pyspark.sql import functions as F
-else:
-    F = LazyModule("pyspark.sql.functions")
 
 
 @lakehouse_table(
@@ -75,7 +71,7 @@ def customer_trusted(customer_records: DataFrame, customer_quarantine: DataFrame
         readings_before_consent,
         equal_readings,
     ],
-    depends=Dependence("customers", "accelerometer_records", lambda: person("user"), (owners, consent_as_said)),
+    depends=Dependence("customers", "accelerometer_records", lambda _: person("user"), (owners, consent_as_said)),
 )
 def accelerometer_trusted(accelerometer_records: DataFrame, customer_trusted: DataFrame, consent: Consent) -> DataFrame:
     """Accelerometer readings of customers who agreed to share their data for research.
@@ -104,7 +100,7 @@ def accelerometer_trusted(accelerometer_records: DataFrame, customer_trusted: Da
     depends=Dependence(
         "serial numbers",
         "step_trainer_records",
-        lambda: F.col("serialnumber"),
+        lambda distances: distances["serialnumber"],
         (serials_agreed_on, curated_serials, consent_on_serials),
     ),
 )

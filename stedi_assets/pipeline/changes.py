@@ -133,7 +133,8 @@ def _concerned(depends: Dependence, inputs: Inputs, then: Inputs) -> tuple[int, 
         return 0, set()
     taken = TABLES[depends.table].taken
     assert taken is not None  # it has days
-    readings = inputs.frame(depends.table).select(depends.key().alias("key"), taken)
+    readings = inputs.frame(depends.table)
+    readings = readings.select(depends.key(readings).alias("key"), taken)
     return concerned, days_in(readings.join(keys, "key", "left_semi"), taken)
 
 

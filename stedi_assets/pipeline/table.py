@@ -38,12 +38,12 @@ class Dependence:
     """What rows depend on beside readings of their own day: what other tables say of a key, such as a person.
 
     Each query of `says` gives one row a key, which is its first column. Where one of them differs, the days on which
-    `table`, one of the inputs with days, has the key are made again. `key` finds it there; `what` is the word for it.
+    `table`, one of the inputs with days, has the key are made again. `key` finds it in its rows; `what` is the word for it.
     """
 
     what: str
     table: str
-    key: Callable[[], Column]
+    key: Callable[[DataFrame], Column]
     says: tuple[Query, ...]
 
     @property

@@ -34,7 +34,7 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
     "nothing": ("rules.py", "def consented()", "def consented()", set()),
     "a comment in the rules": ("rules.py", "def consented()", "# Zero is none.\n\n\ndef consented()", set()),
     "a docstring": ("trusted.py", '"""Customers who agreed', '"""People who agreed', set()),
-    "a check": ("checks/consent.py", 'where("rows > 1")', 'where("rows > 2")', set()),
+    "a check": ("checks/consent.py", 'where("rows > 1")', 'where("rows > 2")', {*ASSETS}),
     "a rule": ("rules.py", "F.col(CONSENT) > 0", "F.col(CONSENT) >= 0", {*ASSETS}),
     "a function": ("trusted.py", ".where(consented())", ".where(~consented())", {"customer_trusted"}),
     "a feed's function": ("landing.py", '"reason IS NOT NULL"', '"reason <> 1"', QUARANTINES),
