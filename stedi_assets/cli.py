@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from textwrap import shorten
+from typing import TYPE_CHECKING, Any
 
 import click
 import dagster as dg
@@ -24,12 +25,13 @@ from resources.iceberg.lakehouse import Lakehouse
 from resources.iceberg.version import Version
 from resources.settings import Settings
 from sample.feeds import deliver_next_day
+from stedi_assets.checks.consent import TABLES_KNOW_LATEST_CONSENTS, evaluate_served
 from stedi_assets.checks.reconciliation import IN_DOUBT
 from stedi_assets.contracts import ASSETS, CUSTOMER_TRUSTED, FEEDS
 from stedi_assets.definitions import build_definitions, build_resources, options
 from stedi_assets.evidence import views
 from stedi_assets.landing import DDL, landing_ddl
-from stedi_assets.pipeline.inputs import INPUTS, MEASURED, RUN_ID, WHAT, Inputs, sentence_of_outdated
+from stedi_assets.pipeline.inputs import INPUTS, MEASURED, RUN_ID, WHAT, Inputs
 from stedi_assets.pipeline.reconciliation import dropped
 from stedi_assets.pipeline.report import newest_evaluation
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 FOUND = ("passed", "warned", "failed", "not run")
+LONGEST = 500  # characters of a check's sentence that the summary shows
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -55,7 +58,7 @@ def show_summary() -> None:
     console = Console(width=max(Console().width, 80 + len(settings.lakehouse) + 40), highlight=False)
     with _instance() as instance, _errors_as_sentences():
         console.print(summary(instance, settings))
-        for remark in remarks(settings):
+        for remark in remarks(instance, settings):
             console.print(remark, style="yellow")
 
 
@@ -151,19 +154,24 @@ def summary(instance: dg.DagsterInstance, settings: Settings) -> Table:
 
     graph = build_definitions(settings).resolve_asset_graph()
     resources = build_resources(settings)
-    files = {feed.landing.name: resources["landing_zone"].landed(feed.name) for feed in FEEDS}
     table = Table("asset", "holds", "checks", "where", title="The STEDI lakehouse", title_justify="left")
     table.columns[1].justify = "right"
     for name in ASSETS:
         key = dg.AssetKey(name)
-        if name in files:
-            holds = _files(len(files[name].files)) if files[name].synced else None
-        else:
-            version = resources["lakehouse"].version(name)
-            holds = f"{version.rows:,} rows" if version else None
-        checks = _checks(instance, graph.get_check_keys_for_assets({key})) if holds else ""
+        holds = _made(resources, name)
+        checks = _checks(instance, resources, graph.get_check_keys_for_assets({key})) if holds else ""
         table.add_row(name, holds or "not made yet", checks, str(graph.get(key).metadata["dagster/uri"]))
     return table
+
+
+def _made(resources: Mapping[str, Any], name: str) -> str | None:
+    """What the asset holds; None where it was not made yet."""
+    for feed in FEEDS:
+        if name == feed.landing.name:
+            landed = resources["landing_zone"].landed(feed.name)
+            return _files(len(landed.files)) if landed.synced else None
+    version = resources["lakehouse"].version(name)
+    return f"{version.rows:,} rows" if version else None
 
 
 def changes(instance: dg.DagsterInstance, settings: Settings) -> Table:
@@ -210,32 +218,44 @@ def _files(number: int) -> str:
     return f"{number:,} file{'' if number == 1 else 's'}"
 
 
-def remarks(settings: Settings) -> list[str]:
-    """What a reader of the tables must know: which are outdated, and who is in doubt."""
-    resources = build_resources(settings)
-    inputs = Inputs(resources["spark"], resources["lakehouse"], options(settings))
-    outdated = inputs.outdated_tables()
+def remarks(instance: dg.DagsterInstance, settings: Settings) -> list[str]:
+    """What a reader of the tables must know: which checks warn or fail, and how many customers are in doubt."""
+    graph, resources = build_definitions(settings).resolve_asset_graph(), build_resources(settings)
+    keys = sorted(graph.get_check_keys_for_assets({dg.AssetKey(name) for name in ASSETS if _made(resources, name)}))
+    found = {key: _newest(instance, resources, key) for key in keys}
     trusted = resources["lakehouse"].version(CUSTOMER_TRUSTED.name)
     measured = json.loads(trusted.properties.get(MEASURED, "{}")) if trusted else {}
     doubted = int(measured.get("rows_reconciled", {}).get(IN_DOUBT, 0))
     return [
-        *([sentence_of_outdated(outdated)] if outdated else []),
+        *(
+            f"{_word(one)}: {key.asset_key.to_user_string()}, {key.name}: {shorten(one.description or '', LONGEST)}"
+            for key, one in found.items()
+            if one is not None and not one.passed
+        ),
         *([f"In doubt, and dropped: {doubted:,} customers ({IN_DOUBT}; see customer_quarantine)"] if doubted else []),
     ]
 
 
-def _checks(instance: dg.DagsterInstance, keys: Set[dg.AssetCheckKey]) -> str:
-    found = Counter(_found(instance, key) for key in keys)
+def _checks(instance: dg.DagsterInstance, resources: Mapping[str, Any], keys: Set[dg.AssetCheckKey]) -> str:
+    found = Counter(_word(_newest(instance, resources, key)) for key in keys)
     return ", ".join(f"{found[kind]} {kind}" for kind in FOUND if found[kind])
 
 
-def _found(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> str:
-    evaluation = newest_evaluation(instance, key)
-    if evaluation is None:
+def _newest(
+    instance: dg.DagsterInstance, resources: Mapping[str, Any], key: dg.AssetCheckKey
+) -> dg.AssetCheckEvaluation | dg.AssetCheckResult | None:
+    """What the check found last; what it says of all tables, now: another table's run may have changed it."""
+    if key.name == TABLES_KNOW_LATEST_CONSENTS.name:
+        return evaluate_served(Inputs(resources["spark"], resources["lakehouse"], {}))
+    return newest_evaluation(instance, key)
+
+
+def _word(found: dg.AssetCheckEvaluation | dg.AssetCheckResult | None) -> str:
+    if found is None:
         return "not run"
-    if evaluation.passed:
+    if found.passed:
         return "passed"
-    return "warned" if evaluation.severity is dg.AssetCheckSeverity.WARN else "failed"
+    return "warned" if found.severity is dg.AssetCheckSeverity.WARN else "failed"
 
 
 if __name__ == "__main__":

@@ -43,6 +43,10 @@ def test_a_run_that_does_not_come_to_a_table_takes_nothing_from_what_its_checks_
     assert not stedi.materialize("customer_landing", "customer_records", "customer_trusted").success
     assert "2 files" in line_of("customer_landing", stedi)
     assert "1 failed" in line_of("customer_records", stedi)
+    told = cli.remarks(stedi.instance, stedi.settings)
+    assert any(
+        line.startswith("failed: customer_records, delivery_accepted: customer_records was not") for line in told
+    )
     assert line_of("customer_trusted", stedi) == before
 
 
