@@ -192,6 +192,9 @@ def _log(context: dg.AssetExecutionContext, feed: Feed, synced: SyncResult, sour
         )
     if synced.ignored:
         context.log.warning(f"{name}: not read: {refused(synced.ignored)}")
+    shrunk = {file.name: f"{file.size:,} bytes, after {file.most:,}" for file in synced.shrunk}
+    if thin := dict.fromkeys(synced.empty, "empty") | shrunk:
+        context.log.warning(f"{name}: empty, or without most of their bytes: {refused(thin)}")
     context.log.info(
         f"{name}: {len(synced.files)} files ({len(synced.new)} new, {len(synced.replaced)} replaced), "
         f"{synced.size:,} bytes"

@@ -28,6 +28,10 @@ def of_files(outcome: Outcome, landing: str = LANDING) -> Any:
     return outcome.checks[landing, "files_as_expected"]
 
 
+def warnings_of(stedi: Stedi, outcome: Outcome) -> list[dg.EventLogEntry]:
+    return [entry for entry in stedi.instance.all_logs(outcome.result.run_id) if entry.level == WARNING]
+
+
 def test_a_withdrawal_counts_whatever_its_file_is_called_and_what_is_not_read_is_named(stedi: Stedi) -> None:
     deliver_all(stedi)
     stedi.deliver("customer", lines("customer", customer("ann@x.org", "ann", updated=T + 20, consent=0)), "2.JSON")
@@ -41,8 +45,7 @@ def test_a_withdrawal_counts_whatever_its_file_is_called_and_what_is_not_read_is
     assert "ann@x.org" not in str(stedi.rows("accelerometer_trusted")).lower()
     assert any(7.0 in row and T + 40 in row for row in stedi.rows("machine_learning_curated"))
     assert T + 50 not in {value for row in stedi.rows("accelerometer_trusted") for value in row}
-    logged = stedi.instance.all_logs(outcome.result.run_id)
-    warnings = " ".join(entry.user_message for entry in logged if entry.level == WARNING)
+    warnings = " ".join(entry.user_message for entry in warnings_of(stedi, outcome))
     key = dg.AssetCheckKey(dg.AssetKey(LANDING), "files_as_expected")
     for check in (of_files(outcome), of_files(stedi.materialize(checks=[key]))):
         assert (check.passed, check.severity.value) == (False, "WARN")
@@ -71,10 +74,14 @@ def test_a_file_that_became_empty_is_named_with_the_bytes_that_it_had(stedi: Ste
     stedi.deliver("accelerometer", [READING] * 9)
     assert of_files(stedi.materialize(LANDING)).passed
     stedi.deliver("accelerometer", "")
+    had = 9 * len(json.dumps(READING) + chr(10))
     for _ in range(2):
-        check = of_files(stedi.materialize(LANDING))
+        outcome = stedi.materialize(LANDING)
+        check = of_files(outcome)
         assert (check.passed, check.severity.value) == (False, "WARN")
-        assert f"1.json has 0 bytes, and had {9 * len(json.dumps(READING) + chr(10))}" in str(check.description)
+        assert f"1.json has 0 bytes, and had {had}" in str(check.description)
+        logged = [entry.user_message for entry in warnings_of(stedi, outcome)]
+        assert f"{LANDING}: empty, or without most of their bytes: 1.json (0 bytes, after {had})" in logged
 
 
 def test_nobody_is_trained_on_whose_consent_a_run_that_broke_off_had_landed(
