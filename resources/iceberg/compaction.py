@@ -58,8 +58,10 @@ def compact(lakehouse: Lakehouse, table: TableSpec, loaded: IcebergTable) -> int
 
 def _is_as_ours(table: TableSpec, loaded: IcebergTable) -> bool:
     """Whether it has the days and columns of this version of the project: to give it others is no compaction."""
-    from resources.iceberg.schema import has_columns, is_by_day
+    from resources.iceberg.schema import FORMAT, has_columns, is_by_day
 
+    if loaded.format_version != FORMAT:
+        return False
     by_day = table.taken is not None and is_by_day(loaded.spec(), loaded.schema(), table.taken)
     return by_day and has_columns(loaded.schema(), table.columns)
 

@@ -88,9 +88,12 @@ def _expire_and_remove(
     live = folder.paths(reachable(loaded))
     free = _free(folder, live)
     orphans = [path for path, entry in free.items() if path not in before and _is_old(entry)]
-    if any(folder.is_metadata_of_another(free[path]) for path in orphans):
+    if others := [path for path in orphans if folder.is_metadata_of_another(free[path])]:
         orphans = []
-        done.refused = f"What no version of {name} needs stays in {folder.root}: some of it is another table's."
+        done.refused = (
+            f"What no version of {name} needs stays: {others[0]} is of a table that lay there before, whose catalog "
+            "was lost. Remove that file if it is not to come back."
+        )
     current = lakehouse.load(name)
     if current is None or current.metadata_location != loaded.metadata_location:
         raise _another_run(name)
