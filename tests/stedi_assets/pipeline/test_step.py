@@ -94,6 +94,13 @@ def test_each_table_says_what_it_holds_and_what_was_dropped(published: Published
     }
 
 
+def test_what_a_page_shows_is_kept_once(published: Published) -> None:
+    events = published[1].result.filter_events(lambda event: event.event_type is dg.DagsterEventType.STEP_OUTPUT)
+    outputs = {event.step_output_data.output_name: event.step_output_data for event in events}
+    assert TABLES.keys() <= outputs.keys()
+    assert [name for name, output in outputs.items() if "preview" in output.metadata] == []
+
+
 def test_the_training_table_counts_its_rows_from_before_consent_and_explains_the_rule(published: Published) -> None:
     """Who met it: "nine green checks, and 22 % of the rows were taken before anybody agreed"."""
     stedi, outcome = published
