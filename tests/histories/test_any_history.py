@@ -44,6 +44,7 @@ def live(days: list[tuple[list[News], Run]], *, made_before: bool, rebuild_above
         if run != EVERYTHING:
             history.day()
         history.day(run=("nothing_new",))
+        history.day(run=("rebuilt_alike",))
     return history
 
 

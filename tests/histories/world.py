@@ -24,6 +24,7 @@ from resources.iceberg.lakehouse import Lakehouse
 from resources.iceberg.maintenance import maintain
 from stedi_assets.contracts import ASSETS, FEEDS, TABLES, Feed
 from stedi_assets.definitions import build_definitions
+from stedi_assets.pipeline.evaluation import measured
 from stedi_assets.pipeline.inputs import WHAT
 from tests import oracle
 from tests.oracle import Record
@@ -139,6 +140,15 @@ class World:
         """What was done to the table's version that is served, and why."""
         version = self.stedi.lakehouse.version(table)
         return version.properties[WHAT] if version else ""
+
+    def measured(self) -> dict[str, dict[str, dict[str, float]]]:
+        """What the checks of each table that is served measured: {table: {check: {measure: value}}}, without zeros."""
+        lakehouse = self.stedi.lakehouse
+        versions = {name: version for name in TABLES if (version := lakehouse.version(name))}
+        return {
+            name: {check: {what: n for what, n in found.items() if n} for check, found in measured(version).items()}
+            for name, version in versions.items()
+        }
 
     def check(self) -> None:
         """Each table holds what it must, as an Iceberg reader finds it."""
