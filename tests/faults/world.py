@@ -225,7 +225,8 @@ class Scene:
     def mend(self, before: State, selection: str | None = None) -> None:
         """The next run succeeds without help, and nothing is left of what happened before it."""
         self.world.materialize(selection or self.selection)
-        assert self.world.differs_from(self.new if selection == ALL else self.after(before)) == {}
+        different = self.world.differs_from(self.new if selection == ALL else self.after(before))
+        assert different == {}, different
         assert self.world.untidy() == []
 
 

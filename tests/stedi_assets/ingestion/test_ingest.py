@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack
 from logging import WARNING
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from resources.errors import LakehouseError
 from resources.files import copies
 from resources.files.landing_zone import LandingZone
 from resources.files.locks import lock
+from resources.iceberg.lakehouse import Lakehouse
 from sample.feeds import write_feeds
 from tests.resources.files.zones import LISTS
 from tests.stedi_assets.examples import deliver_all
@@ -158,6 +161,25 @@ def test_records_that_something_removed_are_read_again(stedi: Stedi, table: str)
         path.unlink()
     assert ingest(stedi).success
     assert (len(stedi.rows(RECORDS)), len(stedi.rows(QUARANTINE))) == (3, 1)
+
+
+def test_a_run_that_ends_between_the_commits_of_the_two_tables_costs_no_record(
+    stedi: Stedi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stedi.deliver("accelerometer", [READING])
+    assert ingest(stedi).success
+    stedi.deliver("accelerometer", [{**READING, "x": 2.0}], "2.json")
+    publish = Lakehouse.publish
+
+    def publish_and_end(*arguments: Any) -> None:
+        publish(*arguments)
+        raise LakehouseError("the end")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Lakehouse, "publish", publish_and_end)
+        assert "the end" in ingest(stedi).failure
+    assert ingest(stedi).success
+    assert [row[2] for row in sorted(stedi.rows(RECORDS))] == [1.0, 2.0]
 
 
 @pytest.mark.parametrize("assets", [[LANDING], [RECORDS]])
