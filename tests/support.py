@@ -150,7 +150,11 @@ class Stedi:
         return path
 
     def materialize(
-        self, *assets: str, checks: Sequence[dg.AssetCheckKey] = (), resources: Mapping[str, Any] | None = None
+        self,
+        *assets: str,
+        checks: Sequence[dg.AssetCheckKey] = (),
+        resources: Mapping[str, Any] | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> Outcome:
         """Materialize these assets (all but the evidence, if none is named), as one Dagster run."""
         definitions = build_definitions(self.settings, {"spark": SharedSpark(lender=self.engine), **(resources or {})})
@@ -161,7 +165,7 @@ class Stedi:
         keys = selection.resolve(definitions.resolve_asset_graph())
         check_keys = selection.resolve_checks(definitions.resolve_asset_graph())
         result = job.get_subset(asset_selection=keys, asset_check_selection=check_keys).execute_in_process(
-            instance=self.instance, raise_on_error=False
+            instance=self.instance, raise_on_error=False, tags=tags
         )
         evaluations = {
             (check.asset_key.to_user_string(), check.check_name): check

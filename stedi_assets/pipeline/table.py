@@ -38,7 +38,8 @@ class Dependence:
     """What rows depend on beside readings of their own day: what other tables say of a key, such as a person.
 
     Each query of `says` gives one row a key, which is its first column. Where one of them differs, the days on which
-    `table`, one of the inputs with days, has the key are made again. `key` finds it in its rows; `what` is the word for it.
+    `table`, one of the inputs with days, has the key are made again. `key` finds it in its rows; `what` is what keys
+    are called.
     """
 
     what: str

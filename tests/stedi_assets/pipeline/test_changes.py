@@ -1,0 +1,169 @@
+"""A run costs what has changed: what is left alone, what is made again, and why, as somebody sees who runs it.
+
+That the result is that of a rebuild, whatever happened, is in `tests/histories/`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pyspark.sql import SparkSession
+
+from stedi_assets.contracts import TABLES
+from stedi_assets.definitions import build_definitions
+from stedi_assets.pipeline.step import REBUILD
+from tests.stedi_assets.examples import T, as_delivered, customer, distance, reading
+from tests.support import Outcome, SharedSpark, Stedi
+
+DAY = 86_400_000
+FIRST = T // DAY * DAY
+READINGS_TABLES = [name for name, table in TABLES.items() if table.taken]
+
+
+class NoEngine(SharedSpark):
+    """One that nobody may start."""
+
+    def start(self) -> SparkSession:
+        raise AssertionError("an engine was started")
+
+
+def session(stedi: Stedi, name: str, who: str, *days: int) -> None:
+    """Both sensors measured at the beginning of these days."""
+    taken = [FIRST + day * DAY for day in days]
+    stedi.deliver("accelerometer", as_delivered("accelerometer", [reading(f"{who}@x.org", at) for at in taken]), name)
+    stedi.deliver("step_trainer", as_delivered("step_trainer", [distance(who, at) for at in taken]), name)
+
+
+@pytest.fixture(params=["embedded", "local"])
+def stedi(request: pytest.FixtureRequest, tmp_path: Path) -> Stedi:
+    """Ann has stepped on the first five days, Bob on the sixth to the ninth; both have consented."""
+    request.getfixturevalue({"embedded": "spark", "local": "apache_spark"}[request.param])
+    stedi = Stedi(tmp_path, engine=request.param)
+    people = [customer(f"{who}@x.org", who, updated=T, consent=T) for who in ("ann", "bob")]
+    stedi.deliver("customer", as_delivered("customer", people))
+    session(stedi, "1.json", "ann", 0, 1, 2, 3, 4)
+    session(stedi, "2.json", "bob", 5, 6, 7, 8)
+    assert stedi.materialize().success
+    return stedi
+
+
+def files(stedi: Stedi) -> dict[str, int]:
+    """Every file of the lakehouse, and when it was written."""
+    lakehouse = stedi.folder / "lakehouse"
+    return {str(path): path.stat().st_mtime_ns for path in lakehouse.rglob("*") if path.is_file()}
+
+
+def data_files(stedi: Stedi, table: str) -> set[str]:
+    loaded = stedi.lakehouse.load(table)
+    return {task.file.file_path for task in loaded.scan().plan_files()} if loaded else set()
+
+
+def data_versions(outcome: Outcome) -> dict[str, str]:
+    events = [
+        event.step_materialization_data.materialization for event in outcome.result.get_asset_materialization_events()
+    ]
+    return {str(one.asset_key.to_user_string()): (one.tags or {})["dagster/data_version"] for one in events}
+
+
+def test_where_nothing_is_new_no_engine_starts_and_nothing_is_written_and_every_check_keeps_its_result(
+    stedi: Stedi,
+) -> None:
+    second = stedi.materialize(resources={"spark": NoEngine(lender=stedi.engine)})  # the manifests settle
+    before = files(stedi)
+    third = stedi.materialize(resources={"spark": NoEngine(lender=stedi.engine)})
+    assert second.success
+    assert third.success
+    assert files(stedi) == before
+    assert data_versions(third) == data_versions(second)
+    assert all("unchanged since" in third.metadata(name) for name in TABLES)
+    assert third.checks.keys() == second.checks.keys()
+    for key, check in third.checks.items():
+        assert (check.passed, check.description) == (second.checks[key].passed, second.checks[key].description)
+
+
+def test_news_of_a_day_is_written_beside_the_files_of_all_other_days(stedi: Stedi) -> None:
+    before = {name: data_files(stedi, name) for name in READINGS_TABLES}
+    session(stedi, "3.json", "ann", 9)
+    outcome = stedi.materialize()
+    assert outcome.success
+    for name in READINGS_TABLES:
+        assert before[name] < data_files(stedi, name)
+        shown = outcome.metadata(name)
+        assert (shown["days written"], shown["days retained"]) == (1, 9)
+        assert (shown["rows written"], shown["rows retained"]) == (1, 9)
+    assert outcome.metadata("machine_learning_curated")["made"].startswith("1 of 10 days: ")
+    assert "unchanged since" in outcome.metadata("customer_trusted")
+    assert outcome.checks["accelerometer_trusted", "rows_reconciled"].description.startswith(
+        "10 rows in = 10 retained."
+    )
+
+
+def test_a_withdrawal_makes_the_days_of_that_person_again_and_no_other(stedi: Stedi) -> None:
+    session(stedi, "3.json", "zed", *range(9, 20))
+    zed = as_delivered("customer", [customer("zed@x.org", "zed", updated=T, consent=T)])
+    stedi.deliver("customer", zed, "2.json")
+    assert stedi.materialize().success
+    gone = as_delivered("customer", [customer("BOB@x.org", "bob", updated=T + 9, consent=None)])
+    stedi.deliver("customer", gone, "3.json")
+    outcome = stedi.materialize()
+    assert outcome.success
+    for name in ("accelerometer_trusted", "step_trainer_trusted", "machine_learning_curated"):
+        assert len(stedi.rows(name)) == 16
+        made = outcome.metadata(name)["made"]
+        assert made.startswith("4 of 20 days: ") or made.startswith("4 of 16 days: ")
+    assert outcome.metadata("accelerometer_trusted")["made"].endswith("what is known of 1 customers changed")
+    assert "unchanged since" in outcome.metadata("accelerometer_records")
+
+
+def test_an_upstream_version_with_the_same_rows_changes_nothing_downstream(stedi: Stedi) -> None:
+    before = stedi.lakehouse.version("customers_curated")
+    session(stedi, "3.json", "ann", 9)
+    outcome = stedi.materialize()
+    after = stedi.lakehouse.version("customers_curated")
+    assert before is not None
+    assert after is not None
+    assert after.content == before.content != after.snapshot_id
+    assert outcome.metadata("step_trainer_trusted")["made"] == "1 of 10 days: step_trainer_records changed"
+
+
+@pytest.mark.parametrize("how", ["setting", "tag", "most days", "gone", "other rule"])
+def test_everything_is_made_anew_where_somebody_asks_or_it_would_be_dearer_or_wrong_to_build_on(
+    stedi: Stedi, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if stedi.engine == "local":
+        pytest.skip("what is decided before an engine is asked")
+    why = "rebuilt: that was asked for"
+    if how == "setting":
+        stedi.environment["STEDI_REBUILD"] = "1"
+    elif how == "most days":
+        session(stedi, "3.json", "ann", 5, 6, 7, 8)
+        why = "rebuilt: most of it would be made again (4 of 9 days: accelerometer_records changed)"
+    elif how == "gone":
+        session(stedi, "3.json", "ann", 9)
+        assert stedi.materialize("accelerometer_landing", "accelerometer_records", "accelerometer_quarantine").success
+        table = stedi.lakehouse.load("accelerometer_records")
+        assert table is not None
+        table.maintenance.expire_snapshots().by_ids([table.metadata.snapshots[0].snapshot_id]).commit()
+        why = "rebuilt: a version that it was made from is gone"
+    elif how == "other rule":
+        stedi.environment["STEDI_CONSENT"] = "as-of-date"
+        why = "rebuilt: the option consent has changed"
+    outcome = stedi.materialize(tags={REBUILD: "1"} if how == "tag" else {})
+    assert outcome.success
+    assert outcome.metadata("accelerometer_trusted")["made"] == why
+
+
+def test_the_full_audit_finds_what_somebody_did_to_a_day_that_no_run_makes_again(stedi: Stedi) -> None:
+    table = stedi.lakehouse.load("accelerometer_trusted")
+    assert table is not None
+    row = {"user": ["ann@x.org"], "timestamp": [FIRST + DAY], "x": [None], "y": [0.0], "z": [0.0]}
+    schema = pa.schema([(name, {"user": pa.string(), "timestamp": pa.int64()}.get(name, pa.float64())) for name in row])
+    table.append(pa.table(row, schema=schema))
+    job = build_definitions(stedi.settings, {"spark": SharedSpark(lender=stedi.engine)}).resolve_job_def("full_audit")
+    result = job.execute_in_process(instance=stedi.instance, raise_on_error=False)
+    found = {one.check_name for one in result.get_asset_check_evaluations() if not one.passed}
+    assert {"required_columns_filled", "rows_reconciled"} <= found
+    assert {one.asset_key.to_user_string() for one in result.get_asset_check_evaluations()} >= TABLES.keys()
+    assert result.get_asset_materialization_events() == []
