@@ -69,6 +69,7 @@ class SparkEngine(dg.ConfigurableResource[Any], ABC):
         if self._session is None:
             began = time.perf_counter()
             self._session = self.start()
+            gc.freeze()  # what it has loaded, too
             keep_rows_out_of_the_log()
             report_progress(self._session, self._log)
             self._log.info(f"{self.engine} started in {time.perf_counter() - began:.2f} s")
