@@ -107,7 +107,7 @@ def _days(inputs: Inputs, then: Inputs, table: LakehouseTable, served: Version, 
     if depends and depends.inputs & {*changed}:
         concerned, theirs = _concerned(depends, inputs, then)
         days |= theirs
-        reasons += [f"what is known of {concerned:,} {depends.what} changed"] if concerned else []
+        reasons += [f"what is known of {depends.what} changed ({concerned:,})"] if concerned else []
     return _unless_most(inputs, table, served, days, reasons)
 
 

@@ -113,7 +113,7 @@ def test_a_withdrawal_makes_the_days_of_that_person_again_and_no_other(stedi: St
         assert len(stedi.rows(name)) == 16
         made = outcome.metadata(name)["made"]
         assert made.startswith("4 of 20 days: ") or made.startswith("4 of 16 days: ")
-    assert outcome.metadata("accelerometer_trusted")["made"].endswith("what is known of 1 customers changed")
+    assert outcome.metadata("accelerometer_trusted")["made"].endswith("what is known of customers changed (1)")
     assert "unchanged since" in outcome.metadata("accelerometer_records")
 
 
