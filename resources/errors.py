@@ -11,9 +11,8 @@ from __future__ import annotations
 import errno
 import os
 import re
-import sys
 import traceback
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
@@ -60,14 +59,16 @@ def translated(error: Exception, doing: str, where: str = "") -> LakehouseError 
         if refusal := _arrow_s3_refusal(error):
             return _of_aws(said, refusal)
         # With a number it is the operating system's; others may quote what they read.
-        words = f"{error}." if error.errno is not None or _is_raised_in(error, _OURS) else _place_of(error)
+        words = (
+            f"{error}." if error.errno is not None or _raised_in(error).partition(".")[0] in _OURS else _place_of(error)
+        )
         remedy = remedy_for(error, where) or (f"Look at {where}" if where else "Look at it")
         return LakehouseError(f"{said}{words} {remedy}.", retry=isinstance(error, (ConnectionError, TimeoutError)))
-    if _is_raised_in(error, _OF_TABLES):
+    if _raised_in(error).partition(".")[0] in _OF_TABLES:
         return LakehouseError(f"{said}{_place_of(error)}")
-    if _is_of("sqlalchemy.exc", "SQLAlchemyError", error):
+    if "SQLAlchemyError" in _kinds(error):
         return _of_catalog(said, error, where)
-    if _is_of("pyspark.errors", "PySparkException", error):
+    if "PySparkException" in _kinds(error):
         # An engine tells what the operating system told it, among other things; the line around it may quote a row.
         remedy = remedy_for(error, where) or ""
         return LakehouseError(f"{said}{os.strerror(_refusal(str(error)) or 0)}. {remedy}.") if remedy else None
@@ -78,13 +79,12 @@ def as_failure(error: Exception) -> dg.Failure:
     """Any error as one that quotes no row, to be raised `from None`: as a sentence, or with its place in the code."""
     if isinstance(error, dg.Failure):
         return error
-    if _is_of("pyspark.errors", "PySparkException", error):
+    if "PySparkException" in _kinds(error):
         return query_error(cast("PySparkException", error))
     failure = translated(error, "finish the step", "its folder")
     if failure is None:
         words = f"{type(error).__name__}: {error}." if isinstance(error, _OF_THE_CODE_ALONE) else _place_of(error)
-        failure = LakehouseError(words)
-        failure.__traceback__ = error.__traceback__
+        failure = LakehouseError(words).with_traceback(error.__traceback__)
     return failure
 
 
@@ -106,6 +106,12 @@ def quoting_no_row(step: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
     return quiet
 
 
+def _kinds(error: Exception) -> set[str]:
+    """The names of the error's classes in libraries, none of which is imported for this."""
+    libraries = ("sqlalchemy", "pyspark", "botocore", "s3transfer", "boto3")
+    return {kind.__name__ for kind in type(error).__mro__ if kind.__module__.partition(".")[0] in libraries}
+
+
 _OURS = ("stedi_assets", "resources", "sample")
 _OF_TABLES = ("pyiceberg", "pyarrow", "pydantic", "pydantic_core")
 """Libraries that read and write tables: they quote a file's least and greatest values, and what they cannot convert."""
@@ -123,10 +129,6 @@ def _raised_in(error: Exception) -> str:
     return str(frames[-1].f_globals.get("__name__", frames[-1].f_code.co_filename)) if frames else "the code"
 
 
-def _is_raised_in(error: Exception, packages: Collection[str]) -> bool:
-    return _raised_in(error).partition(".")[0] in packages
-
-
 # Folders and the catalog's database -------------------------------------------------------------------------------
 
 _ROOM = "Make room in {where}, and run it again"
@@ -138,16 +140,13 @@ _REMEDIES = {
     errno.EPERM: _RIGHTS,
     errno.EROFS: "Set STEDI_LAKEHOUSE to a folder that can be written",
 }
-_READ_ONLY = "give the user that runs Dagster the right to write catalog.db and its folder"
-_DAMAGED = "catalog.db is damaged: put a copy of it back, or move the folder away and materialize everything"
 _LOCKED = "locked"
 _DATABASE = {
     _LOCKED: "another process holds the catalog: wait for it to end, and run it again",
-    "readonly": _READ_ONLY,
-    "unable to open": _READ_ONLY,
+    "readonly|unable to open": "give the user that runs Dagster the right to write catalog.db and its folder",
     "disk is full": "make room there, and run it again",
-    "malformed": _DAMAGED,
-    "not a database": _DAMAGED,
+    "malformed|not a database": "catalog.db is damaged: put a copy of it back, or move the folder away and materialize "
+    "everything",
 }
 
 
@@ -165,14 +164,9 @@ def _refusal(said: str) -> int | None:
 def _of_catalog(said: str, error: Exception, where: str) -> LakehouseError:
     # Its own words are of the database; SQLAlchemy's around them have the statement and its values.
     database = str(getattr(error, "orig", None) or type(error).__name__)
-    remedy = next((remedy for word, remedy in _DATABASE.items() if word in database), f"look at {where}")
+    remedy = next((remedy for words, remedy in _DATABASE.items() if re.search(words, database)), f"look at {where}")
     sentence = f"{said}the catalog in {where} says «{database}». What to do: {remedy}."
     return LakehouseError(sentence, retry=_LOCKED in database)
-
-
-def _is_of(module: str, name: str, error: Exception) -> bool:
-    # Not imported for this: what nobody has loaded has not failed.
-    return module in sys.modules and isinstance(error, getattr(sys.modules[module], name))
 
 
 # Engines ----------------------------------------------------------------------------------------------------------
@@ -196,63 +190,43 @@ def query_error(error: PySparkException) -> LakehouseError:
     words = str(error)
     harmless = _HARMLESS.search(words)
     name = error.getCondition() or type(error).__name__
-    failure = LakehouseError(
+    return LakehouseError(
         f"A query failed in the engine: {name}{f' («{harmless[0]}»)' if harmless else ''}. What else the engine says "
         "may quote rows, so it is not kept. To see it, run the query in a session of your own: README «Reading the "
         "data».",
         retry=_PASSING.search(words) is not None,
-    )
-    failure.__traceback__ = error.__traceback__
-    return failure
+    ).with_traceback(error.__traceback__)
 
 
 def refused_query(error: PySparkException) -> LakehouseError:
     """The error of a query that the engine refuses before it reads a row: its own words, which can be shown whole."""
     said = str(error).partition("JVM stacktrace:")[0].strip()
     failure = LakehouseError(f"The engine refuses the query before it reads a row: {said}")
-    failure.__traceback__ = error.__traceback__
-    return failure
+    return failure.with_traceback(error.__traceback__)
 
 
 # AWS --------------------------------------------------------------------------------------------------------------
 
-DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedException", "Forbidden", "403"}
-EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
-UNKNOWN = {
-    "UnrecognizedClientException",
-    "InvalidClientTokenId",
-    "InvalidAccessKeyId",
-    "InvalidSignatureException",
-    "SignatureDoesNotMatch",
-    "InvalidToken",
-    "IncompleteSignature",
-}
-THROTTLED = {"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown"}
-# Arrow tells most of its own without a status.
-LOST = {"NetworkConnection", "RequestTimeout", "ServiceUnavailable", "InternalFailure", "InternalError"}
+# By the code of AWS's answer; Arrow tells most of its own without a status.
+_DENIED = re.compile("AccessDenied|Unauthorized|Forbidden|^403$")
+_EXPIRED = re.compile("Expired|TokenRefreshRequired")
+_UNKNOWN = re.compile(
+    "UnrecognizedClient|Invalid(ClientTokenId|AccessKeyId|Signature|Token)|SignatureDoesNotMatch|IncompleteSignature"
+)
+_PASSES = re.compile(
+    "Throttling|TooManyRequests|RequestLimitExceeded|SlowDown"
+    "|NetworkConnection|RequestTimeout|ServiceUnavailable|Internal(Failure|Error)"
+)
 # S3's actions are not named like its operations, and S3 does not always say which one it missed.
 _S3_ACTIONS = {
-    "HeadBucket": "s3:ListBucket",
-    "ListObjectsV2": "s3:ListBucket",
-    "HeadObject": "s3:GetObject",
-    "GetObject": "s3:GetObject",
-    "PutObject": "s3:PutObject",
-    "CopyObject": "s3:PutObject, or s3:GetObject of what is copied",
-    "CreateMultipartUpload": "s3:PutObject",
-    "UploadPart": "s3:PutObject",
-    "UploadPartCopy": "s3:PutObject, or s3:GetObject of what is copied",
-    "CompleteMultipartUpload": "s3:PutObject",
+    "HeadBucket|ListObjects": "s3:ListBucket",
+    "HeadObject|GetObject": "s3:GetObject",
+    "Copy": "s3:PutObject, or s3:GetObject of what is copied",
+    "PutObject|MultipartUpload|UploadPart": "s3:PutObject",
     "DeleteObject": "s3:DeleteObject",
-    "DeleteObjects": "s3:DeleteObject",
 }
-_NO_CREDENTIALS = (
-    "NoCredentialsError",
-    "PartialCredentialsError",
-    "CredentialRetrievalError",
-    "TokenRetrievalError",
-    "ProfileNotFound",
-    "SSOError",
-)
+_NO_CREDENTIALS = re.compile("(NoCredentials|PartialCredentials|(Credential|Token)Retrieval|SSO)Error|ProfileNotFound")
+_UNREACHED = {"ConnectionError", "HTTPClientError", "RetriesExceededError"}
 
 
 def without_caller(text: str) -> str:
@@ -261,18 +235,17 @@ def without_caller(text: str) -> str:
 
 
 def _of_botocore(said: str, error: Exception) -> LakehouseError | None:
-    module = "botocore.exceptions"
-    if _is_of(module, "ClientError", error):
+    kinds = _kinds(error)
+    if "ClientError" in kinds:
         return _of_aws(said, error)
-    if _is_of(module, "NoRegionError", error):
+    if "NoRegionError" in kinds:
         return LakehouseError(f"{said}no AWS region is set. Set AWS_REGION, such as us-east-1.")
-    if any(_is_of(module, name, error) for name in _NO_CREDENTIALS):
+    if any(map(_NO_CREDENTIALS.fullmatch, kinds)):
         return LakehouseError(
             f"{said}there are no AWS credentials that work ({type(error).__name__}). Set AWS_PROFILE, or "
             "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run this with a role."
         )
-    lost = _is_of("s3transfer.exceptions", "RetriesExceededError", error)
-    if lost or any(_is_of(module, name, error) for name in ("ConnectionError", "HTTPClientError")):
+    if kinds & _UNREACHED:
         endpoint = str(getattr(error, "kwargs", {}).get("endpoint_url", "the service")).partition("?")[0]
         return LakehouseError(
             f"{said}{endpoint} cannot be reached ({type(error).__name__}). Check the network, the proxy and "
@@ -286,18 +259,18 @@ def _of_aws(said: str, error: Any) -> LakehouseError:
     """What AWS's service answered."""
     details = error.response.get("Error", {})
     code, message = str(details.get("Code", "")), str(details.get("Message", ""))
-    if code in EXPIRED:
+    if _EXPIRED.search(code):
         return LakehouseError(f"{said}the AWS credentials have expired. Sign in again, then start again.")
-    if code in UNKNOWN:
+    if _UNKNOWN.search(code):
         return LakehouseError(
             f"{said}AWS does not accept the credentials ({code}). Check AWS_PROFILE, or AWS_ACCESS_KEY_ID, "
             "AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN."
         )
-    if code in DENIED:
+    if _DENIED.search(code):
         return LakehouseError(f"{said}{_missing_action(error)}. Allow it in the policies of the role or user.")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     sentence = f"{said}{without_caller(message).rstrip('.')} ({code})."
-    return LakehouseError(sentence, retry=code in THROTTLED | LOST or status >= 500)
+    return LakehouseError(sentence, retry=bool(_PASSES.search(code)) or status >= 500)
 
 
 def _missing_action(error: ClientError) -> str:
@@ -307,7 +280,7 @@ def _missing_action(error: ClientError) -> str:
     if said:
         on = f" on {without_caller(said['on'])}" if said["on"] else ""
         return f"{said['action']} is not allowed{on}{without_caller(said['why']).rstrip('.')}"
-    action = _S3_ACTIONS.get(error.operation_name)
+    action = next((one for form, one in _S3_ACTIONS.items() if re.search(form, error.operation_name)), None)
     return f"{action} is not allowed" if action else f"{error.operation_name} is not allowed: {without_caller(message)}"
 
 
