@@ -51,7 +51,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
             *(landing_asset(feed, zone, external[feed.name]) for feed in FEEDS),
             *(records_asset(feed, settings, lakehouse) for feed in FEEDS),
             *(
-                table_asset(table, options(settings), lakehouse, settings.shrink_limit, settings.rebuild)
+                table_asset(table, options(settings), lakehouse, settings.shrink_limit, settings.rebuild, zone.origin)
                 for table in TRUSTED_AND_CURATED
             ),
             query_evidence,

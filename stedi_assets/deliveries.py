@@ -52,17 +52,19 @@ def deliveries(
         yield TABLES_KNOW_LATEST_CONSENTS.named(CUSTOMER_TRUSTED.name, found)
     whys = []
     for feed in (feed for feed in FEEDS if feed.records.name in asked):
-        whys += (why := _not_accepted(context.instance, lakehouse, landing_zone, feed))
+        whys += (why := _not_accepted(context, lakehouse, landing_zone, feed))
         found = result(not why, " ".join(why) or "All that was delivered is in the table.", {})
         yield DELIVERY_ACCEPTED.named(feed.records.name, found)
     if whys:
         raise LakehouseError(" ".join(whys))
 
 
-def _not_accepted(instance: dg.DagsterInstance, lakehouse: Lakehouse, zone: LandingZone, feed: Feed) -> list[str]:
+def _not_accepted(
+    context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse, zone: LandingZone, feed: Feed
+) -> list[str]:
     """Why the feed's records are not made of all that the source has of it; nothing where they are."""
-    name, landed, version = feed.landing.name, landed_files(zone, feed), lakehouse.version(feed.records.name)
-    whys = [_refused(instance, name)]
+    name, landed, version = feed.landing.name, landed_files(context, zone, feed), lakehouse.version(feed.records.name)
+    whys = [_refused(context.instance, name)]
     if landed.unreadable:
         whys.append(
             f"{name}: not everything can be read: {refused(landed.unreadable)}. What it holds is in no table, and "
@@ -70,7 +72,7 @@ def _not_accepted(instance: dg.DagsterInstance, lakehouse: Lakehouse, zone: Land
         )
     if version is None or version.properties.get(FILES) != landed.fingerprint:
         newer = f"{name} is newer: materialize {feed.records.name}."
-        whys.append(_refused(instance, feed.records.name) or newer)
+        whys.append(_refused(context.instance, feed.records.name) or newer)
     return list(filter(None, whys))
 
 

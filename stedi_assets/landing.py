@@ -112,7 +112,7 @@ def landing_asset(feed: Feed, zone: LandingZone, table_name: str | None) -> dg.A
     def step(context: dg.AssetExecutionContext, landing_zone: LandingZone, query: Query) -> Iterator[Any]:
         with feed_lock(context, landing_zone, feed):
             if not context.selected_asset_keys:
-                yield FILES_AS_EXPECTED.named(name, evaluate_files(landed_files(landing_zone, feed), feed))
+                yield FILES_AS_EXPECTED.named(name, evaluate_files(landed_files(context, landing_zone, feed), feed))
                 return
             began = time.perf_counter()
             synced, why = _sync(context, landing_zone, feed)

@@ -29,6 +29,7 @@ from stedi_assets.pipeline.changes import Changes, damage, days_in, made_otherwi
 from stedi_assets.pipeline.checks import Facts, Numbers
 from stedi_assets.pipeline.evaluation import Evaluation, measured
 from stedi_assets.pipeline.inputs import MAKE, Inputs
+from stedi_assets.pipeline.sources import Context, another_run, is_made_by
 from stedi_assets.pipeline.step import Found, Step
 from stedi_assets.pipeline.table import LakehouseTable
 
@@ -51,7 +52,7 @@ def feed_lock(context: dg.AssetExecutionContext, zone: LandingZone, feed: Feed) 
     return zone.lock(feed.name, lambda: context.log.info(f"{name}: waiting for another run that is at the same feed"))
 
 
-def landed_files(zone: LandingZone, feed: Feed) -> SyncResult:
+def landed_files(context: Context, zone: LandingZone, feed: Feed) -> SyncResult:
     """The feed's landed files; LakehouseError where it never was synced, or with another source."""
     landed, name = zone.landed(feed.name), feed.landing.name
     if not landed.synced:
@@ -59,6 +60,8 @@ def landed_files(zone: LandingZone, feed: Feed) -> SyncResult:
             f"{name} is needed, and was never materialized in {zone.root}. Make it first: {MAKE} '{name}'"
         )
     if landed.origin not in (None, zone.origin):
+        if is_made_by(context, name):
+            raise another_run(name, str(landed.origin), zone.origin)
         raise LakehouseError(
             f"{name} has the files of {landed.origin}, and STEDI_SOURCE is {zone.origin}. Set it to that, or make the "
             f"other first: {MAKE} '{name}'"
@@ -249,7 +252,7 @@ class FeedStep(Step):
     @cached_property
     def landed(self) -> SyncResult:
         """The landed files."""
-        return landed_files(self.zone, self.feed)
+        return landed_files(self.context, self.zone, self.feed)
 
     def _text(self, files: Sequence[LandedFile], block: ExitStack) -> DataFrame:
         """The text of these files, unless some were read before in this step: then it is theirs."""

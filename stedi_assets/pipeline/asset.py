@@ -42,12 +42,16 @@ def table_asset(
     lakehouse: Lakehouse,
     shrink_limit: float = 1.0,
     rebuild: bool = False,
+    source: str = "",
 ) -> dg.AssetsDefinition:
-    """The asset and its checks. Nothing is opened: `lakehouse` only says where the table will lie."""
+    """The asset and its checks. Nothing is opened: `lakehouse` only says where the table will lie.
+
+    `source` is the one that the feeds are read from; empty: any.
+    """
 
     @dg.multi_asset(**step_of(table.name, [table], options, lakehouse, table.inputs))
     def step(context: dg.AssetExecutionContext, spark: SparkEngine, lakehouse: Lakehouse) -> Iterator[Any]:
-        yield from Step(context, Inputs(spark, lakehouse, options), [table], shrink_limit, rebuild).run()
+        yield from Step(context, Inputs(spark, lakehouse, options), [table], shrink_limit, rebuild, source).run()
 
     return step
 

@@ -36,6 +36,7 @@ from stedi_assets.pipeline.evaluation import (
 from stedi_assets.pipeline.inputs import CODE, INPUTS, MEASURED, RUN_ID, SOURCE, WHAT, Inputs
 from stedi_assets.pipeline.reconciliation import dropped, dropped_rows
 from stedi_assets.pipeline.report import Told, say_what_is_served, say_what_was_made, with_outdated
+from stedi_assets.pipeline.sources import is_made_by, made_on_the_way, refuse_other_source
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -51,13 +52,17 @@ Found = dg.MaterializeResult[Any] | dg.AssetCheckResult | Told
 
 @dataclass
 class Step:
-    """The tables of one step of a run. Subclasses say what is different where tables are made of something else."""
+    """The tables of one step of a run. Subclasses say what is different where tables are made of something else.
+
+    `own_source` is the source that the run was told to read; empty: any.
+    """
 
     context: dg.AssetExecutionContext
     inputs: Inputs
     tables: Sequence[LakehouseTable]
     shrink_limit: float = 1.0
     rebuild: bool = False
+    own_source: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
     changes: dict[str, Changes] = field(default_factory=dict)
     _before: dict[str, Version | None] = field(default_factory=dict)
@@ -76,14 +81,26 @@ class Step:
                         yield from evaluation.selected(self.context)
         except LakehouseError as error:
             yield from say_what_is_served(self.context, self.inputs.lakehouse, self.where_to_look())
-            raise with_outdated(self.context, self.inputs, error) from None
+            raise with_outdated(self.context, self.inputs, self.other_source() or error) from None
+
+    def other_source(self) -> LakehouseError | None:
+        """That another run, on another source, is in this one's way, where that is so."""
+        try:
+            made = dict(made_on_the_way(self.context, self.inputs.lakehouse))
+            refuse_other_source(self.context, self.own_source, made)
+        except LakehouseError as error:
+            return error
+        return None
 
     # What a table is made of ---------------------------------------------------------------------------------------
 
     def find_changes(self) -> dict[str, Changes]:
         """What of each table is to be made again."""
         for table in self.tables:
-            self.inputs.refuse([name for name in self.upstream(table) if name in TABLES])
+            names = [name for name in self.upstream(table) if name in TABLES]
+            made = {name: self.inputs.version(name) for name in names if is_made_by(self.context, name)}
+            refuse_other_source(self.context, self.own_source, made)
+            self.inputs.refuse(names)
         return {table.name: self._find_changes(table) for table in self.tables}
 
     def _find_changes(self, table: LakehouseTable) -> Changes:
@@ -317,7 +334,12 @@ class Step:
             )
 
     def refuse(self, evaluations: Mapping[str, Evaluation]) -> Iterator[Found]:
-        """A blocking check failed: report what was checked, and fail the step."""
+        """A blocking check failed: report what was checked, and fail the step.
+
+        Where another run has replaced what the checks compare with, no data is to blame, and none is blamed.
+        """
+        if other := self.other_source():
+            raise other
         for evaluation in evaluations.values():
             yield from evaluation.selected(self.context)
         raise LakehouseError(self.refusal(evaluations))
