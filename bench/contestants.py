@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.news import Late, deliver, hold_back, one_day, one_withdrawal, take_back
+
 ROOT = Path(__file__).resolve().parents[1]
 YARDSTICK = "plain"
 DAGSTER = Path(sys.executable).parent / "dagster"
@@ -87,6 +89,26 @@ class DailyLakehouse(Lakehouse):
         """Keep the lakehouse: the next run starts from it."""
 
 
+@dataclass(frozen=True)
+class NewsLakehouse(DailyLakehouse):
+    """A run after news: all else that `source` has was read before, in runs that are not timed."""
+
+    source: Path = field(kw_only=True)
+    late: Callable[[Path], Late] = field(kw_only=True)
+
+    def prepare(self, run: Callable[[], object]) -> None:
+        """Make the lakehouse of all but the news, or go back to it, and have the news come."""
+        early, news = Path(self.settings["STEDI_SOURCE"]), self.folder / "news"
+        if self.folder.exists():
+            take_back(early, self.tables)
+            run()
+        else:
+            Contestant.prepare(self, run)
+            hold_back(self.source, early, news, self.late(self.source))
+            run()
+        deliver(news, early)
+
+
 def contestants(source: Path, scratch: Path) -> list[Contestant]:
     """Return all rows, each with a folder of its own in `scratch`."""
 
@@ -94,6 +116,13 @@ def contestants(source: Path, scratch: Path) -> list[Contestant]:
         folder = scratch / name
         settings = {"STEDI_SPARK": engine, "STEDI_SOURCE": str(source), "STEDI_LAKEHOUSE": str(tables_in(folder))}
         return kind(name, title, materialize("stedi_assets"), folder, settings, needs_java=engine == "local")
+
+    def after(name: str, title: str, late: Callable[[Path], Late]) -> Contestant:
+        folder = scratch / name
+        settings = {"STEDI_SOURCE": str(folder / "source"), "STEDI_LAKEHOUSE": str(tables_in(folder))}
+        return NewsLakehouse(
+            name, title, materialize("stedi_assets"), folder, settings, needs_java=False, source=source, late=late
+        )
 
     def script(name: str, title: str, module: str, *, needs_java: bool = True) -> Contestant:
         command = (sys.executable, "-m", module, str(source), str(tables_in(scratch / name)))
@@ -103,6 +132,8 @@ def contestants(source: Path, scratch: Path) -> list[Contestant]:
     return [
         lakehouse("embedded", "lakehouse, embedded engine", "embedded"),
         lakehouse("embedded-again", "lakehouse, embedded engine, nothing new delivered", "embedded", DailyLakehouse),
+        after("embedded-day", "lakehouse, embedded engine, one more day", one_day),
+        after("embedded-withdrawal", "lakehouse, embedded engine, one withdrawal", one_withdrawal),
         lakehouse("local", "lakehouse, local Apache Spark", "local"),
         script(YARDSTICK, "plain PySpark script, Apache Spark", "bench.plain_spark"),
         Contestant(

@@ -187,7 +187,8 @@ class FeedStep(Step):
             self.changes[name] = Changes(changes.why)
             return fresh.unionAll(self._of_files(name, stay=True))
         days = days_in(fresh, taken) | (days_in(self._of_files(name, stay=False), taken) if self._gone else set())
-        self.changes[name] = replace(changes, days=frozenset(days), why=f"{len(days):,} day{'' if len(days) == 1 else 's'}: {changes.why}")
+        why = f"{len(days):,} day{'' if len(days) == 1 else 's'}: {changes.why}"
+        self.changes[name] = replace(changes, days=frozenset(days), why=why)
         return fresh.unionAll(self._of_files(name, stay=True, days=days)) if days else None
 
     def _of_files(self, name: str, *, stay: bool, days: Collection[int] | None = None) -> DataFrame:

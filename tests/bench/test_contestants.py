@@ -61,7 +61,16 @@ def test_settings_of_the_caller_s_shell_change_nothing(
 def test_rows_are_chosen_by_name_and_one_that_is_not_there_is_refused(
     rows: dict[str, Contestant], bench: dict[str, Any]
 ) -> None:
-    assert [*rows] == ["embedded", "embedded-again", "local", "plain", "naive", "duckdb"]
+    assert [*rows] == [
+        "embedded",
+        "embedded-again",
+        "embedded-day",
+        "embedded-withdrawal",
+        "local",
+        "plain",
+        "naive",
+        "duckdb",
+    ]
     runnable, skipped = bench["chosen"]([*rows.values()], "duckdb,embedded")
     assert ([row.name for row in runnable], skipped) == (["embedded", "duckdb"], [])
     with pytest.raises(SystemExit, match=r"^There is no row sparkle: see --list\.$"):
