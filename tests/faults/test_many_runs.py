@@ -20,7 +20,7 @@ def test_runs_at_the_same_time_succeed_or_say_why_not_and_one_more_run_makes_all
     told = Counter[str]()
     for _ in range(rounds(1, 3)):
         before = scene.put_back(first_run=first_run)
-        runs = [scene.world.start(selection) for selection in SELECTIONS[: rounds(3, 10)]]
+        runs = [scene.world.start(selection) for selection in SELECTIONS[: rounds(4, 11)]]
         for run in runs:
             code = run.ends()
             why = reasons(run.said)
@@ -30,4 +30,4 @@ def test_runs_at_the_same_time_succeed_or_say_why_not_and_one_more_run_makes_all
         scene.mend(before, ALL)
     print(dict(told))
     # Who is overtaken tries again.
-    assert told["succeeded"] >= rounds(3, 15)
+    assert told["succeeded"] >= rounds(4, 18)

@@ -44,6 +44,7 @@ SELECTIONS = (
     PART,
     '+key:"accelerometer_trusted"',
     "group:landing",
+    select("maintenance"),
     ALL,
     '+key:"machine_learning_curated"',
     select("customer_trusted", "customers_curated"),
@@ -52,7 +53,7 @@ SELECTIONS = (
     ALL,
     'key:"customer_landing"+',
 )
-"""What runs that crowd a lakehouse make. The first three need nothing that they do not make themselves."""
+"""What runs that crowd a lakehouse make. The first four need nothing that they do not make themselves."""
 PHASES = (COPIES, LANDS, COMPUTES, "before the check", "before commit")
 """Where a run may be stopped, in their order."""
 
