@@ -147,12 +147,13 @@ class LandingZone(dg.ConfigurableResource[Any]):
 
     def remembered(self, feed: str, fingerprint: str) -> dict[str, str] | None:
         """The files that had that fingerprint, and the checksum of each; None where that is not known any more."""
-        try:
-            with self._translate_errors(feed), self._beside(feed).open(_listing(fingerprint)) as stored:
-                listing: dict[str, str] = json.load(stored)
-        except (LakehouseError, ValueError):
-            return None
-        return listing
+        with translate_errors(f"look up what was read of the feed {feed!r}", self.root):
+            try:
+                with self._beside(feed).open(_listing(fingerprint)) as stored:
+                    listing = json.load(stored)
+            except (FileNotFoundError, ValueError):
+                return None
+        return listing if isinstance(listing, dict) else None
 
     def forget(self, feed: str, but: str) -> None:
         """Keep no other listing than that of this fingerprint."""

@@ -1,4 +1,4 @@
-"""Why a run that is not alone may fail: one of three causes, each told in a sentence of its own.
+"""Why a run that is not alone may fail: one of a few causes, each told in a sentence of its own.
 
 Belongs here: the sentences, and finding them in what a run printed. Does not belong here: what the run left behind
 (`world.py`).
@@ -14,12 +14,16 @@ from stedi_assets.definitions import build_definitions
 OVERTAKEN = "another run published the table first"
 TOO_EARLY = "a table that is needed is not there yet"
 MIXED = "its tables are made of two deliveries, and a check says so"
+OTHER_SOURCE = "another run is at work on another source"
 
 SENTENCES = {
     OVERTAKEN: r"Another run published (\w+) at the same time; this run's version was discarded\. "
     r"Materialize \1 again\.",
     TOO_EARLY: r"(\w+) is needed, and was never materialized in \S+\. "
     r"Make it first: dagster asset materialize -m stedi_assets --select '\+\1'",
+    OTHER_SOURCE: r"Another run is at work on the source \S+ in this lakehouse, and this one is on \S+: \w+ was "
+    r"replaced meanwhile\. Run again when it has ended, or give each source a STEDI_LAKEHOUSE of its own\."
+    r"(?: Made before the latest consents: .+)?",
     MIXED: r"\w+ was not published, (?:the previous version is still served|nothing is served yet)\. \w+: .+",
 }
 COMPARE = {

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
+from shutil import copytree
 
 import pytest
 
-from tests.faults.reasons import reasons
+from tests.faults.reasons import OTHER_SOURCE, reasons
 from tests.faults.world import ALL, SELECTIONS, Scene
 
 pytestmark = pytest.mark.slow
@@ -31,3 +33,23 @@ def test_runs_at_the_same_time_succeed_or_say_why_not_and_one_more_run_makes_all
     print(dict(told))
     # Who is overtaken tries again.
     assert told["succeeded"] >= rounds(4, 18)
+
+
+def test_runs_on_two_sources_at_the_same_time_succeed_or_name_the_other_one(
+    scene: Scene, rounds: Callable[[int, int], int]
+) -> None:
+    before, one = scene.put_back(), scene.world
+    elsewhere = copytree(one.source, one.folder / "elsewhere")  # of the same records: tables are right from either
+    other = replace(one, environment={**one.environment, "STEDI_SOURCE": str(elsewhere)}, runs=1_000)
+    told = Counter[str]()
+    for _ in range(rounds(1, 8)):
+        runs = [world.start(ALL) for world in (one, other, one)]
+        for run in runs:
+            code = run.ends()
+            why = reasons(run.said) if code else {"succeeded"}
+            assert code in (0, 1), run.said[-6000:]
+            told.update(why)
+        assert scene.world.differs_from(before, scene.new) == {}
+    print(dict(told))
+    assert told[OTHER_SOURCE] > 0
+    scene.mend(before, ALL)

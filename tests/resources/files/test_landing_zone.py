@@ -154,6 +154,39 @@ def test_a_file_that_lost_most_of_its_bytes_is_named_until_it_has_them_again(any
     assert anywhere.sync().shrunk == []
 
 
+# What was read
+
+
+def test_which_contents_were_read_is_remembered_until_it_is_forgotten(anywhere: Zone) -> None:
+    zone, listings = anywhere.zone, []
+    for name, content in {"1.json": ONE, "2.json": TWO}.items():
+        anywhere.deliver(name, content)
+        zone.remember("customer", landed := anywhere.sync())
+        listings.append((landed.fingerprint, {file.name: file.sha256 for file in landed.files}))
+    (first, _), (second, _) = listings
+    assert [(one, zone.remembered("customer", one)) for one in (first, second)] == listings
+    anywhere.sync()
+    zone.forget("customer", but=second)
+    assert (zone.remembered("customer", first), zone.remembered("customer", second)) == (None, listings[1][1])
+    assert zone.remembered("accelerometer", second) is None
+
+
+@pytest.mark.parametrize("content", [b"", b'{"1.json": "0', b"\xff", b"[]", b"null"])
+def test_a_listing_that_is_broken_is_none(zone: Zone, content: bytes) -> None:
+    zone.deliver("1.json", ONE)
+    zone.zone.remember("customer", landed := zone.sync())
+    put(zone.beside, f"{landed.fingerprint}.files.json", content)
+    assert zone.zone.remembered("customer", landed.fingerprint) is None
+
+
+def test_a_listing_that_cannot_be_read_is_an_error_and_no_reason_to_read_everything_again(zone: Zone) -> None:
+    zone.deliver("1.json", ONE)
+    fingerprint = zone.sync().fingerprint
+    Path(zone.beside.path(f"{fingerprint}.files.json")).mkdir()
+    with pytest.raises(LakehouseError, match="Could not look up what was read of the feed 'customer'"):
+        zone.zone.remembered("customer", fingerprint)
+
+
 # Another source
 
 
