@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -52,7 +52,7 @@ def maintain(lakehouse: Lakehouse, table: TableSpec, history: timedelta) -> Main
     """Compact the table's days, expire what readers have not been given for so long, and remove what nobody needs."""
     done = Maintained(table.name)
     try:
-        with translate_errors(f"maintain {table.name}", lakehouse.root), _no_other_run(table.name):
+        with translate_errors(f"maintain {table.name}", lakehouse.root):
             lakehouse.clear_up(table.name)
             if loaded := lakehouse.load(table.name):
                 done.days_compacted = compact(lakehouse, table, loaded)
@@ -63,16 +63,6 @@ def maintain(lakehouse: Lakehouse, table: TableSpec, history: timedelta) -> Main
     return done
 
 
-@contextmanager
-def _no_other_run(name: str) -> Iterator[None]:
-    from pyiceberg.exceptions import CommitFailedException
-
-    try:
-        yield
-    except CommitFailedException:
-        raise _another_run(name) from None
-
-
 def _another_run(name: str) -> LakehouseError:
     return LakehouseError(f"Another run published {name} meanwhile, so nothing was removed. The next maintenance does.")
 
@@ -80,34 +70,39 @@ def _another_run(name: str) -> LakehouseError:
 def _expire_and_remove(
     lakehouse: Lakehouse, name: str, loaded: IcebergTable, since: datetime, done: Maintained
 ) -> None:
-    folder = _Folder(lakehouse.io, loaded)
-    before = folder.paths(reachable(loaded))
+    from pyiceberg.exceptions import CommitFailedException
+
+    folder, read = _Folder(lakehouse.io, loaded), dict[str, list[str]]()
+    before = folder.paths(reachable(loaded, read))
     expired = replaced_before(loaded.metadata, int(since.timestamp() * 1000))
-    expire(loaded, expired)
+    try:
+        expire(loaded, expired)
+    except (CommitFailedException, ValueError):  # some of them are gone by now
+        raise _another_run(name) from None
     done.versions_expired, done.versions_retained = len(expired), len(loaded.metadata.snapshots)
-    live = folder.paths(reachable(loaded))
-    free = _free(folder, live)
-    orphans = [path for path, entry in free.items() if path not in before and _is_old(entry)]
+    live, found = folder.paths(reachable(loaded, read)), folder.listing()
+    # With its commit, another run removes the oldest metadata, too.
+    current = lakehouse.load(name)
+    if current is None or current.metadata_location != loaded.metadata_location:
+        raise _another_run(name)
+    free = _free(folder.root, found, live)
+    orphans = {path for path, entry in free.items() if path not in before and _is_old(entry)}
     if others := [path for path in orphans if folder.is_metadata_of_another(free[path])]:
-        orphans = []
+        orphans = set()
         done.refused = (
             f"What no version of {name} needs stays: {others[0]} is of a table that lay there before, whose catalog "
             "was lost. Remove that file if it is not to come back."
         )
-    current = lakehouse.load(name)
-    if current is None or current.metadata_location != loaded.metadata_location:
-        raise _another_run(name)
     removed = folder.remove([entry for path, entry in free.items() if path in before or path in orphans])
     done.files_deleted, done.bytes_deleted = len(removed), sum(entry.size for entry in removed)
 
 
-def _free(folder: _Folder, live: Collection[str]) -> dict[str, FileInfo]:
+def _free(root: str, found: Mapping[str, FileInfo], live: Collection[str]) -> dict[str, FileInfo]:
     """The table's files that no version needs, and no run may still publish. LakehouseError if the listing is wrong."""
-    found = folder.listing()
-    lacking = [path for path in live if path.startswith(f"{folder.root}/") and path not in found]
+    lacking = [path for path in live if path.startswith(f"{root}/") and path not in found]
     if lacking:
         raise LakehouseError(
-            f"The listing of {folder.root} lacks {len(lacking)} files that the table needs, {min(lacking)} among them, "
+            f"The listing of {root} lacks {len(lacking)} files that the table needs, {min(lacking)} among them, "
             "so nothing was removed. If they are gone, make the table anew: STEDI_REBUILD=1."
         )
     staged = [note[1] for path in found if (note := NOTE.fullmatch(path.rpartition("/")[2]))]

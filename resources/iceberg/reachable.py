@@ -11,21 +11,20 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table as IcebergTable
 
 
-def reachable(loaded: IcebergTable) -> dict[str, int]:
-    """The URI of every file that any version of the table needs, and its size in bytes where that is known, or 0.
+def reachable(loaded: IcebergTable, read: dict[str, list[str]] | None = None) -> set[str]:
+    """The URI of every file that any version of the table needs; `read` keeps what manifests say from call to call.
 
     All that the catalog keeps is a version, under a tag or a branch too. What a version was staged in says nothing of
     which files are live: another one may have taken over some, and others may be gone.
     """
-    metadata, io = loaded.metadata, loaded.io
-    files = dict.fromkeys([loaded.metadata_location, *(entry.metadata_file for entry in metadata.metadata_log)], 0)
-    for statistics in (*metadata.statistics, *metadata.partition_statistics):
-        files[statistics.statistics_path] = statistics.file_size_in_bytes
+    metadata, io, read = loaded.metadata, loaded.io, {} if read is None else read
+    files = {loaded.metadata_location, *(entry.metadata_file for entry in metadata.metadata_log)}
+    files |= {one.statistics_path for one in (*metadata.statistics, *metadata.partition_statistics)}
     for snapshot in metadata.snapshots:
-        files[snapshot.manifest_list] = 0
+        files.add(snapshot.manifest_list)
         for manifest in snapshot.manifests(io):
-            if manifest.manifest_path not in files:
-                files[manifest.manifest_path] = manifest.manifest_length
-                entries = manifest.fetch_manifest_entry(io)
-                files |= {entry.data_file.file_path: entry.data_file.file_size_in_bytes for entry in entries}
+            path = manifest.manifest_path
+            if path not in read:
+                read[path] = [entry.data_file.file_path for entry in manifest.fetch_manifest_entry(io)]
+            files |= {path, *read[path]}
     return files

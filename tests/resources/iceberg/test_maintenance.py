@@ -150,6 +150,15 @@ def publish_meanwhile(house: LocalHouse, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(maintenance._Folder, "listing", meanwhile)
 
 
+def expire_meanwhile(house: LocalHouse, patch: pytest.MonkeyPatch) -> None:
+    def meanwhile(metadata: Any, moment_ms: int) -> list[int]:
+        found = replaced_before(metadata, moment_ms)
+        house.iceberg.maintenance.expire_snapshots().by_ids(found).commit()
+        return found
+
+    patch.setattr(maintenance, "replaced_before", meanwhile)
+
+
 def lie_elsewhere(house: LocalHouse, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(type(house.lakehouse), "uri", lambda self, table: f"file://{house.root}/elsewhere/{table}")
 
@@ -161,6 +170,7 @@ def lie_elsewhere(house: LocalHouse, patch: pytest.MonkeyPatch) -> None:
         (fail_to_list, r"Could not maintain walks: .*Permission denied"),
         (list_a_part, r"lacks \d+ files that the table needs"),
         (publish_meanwhile, r"Another run published walks meanwhile, so nothing was removed"),
+        (expire_meanwhile, r"Another run published walks meanwhile, so nothing was removed"),
         (lie_elsewhere, r"which is no place of this lakehouse, so it is left as it is"),
     ],
 )
