@@ -59,7 +59,7 @@ def show_summary() -> None:
     with _instance() as instance, _errors_as_sentences():
         console.print(summary(instance, settings))
         for remark in remarks(instance, settings):
-            console.print(remark, style="yellow")
+            console.print(remark, style="yellow", soft_wrap=True)  # commands in it are there to be copied
 
 
 @main.command("changes")
