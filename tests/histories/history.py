@@ -22,6 +22,7 @@ from stedi_assets.pipeline import changes
 from stedi_assets.pipeline.table import LakehouseTable
 from tests.histories.world import World
 from tests.stedi_assets.examples import Row, T, as_delivered, customer, distance, reading
+from tests.support import Stedi
 
 DAY_MS = 86_400_000
 FIRST = T // DAY_MS * DAY_MS
@@ -47,8 +48,8 @@ class History:
     `trained`: how many rows of other people than Zed the training table had at most.
     """
 
-    def __init__(self, rebuild_above: float = 1) -> None:
-        self.world = World(Path(tempfile.mkdtemp(prefix="history-")))
+    def __init__(self, rebuild_above: float = 1, stedi: Stedi | None = None) -> None:
+        self.world = World(stedi or Stedi(Path(tempfile.mkdtemp(prefix="history-"))))
         self.clock = self.trained = 0
         self.patch = pytest.MonkeyPatch()
         # Of so few days most would be made again each time, and then all are: here only where all must.

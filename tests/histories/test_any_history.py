@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import Phase, example, given, settings
@@ -10,6 +11,9 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from tests.histories.history import History, News, Run, histories
+from tests.servers.ministack import Aws
+from tests.stedi_on_aws import StediOnAws
+from tests.support import Stedi
 
 PHASES = (Phase.explicit, Phase.generate)
 """A history takes seconds: it is shown as it happened, and made smaller by hand."""
@@ -34,9 +38,15 @@ KILLED_BETWEEN_THE_TABLES_OF_A_FEED: list[tuple[list[News], Run]] = [
 """Its quarantine knew the new files, its records did not: they were never read."""
 
 
-def live(days: list[tuple[list[News], Run]], *, made_before: bool, rebuild_above: float) -> History:
+def live(
+    days: list[tuple[list[News], Run]],
+    *,
+    made_before: bool = True,
+    rebuild_above: float = 1,
+    stedi: Stedi | None = None,
+) -> History:
     """Let that happen to a new lakehouse. It is gone then; what was counted stays."""
-    with History(rebuild_above) as history:
+    with History(rebuild_above, stedi) as history:
         if made_before:
             history.day()
         for news, run in days:
@@ -68,3 +78,18 @@ def test_after_any_history_every_table_is_what_a_rebuild_would_make_it(
     hold()
     assert sum(history.trained > 0 for history in lived) > len(lived) / 2
     assert sum(history.world.made["by days"] > 0 for history in lived) > len(lived) / 2
+
+
+@pytest.mark.slow
+def test_a_history_of_each_kind_is_the_same_on_apache_spark(
+    stedi: Stedi, apache_spark: SparkSession, rounds: Callable[[int, int], int]
+) -> None:
+    stedi.engine = "local"
+    live(OF_EACH_KIND[: rounds(1, 4)], stedi=stedi)
+
+
+@pytest.mark.slow
+def test_a_history_of_each_kind_is_the_same_in_s3_and_glue(
+    tmp_path: Path, aws: Aws, spark: SparkSession, rounds: Callable[[int, int], int]
+) -> None:
+    live(OF_EACH_KIND[: rounds(1, 4)], stedi=StediOnAws(tmp_path, aws=aws))

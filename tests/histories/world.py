@@ -14,12 +14,12 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from resources.files.landing_zone import folder_at
 from resources.iceberg.lakehouse import Lakehouse
 from resources.iceberg.maintenance import maintain
 from stedi_assets.contracts import ASSETS, FEEDS, TABLES, Feed
@@ -51,9 +51,10 @@ class World:
     made of some days alone, and those that were made anew.
     """
 
-    def __init__(self, folder: Path) -> None:
-        limits = {"STEDI_QUARANTINE_LIMIT": "1", "STEDI_SHRINK_LIMIT": "1"}
-        self.stedi = Stedi(folder, {**limits, "STEDI_CONSENT": "customer"})
+    def __init__(self, stedi: Stedi) -> None:
+        self.stedi = stedi
+        # Whether a run may shrink a table, or quarantine much, is no question here.
+        stedi.environment |= {"STEDI_QUARANTINE_LIMIT": "1", "STEDI_SHRINK_LIMIT": "1", "STEDI_CONSENT": "customer"}
         self.source: dict[str, dict[str, str]] = {feed.name: {} for feed in FEEDS}
         self.landed: dict[str, dict[str, str]] = {feed.name: {} for feed in FEEDS}
         self.tables: dict[str, list[Record]] = {}
@@ -86,8 +87,8 @@ class World:
     def take_back(self, feed: str, name: str) -> None:
         """Somebody removes the file from the source and from the landing zone."""
         self.vanish(feed, name)
-        self.landed[feed].pop(name, None)
-        (self.stedi.folder / "lakehouse" / f"{feed}_landing" / name).unlink(missing_ok=True)
+        if self.landed[feed].pop(name, None) is not None:
+            folder_at(self.stedi.settings.lakehouse).below(f"{feed}_landing").remove([name])
 
     def run(self, *assets: str, killed_after: int | None = None) -> set[str]:
         """Materialize these assets, unless the run is killed after so many commits. The answer is what was made."""
@@ -116,7 +117,7 @@ class World:
 
     def _materialize(self, assets: tuple[str, ...], run_id: str) -> Outcome:
         # Without checks selected: they stop what they would stop, and Dagster has 80 events less to store.
-        definitions = build_definitions(self.stedi.settings, {"spark": SharedSpark()})
+        definitions = build_definitions(self.stedi.settings, {"spark": SharedSpark(lender=self.stedi.engine)})
         job = definitions.resolve_implicit_global_asset_job_def()
         part = job.get_subset(asset_selection=set(map(dg.AssetKey, assets)), asset_check_selection=set())
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
