@@ -35,15 +35,15 @@ def one_day(source: Path) -> Late:
 
 
 def one_withdrawal(source: Path) -> Late:
-    """The first record by which somebody withdraws who has consented before."""
-    consented: dict[str, int] = {}
+    """The record by which somebody withdraws who consented in the one before."""
+    records: dict[str, list[tuple[int, bool, bytes]]] = {}
     for line in _lines(source, "customer"):
         record = json.loads(line)
-        email, updated = record["email"], record["lastUpdateDate"]
-        if record.get("shareWithResearchAsOfDate"):
-            consented[email] = updated
-        elif consented.get(email, updated) < updated:
-            return {"customer": lambda one, withdrawal=line: one == withdrawal}  # type: ignore[misc]
+        agreed = bool(record.get("shareWithResearchAsOfDate"))
+        records.setdefault(record["email"], []).append((record["lastUpdateDate"], agreed, line))
+    for theirs in map(sorted, records.values()):
+        if [agreed for _, agreed, _ in theirs] == [True, False]:
+            return {"customer": theirs[1][2].__eq__}
     raise ValueError(f"nobody withdraws in {source}")
 
 
