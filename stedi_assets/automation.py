@@ -17,7 +17,7 @@ LAKEHOUSE_JOB = dg.define_asset_job(
 
 FULL_AUDIT_JOB = dg.define_asset_job(
     "full_audit",
-    selection=dg.AssetSelection.all_asset_checks(),
+    selection=dg.AssetSelection.all_asset_checks() - dg.AssetSelection.checks_for_assets(MAINTENANCE),
     description="Execute every check on what is published, each on the whole table. Makes nothing anew: a run that "
     "makes some days of a table holds those days to most checks, and all of it to those of consent, privacy and keys.",
 )

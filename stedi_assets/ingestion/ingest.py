@@ -27,8 +27,9 @@ from stedi_assets.ingestion.parse import cut_records, parse, read_text
 from stedi_assets.ingestion.stats import IngestStats, sentence_of, unknown_fields
 from stedi_assets.pipeline.changes import Changes, damage, days_in, made_otherwise
 from stedi_assets.pipeline.checks import Facts, Numbers
-from stedi_assets.pipeline.evaluation import Evaluation, measured
+from stedi_assets.pipeline.evaluation import Evaluation
 from stedi_assets.pipeline.inputs import MAKE, Inputs
+from stedi_assets.pipeline.measure import measured
 from stedi_assets.pipeline.sources import Context, another_run, is_made_by
 from stedi_assets.pipeline.step import Found, Step
 from stedi_assets.pipeline.table import LakehouseTable

@@ -1,46 +1,40 @@
-"""What the checks of a version find: of all of it, or of the days that are made again.
+"""What the checks of a step's tables find: in what is staged, in what is served, in what was measured before.
 
-Belongs here: the one query that measures all checks of a table, and the two checks that every table has without one.
-Does not belong here: what a check is (`checks.py`), or what follows from what they find (`step.py`).
+Belongs here: from the numbers of all checks to results, and whether they stop a table. Does not belong here: what a
+check is (`checks.py`), running its query (`measure.py`), or what follows from what they find (`step.py`).
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import reduce
-from inspect import signature
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from resources.engines.engine import analysing
-from resources.iceberg.version import Version
-from resources.lazy import LazyModule
-from stedi_assets.contracts import Table
+from resources.iceberg.version import Staged, Version
+from stedi_assets.contracts import TABLES, Table
+from stedi_assets.pipeline.changes import Changes, made_otherwise
 from stedi_assets.pipeline.checks import (
     FAILING,
+    KEPT_ITS_ROWS,
     MATCHES_CONTRACT,
     Check,
-    Covers,
     Facts,
     Numbers,
-    Query,
     TableCheck,
     result,
 )
-from stedi_assets.pipeline.inputs import MEASURED, Inputs
-from stedi_assets.pipeline.reconciliation import rows_but_for
+from stedi_assets.pipeline.inputs import CODE, INPUTS, SOURCE, Inputs
+from stedi_assets.pipeline.measure import Question, Scope, measure_all, measured
+from stedi_assets.pipeline.reconciliation import dropped, rows_but_for
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, Row
-    from pyspark.sql import functions as F
+    from pyspark.sql import DataFrame
 
-    from stedi_assets.pipeline.changes import Changes
     from stedi_assets.pipeline.table import LakehouseTable
-else:
-    F = LazyModule("pyspark.sql.functions")
 
 
 @dataclass
@@ -136,103 +130,135 @@ def _schema(table: Table, columns: Sequence[tuple[str, str]]) -> dg.AssetCheckRe
     return result(passed, sentence, {"columns": len(columns)})
 
 
-@dataclass(frozen=True, eq=False)
-class Scope:
-    """Rows of one table, and what they are held against. `given` are frames by the names that queries ask for."""
+@dataclass
+class CheckedTables:
+    """The tables of one step of a run, and what their checks find in them.
 
-    table: str
-    inputs: Inputs
-    given: Mapping[str, DataFrame]
-
-    def bind(self, query: Query) -> DataFrame:
-        """Call the query with what it asks for."""
-        return self.inputs.bind(query, **self.given)
-
-
-def measured(version: Version) -> dict[str, Numbers]:
-    """What the checks measured of the version when it was published: {check: {measure: value}}."""
-    numbers: dict[str, Numbers] = json.loads(version.properties.get(MEASURED, "{}"))
-    return numbers
-
-
-class Question:
-    """What the checks of a version that is about to be published ask for, and what follows from the answers.
-
-    `given` are frames by name, `rows` all rows of that version; `staged` gives those of the days that are made again.
+    Subclasses say what is different where tables are made of something else than tables.
     """
 
-    def __init__(
-        self,
-        table: Table,
-        checks: Sequence[TableCheck],
-        changes: Changes,
-        inputs: Inputs,
-        given: Mapping[str, DataFrame],
-        staged: Callable[[], DataFrame],
-    ) -> None:
-        self._checks, self._onto = checks, changes.onto
-        self._whole = self._now = self._then = Scope(table.name, inputs, given)
-        if changes.onto and changes.days:
-            before = inputs.lakehouse.read(inputs.spark.spark_session, table, changes.onto.content, changes.days)
-            assert before is not None  # it is served
-            made_of = inputs.as_then(changes.onto).on(changes.days)
-            self._now = Scope(table.name, inputs.on(changes.days), {**given, "rows": staged()})
-            self._then = Scope(table.name, made_of, {**given, "rows": before[0]})
+    context: dg.AssetExecutionContext
+    inputs: Inputs
+    tables: Sequence[LakehouseTable]
+    shrink_limit: float = 1.0
+    changes: dict[str, Changes] = field(default_factory=dict, kw_only=True)
+    _before: dict[str, Version | None] = field(default_factory=dict, kw_only=True)
 
-    @property
-    def asked(self) -> list[tuple[Scope, TableCheck]]:
-        """What is to be measured."""
-        if self._onto is None:
-            return [(self._whole, check) for check in self._checks]
-        asked = [(self._whole, check) for check in self._checks if check.covers is Covers.ALL]
-        if self._now is not self._whole:
-            asked += [(self._now, check) for check in self._checks if check.covers is not Covers.ALL]
-            asked += [(self._then, check) for check in self._checks if check.covers is Covers.SUM]
-        return asked
-
-    def numbers(self, found: Mapping[Scope, Mapping[str, Numbers]]) -> dict[str, Numbers]:
-        """What that tells of the whole version: {check: {measure: value}}."""
-        whole = found.get(self._whole, {})
-        if self._onto is None:
-            return dict(whole)
-        all_days, now, then = measured(self._onto), found.get(self._now, {}), found.get(self._then, {})
+    def made_by(self, table: LakehouseTable) -> dict[str, str]:
+        """By which code, of which source and by which options it is made, as a version records it."""
         return {
-            check.name: whole[check.name]
-            if check.covers is Covers.ALL
-            else summed(all_days[check.name], then.get(check.name, {}), now.get(check.name, {}))
-            for check in self._checks
+            CODE: table.code_version(self.inputs.options),
+            SOURCE: self.source(table),
+            **{f"stedi.{name}": str(option) for name, option in self.inputs.options.items()},
         }
 
+    def given(self, rows: Mapping[str, DataFrame], block: ExitStack) -> dict[str, DataFrame]:
+        """What checks of published tables may ask for beside them, `rows` being those of this step's tables."""
+        return {}
 
-def measure_all(asked: Iterable[tuple[Scope, TableCheck]]) -> dict[Scope, dict[str, Numbers]]:
-    """Run the queries of these checks as one: {scope: {check: {measure: value}}}.
+    def facts(self, inputs: Inputs, table: LakehouseTable, rows: int) -> Facts:
+        """What is known of a version with so many rows that is made from these inputs."""
+        made_of = [inputs.version(name) for name in table.inputs if name in TABLES and not TABLES[name].of_rejects]
+        served = self.before(table)
+        # Tables of files, that is: one that was made of tables may be empty because nobody agrees any more.
+        a_feed_is_empty = any(not version.rows and INPUTS not in version.properties for version in made_of)
+        return Facts(
+            made_of[0].rows if table.reconciliation else None,
+            rows,
+            an_input_is_empty=any(not version.rows for version in made_of),
+            an_input_turned_empty=a_feed_is_empty and served is not None and served.rows > 0 and self.shrink_limit < 1,
+            all_withdrew=lambda: (
+                served is not None and served.rows > 0 and not covered_by_consent(table, served, self.inputs)
+            ),
+        )
 
-    A query that does not ask for `rows` is the same for all tables that are held against the same.
-    """
-    groups: dict[tuple[Any, ...], list[tuple[Scope, TableCheck]]] = {}
-    for scope, check in asked:
-        own = scope.table if "rows" in signature(check.query).parameters else ""
-        groups.setdefault((check.query, check.measure, own, id(scope.inputs)), []).append((scope, check))
-    frames = [
-        check.measure(scope.bind(check.query)).select(F.lit(number).alias("query"), "measure", "value")
-        for number, ((scope, check), *_) in enumerate(groups.values())
-    ]
-    measured: list[dict[str, float]] = [{} for _ in frames]
-    for row in _collect(reduce(lambda one, other: one.unionAll(other), frames)) if frames else ():
-        measured[row["query"]][row["measure"]] = float(row["value"] or 0)
-    numbers: dict[Scope, dict[str, Numbers]] = {}
-    for group, found in zip(groups.values(), measured, strict=True):
-        for scope, check in group:
-            numbers.setdefault(scope, {})[check.name] = found
-    return numbers
+    def before(self, table: LakehouseTable) -> Version | None:
+        """The version that readers have before the one that is checked, if it was made in the same way."""
+        if table.name not in self._before:
+            self._before[table.name] = self._find_before(table)
+        return self._before[table.name]
 
+    def _find_before(self, table: LakehouseTable) -> Version | None:
+        history = self.inputs.lakehouse.history(table.name)
+        if not self.context.selected_asset_keys:  # the newest one is what is checked
+            history = history[:-1]
+        return history[-1] if history and made_otherwise(history[-1], self.made_by(table)) is None else None
 
-def _collect(frame: DataFrame) -> list[Row]:
-    with analysing(frame):
-        return frame.collect()
+    def source(self, table: LakehouseTable) -> str:
+        """The source whose feeds it is made of."""
+        return self.inputs.source(table.inputs)
 
+    def check_published(self) -> dict[str, Evaluation]:
+        """Check what readers see, without making it anew."""
+        columns = {table.name: self.inputs.columns(table.name) for table in self.tables}
+        evaluations = {table.name: evaluate(table.contract, columns[table.name]) for table in self.tables}
+        if any(columns.values()) and any(one.stops for one in evaluations.values()):
+            return evaluations  # such a table cannot be read
+        rows = {table.name: self.inputs.frame(table.name) for table in self.tables}
+        then = {name: self.inputs.as_then(self.inputs.version(name)) for name in rows}
+        with ExitStack() as stack:
+            given = self.given(rows, stack)
+            scopes = {
+                (name, today): Scope(name, self.inputs if today else then[name], {**given, "rows": rows[name]})
+                for name in rows
+                for today in (True, False)
+            }
+            found = measure_all(
+                (scopes[table.name, check.against_today], check) for table in self.tables for check in table.checks
+            )
+        for table in self.tables:
+            numbers = {**found.get(scopes[table.name, True], {}), **found.get(scopes[table.name, False], {})}
+            self._add(evaluations[table.name], table, numbers, then[table.name], self.inputs.version(table.name).rows)
+        return evaluations
 
-def summed(all_days: Numbers, then: Numbers, now: Numbers) -> Numbers:
-    """The numbers of all days, where some were `then` and are `now`."""
-    names = {*all_days, *then, *now}
-    return {name: all_days.get(name, 0) - then.get(name, 0) + now.get(name, 0) for name in sorted(names)}
+    def evaluate_staged(self, staged: Mapping[str, Staged], stack: ExitStack) -> dict[str, Evaluation]:
+        """What the checks find in the versions that are about to be published."""
+        evaluations = {table.name: evaluate(table.contract, staged[table.name].columns) for table in self.tables}
+        if any(one.stops for one in evaluations.values()):
+            return evaluations
+        numbers = self.measure(staged, stack)
+        for table in self.tables:
+            name = table.name
+            self._add(evaluations[name], table, numbers[name], self.inputs, staged[name].total)
+        return evaluations
+
+    def measure(self, staged: Mapping[str, Staged], block: ExitStack) -> dict[str, dict[str, Numbers]]:
+        """What the checks of each table measure."""
+        lakehouse, session = self.inputs.lakehouse, self.inputs.spark.spark_session
+        rows = {name: lakehouse.read_staged(session, one, whole=True) for name, one in staged.items()}
+        given = self.given(rows, block)
+        questions = {
+            table.name: Question(
+                table.contract,
+                table.checks,
+                self.changes[table.name],
+                self.inputs,
+                {**given, "rows": rows[table.name]},
+                partial(lakehouse.read_staged, session, staged[table.name]),
+            )
+            for table in self.tables
+        }
+        found = measure_all(one for question in questions.values() for one in question.asked)
+        return {name: question.numbers(found) for name, question in questions.items()}
+
+    def evaluate_again(self, table: LakehouseTable, version: Version) -> Evaluation:
+        """What was measured of a version that stays, evaluated by today's limits."""
+        evaluation = evaluate(table.contract, [(column.name, column.type) for column in table.contract.columns])
+        self._add(evaluation, table, measured(version), self.inputs, version.rows)
+        return evaluation
+
+    def _add(
+        self, evaluation: Evaluation, table: LakehouseTable, numbers: Mapping[str, Numbers], made_of: Inputs, rows: int
+    ) -> None:
+        """Note what the table's checks find in these numbers of a version with so many rows."""
+        facts = self.facts(made_of, table, rows)
+        if table.reconciliation:
+            facts = replace(facts, dropped=dropped(numbers["rows_reconciled"]))
+        known = [check for check in table.checks if check.name in numbers]
+        evaluation.add_all(known, table.name, numbers, facts)
+        if not table.contract.of_rejects:
+            evaluation.add(
+                KEPT_ITS_ROWS,
+                table.name,
+                evaluate_loss(table, self.before(table), numbers, rows, self.shrink_limit, self.inputs),
+            )

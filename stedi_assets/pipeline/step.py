@@ -11,8 +11,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -21,20 +20,10 @@ from resources.errors import LakehouseError
 from resources.iceberg.version import CONTENT, Staged, Version
 from stedi_assets.contracts import ASSETS, TABLES
 from stedi_assets.pipeline import metadata
-from stedi_assets.pipeline.changes import Changes, find_changes, has_same_rows, made_otherwise
-from stedi_assets.pipeline.checks import KEPT_ITS_ROWS, Facts, Numbers
-from stedi_assets.pipeline.evaluation import (
-    Evaluation,
-    Question,
-    Scope,
-    covered_by_consent,
-    evaluate,
-    evaluate_loss,
-    measure_all,
-    measured,
-)
-from stedi_assets.pipeline.inputs import CODE, INPUTS, MEASURED, RUN_ID, SOURCE, WHAT, Inputs
-from stedi_assets.pipeline.reconciliation import dropped, dropped_rows
+from stedi_assets.pipeline.changes import Changes, find_changes, has_same_rows
+from stedi_assets.pipeline.evaluation import CheckedTables, Evaluation
+from stedi_assets.pipeline.inputs import INPUTS, MEASURED, RUN_ID, WHAT
+from stedi_assets.pipeline.reconciliation import dropped_rows
 from stedi_assets.pipeline.report import Told, say_what_is_served, say_what_was_made, with_outdated
 from stedi_assets.pipeline.sources import is_made_by, made_on_the_way, refuse_other_source
 
@@ -51,21 +40,15 @@ Found = dg.MaterializeResult[Any] | dg.AssetCheckResult | Told
 
 
 @dataclass
-class Step:
+class Step(CheckedTables):
     """The tables of one step of a run. Subclasses say what is different where tables are made of something else.
 
     `own_source` is the source that the run was told to read; empty: any.
     """
 
-    context: dg.AssetExecutionContext
-    inputs: Inputs
-    tables: Sequence[LakehouseTable]
-    shrink_limit: float = 1.0
     rebuild: bool = False
     own_source: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
-    changes: dict[str, Changes] = field(default_factory=dict)
-    _before: dict[str, Version | None] = field(default_factory=dict)
     _since: float = field(default_factory=time.perf_counter)
 
     def run(self) -> Iterator[Found]:
@@ -116,14 +99,6 @@ class Step:
             return "rebuilt: that was asked for"
         return None if self.inputs.lakehouse.version(table.name) else "made for the first time"
 
-    def made_by(self, table: LakehouseTable) -> dict[str, str]:
-        """By which code, of which source and by which options it is made, as a version records it."""
-        return {
-            CODE: table.code_version(self.inputs.options),
-            SOURCE: self.source(table),
-            **{f"stedi.{name}": str(option) for name, option in self.inputs.options.items()},
-        }
-
     def frames(self, staged: ExitStack) -> dict[str, DataFrame | None]:
         """The rows of each table's days that are made again, not computed yet; None: there are no such days.
 
@@ -135,42 +110,6 @@ class Step:
             no_day = days is not None and not days
             found[table.name] = None if no_day else self.inputs.on(days).bind(table.function)
         return found
-
-    def given(self, rows: Mapping[str, DataFrame], block: ExitStack) -> dict[str, DataFrame]:
-        """What checks of published tables may ask for beside them, `rows` being those of this step's tables."""
-        return {}
-
-    def facts(self, inputs: Inputs, table: LakehouseTable, rows: int) -> Facts:
-        """What is known of a version with so many rows that is made from these inputs."""
-        made_of = [inputs.version(name) for name in table.inputs if name in TABLES and not TABLES[name].of_rejects]
-        served = self.before(table)
-        # Tables of files, that is: one that was made of tables may be empty because nobody agrees any more.
-        a_feed_is_empty = any(not version.rows and INPUTS not in version.properties for version in made_of)
-        return Facts(
-            made_of[0].rows if table.reconciliation else None,
-            rows,
-            an_input_is_empty=any(not version.rows for version in made_of),
-            an_input_turned_empty=a_feed_is_empty and served is not None and served.rows > 0 and self.shrink_limit < 1,
-            all_withdrew=lambda: (
-                served is not None and served.rows > 0 and not covered_by_consent(table, served, self.inputs)
-            ),
-        )
-
-    def before(self, table: LakehouseTable) -> Version | None:
-        """The version that readers have before the one that is checked, if it was made in the same way."""
-        if table.name not in self._before:
-            self._before[table.name] = self._find_before(table)
-        return self._before[table.name]
-
-    def _find_before(self, table: LakehouseTable) -> Version | None:
-        history = self.inputs.lakehouse.history(table.name)
-        if not self.context.selected_asset_keys:  # the newest one is what is checked
-            history = history[:-1]
-        return history[-1] if history and made_otherwise(history[-1], self.made_by(table)) is None else None
-
-    def source(self, table: LakehouseTable) -> str:
-        """The source whose feeds it is made of."""
-        return self.inputs.source(table.inputs)
 
     def upstream(self, table: LakehouseTable) -> Sequence[str]:
         """The assets that it is made from."""
@@ -207,7 +146,7 @@ class Step:
             frames = self.frames(stack)
             staged = {table.name: stack.enter_context(self._stage(table, frames[table.name])) for table in self.tables}
             self.lap("compute")
-            evaluations = self._evaluate_staged(staged, stack)
+            evaluations = self.evaluate_staged(staged, stack)
             self.lap("check")
             if any(one.stops for one in evaluations.values()):
                 yield from self.refuse(evaluations)
@@ -257,81 +196,6 @@ class Step:
     def selected_tables(self) -> list[LakehouseTable]:
         """Those that this run asked for; the others of the step are made beside, since they go together."""
         return [table for table in self.tables if dg.AssetKey(table.name) in self.context.selected_asset_keys]
-
-    def check_published(self) -> dict[str, Evaluation]:
-        """Check what readers see, without making it anew."""
-        columns = {table.name: self.inputs.columns(table.name) for table in self.tables}
-        evaluations = {table.name: evaluate(table.contract, columns[table.name]) for table in self.tables}
-        if any(columns.values()) and any(one.stops for one in evaluations.values()):
-            return evaluations  # such a table cannot be read
-        rows = {table.name: self.inputs.frame(table.name) for table in self.tables}
-        then = {name: self.inputs.as_then(self.inputs.version(name)) for name in rows}
-        with ExitStack() as stack:
-            given = self.given(rows, stack)
-            scopes = {
-                (name, today): Scope(name, self.inputs if today else then[name], {**given, "rows": rows[name]})
-                for name in rows
-                for today in (True, False)
-            }
-            found = measure_all(
-                (scopes[table.name, check.against_today], check) for table in self.tables for check in table.checks
-            )
-        for table in self.tables:
-            numbers = {**found.get(scopes[table.name, True], {}), **found.get(scopes[table.name, False], {})}
-            self._add(evaluations[table.name], table, numbers, then[table.name], self.inputs.version(table.name).rows)
-        return evaluations
-
-    def _evaluate_staged(self, staged: Mapping[str, Staged], stack: ExitStack) -> dict[str, Evaluation]:
-        """What the checks find in the versions that are about to be published."""
-        evaluations = {table.name: evaluate(table.contract, staged[table.name].columns) for table in self.tables}
-        if any(one.stops for one in evaluations.values()):
-            return evaluations
-        numbers = self.measure(staged, stack)
-        for table in self.tables:
-            name = table.name
-            self._add(evaluations[name], table, numbers[name], self.inputs, staged[name].total)
-        return evaluations
-
-    def measure(self, staged: Mapping[str, Staged], block: ExitStack) -> dict[str, dict[str, Numbers]]:
-        """What the checks of each table measure."""
-        lakehouse, session = self.inputs.lakehouse, self.inputs.spark.spark_session
-        rows = {name: lakehouse.read_staged(session, one, whole=True) for name, one in staged.items()}
-        given = self.given(rows, block)
-        questions = {
-            table.name: Question(
-                table.contract,
-                table.checks,
-                self.changes[table.name],
-                self.inputs,
-                {**given, "rows": rows[table.name]},
-                partial(lakehouse.read_staged, session, staged[table.name]),
-            )
-            for table in self.tables
-        }
-        found = measure_all(one for question in questions.values() for one in question.asked)
-        return {name: question.numbers(found) for name, question in questions.items()}
-
-    def evaluate_again(self, table: LakehouseTable, version: Version) -> Evaluation:
-        """What was measured of a version that stays, evaluated by today's limits."""
-        evaluation = evaluate(table.contract, [(column.name, column.type) for column in table.contract.columns])
-        self._add(evaluation, table, measured(version), self.inputs, version.rows)
-        return evaluation
-
-    def _add(
-        self, evaluation: Evaluation, table: LakehouseTable, numbers: Mapping[str, Numbers], made_of: Inputs, rows: int
-    ) -> None:
-        """Note what the table's checks find in these numbers of a version with so many rows."""
-        facts = self.facts(made_of, table, rows)
-        if table.reconciliation:
-            facts = replace(facts, dropped=dropped(numbers["rows_reconciled"]))
-        known = [check for check in table.checks if check.name in numbers]
-        evaluation.add_all(known, table.name, numbers, facts)
-        if not table.contract.of_rejects:
-            evaluation.add(
-                KEPT_ITS_ROWS,
-                table.name,
-                evaluate_loss(table, self.before(table), numbers, rows, self.shrink_limit, self.inputs),
-            )
 
     def refuse(self, evaluations: Mapping[str, Evaluation]) -> Iterator[Found]:
         """A blocking check failed: report what was checked, and fail the step.

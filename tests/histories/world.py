@@ -24,8 +24,8 @@ from resources.iceberg.lakehouse import Lakehouse
 from resources.iceberg.maintenance import maintain
 from stedi_assets.contracts import ASSETS, FEEDS, TABLES, Feed
 from stedi_assets.definitions import build_definitions
-from stedi_assets.pipeline.evaluation import measured
 from stedi_assets.pipeline.inputs import WHAT
+from stedi_assets.pipeline.measure import measured
 from tests import oracle
 from tests.oracle import Record
 from tests.support import Outcome, SharedSpark, Stedi

@@ -19,7 +19,8 @@ from stedi_assets.contracts import ASSETS, FEEDS, TABLES
 from stedi_assets.definitions import build_definitions
 from stedi_assets.ingestion.stats import count_delivery
 from stedi_assets.pipeline.checks import Facts
-from stedi_assets.pipeline.evaluation import Scope, evaluate, measure_all
+from stedi_assets.pipeline.evaluation import evaluate
+from stedi_assets.pipeline.measure import Scope, measure_all
 from stedi_assets.rules import Consent
 from tests.stedi_assets.checks.page import checks_by_asset
 from tests.stedi_assets.checks.worlds import (

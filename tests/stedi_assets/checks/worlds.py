@@ -19,8 +19,9 @@ from stedi_assets.contracts import FEEDS, TABLES
 from stedi_assets.definitions import TRUSTED_AND_CURATED
 from stedi_assets.landing import tables_of
 from stedi_assets.pipeline.checks import Facts, Numbers, Query, TableCheck
-from stedi_assets.pipeline.evaluation import Evaluation, Scope, measure_all
+from stedi_assets.pipeline.evaluation import Evaluation
 from stedi_assets.pipeline.inputs import Inputs
+from stedi_assets.pipeline.measure import Scope, measure_all
 from stedi_assets.pipeline.step import Step
 from stedi_assets.pipeline.table import LakehouseTable
 from stedi_assets.rules import Consent
