@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MANIFESTS = 20
 """From so many on they are merged. Each costs every reader and every commit a millisecond, and S3's a request."""
-VERSIONS = 100
+VERSIONS = 50
 """So many are kept at least, and a fifth more at most: loading the metadata takes 0.03 ms for each."""
 
 
