@@ -15,7 +15,7 @@ from hypothesis import settings as hypothesis_settings
 
 from resources.engines.embedded import EmbeddedSpark
 from resources.engines.emr_serverless import EmrServerlessSpark
-from resources.iceberg.lakehouse import spark_ddl
+from resources.iceberg.tables import spark_ddl
 from stedi_assets.contracts import TABLES, Table
 from tests.servers import CREDENTIALS
 from tests.servers.ministack import PYTHON, Aws, ministack

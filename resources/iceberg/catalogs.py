@@ -16,8 +16,8 @@ from pydantic import PrivateAttr
 from resources.aws import region
 from resources.errors import LakehouseError, translate_errors
 from resources.files.locks import lock
-from resources.iceberg.lakehouse import Lakehouse, file_uri
-from resources.iceberg.moved import adopt, lies_in, path_of, unshare
+from resources.iceberg.lakehouse import Lakehouse
+from resources.iceberg.moved import adopt, file_uri, lies_in, path_of, unshare
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog

@@ -133,3 +133,9 @@ def _move_record(record: Any, moved: Moved) -> None:
             _move_record(record[position], moved)
         else:
             record[position] = moved(record[position])
+
+
+def file_uri(path: str) -> str:
+    """A path as catalogs name it; what is a URI stays one."""
+    # Iceberg's readers take a location as it is written: they decode no `%20`, so none must be in it.
+    return path if "://" in path else f"file://{path}"

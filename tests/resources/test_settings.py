@@ -47,6 +47,7 @@ def test_a_fresh_machine_needs_no_setting(tmp_path: Path, monkeypatch: pytest.Mo
         "database": "stedi",
         "quarantine_limit": 0.05,
         "shrink_limit": 0.5,
+        "rebuild": False,
         "history_days": 7,
         "spark_conf": {},
         "source_access": "credentials",

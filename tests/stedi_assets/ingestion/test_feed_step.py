@@ -12,7 +12,7 @@ import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
 
-from resources.iceberg.lakehouse import spark_ddl
+from resources.iceberg.tables import spark_ddl
 from resources.lazy import LazyModule
 from stedi_assets.contracts import ASSETS, FEEDS, TABLES, Column, Feed, Table
 from stedi_assets.definitions import build_definitions
