@@ -64,9 +64,9 @@ def test_after_any_history_every_table_is_what_a_rebuild_would_make_it(
 ) -> None:
     lived: list[History] = []
 
-    @settings(max_examples=rounds(3, 300), derandomize=bool(rounds(1, 0)), database=None, phases=PHASES)
+    @settings(max_examples=rounds(2, 300), derandomize=bool(rounds(1, 0)), database=None, phases=PHASES)
     @given(
-        days=histories(most_days=rounds(3, 6)),
+        days=histories(most_days=rounds(2, 6)),
         made_before=st.sampled_from([True, True, True, False]),
         rebuild_above=st.sampled_from([1 / 3, 1, 1]),
     )
