@@ -147,9 +147,9 @@ class CheckedTables:
     def made_by(self, table: LakehouseTable) -> dict[str, str]:
         """By which code, of which source and by which options it is made, as a version records it."""
         return {
-            CODE: table.code_version(self.inputs.options),
             SOURCE: self.source(table),
             **{f"stedi.{name}": str(option) for name, option in self.inputs.options.items()},
+            CODE: table.code_version(self.inputs.options),  # last: another option makes it another one, too
         }
 
     def given(self, rows: Mapping[str, DataFrame], block: ExitStack) -> dict[str, DataFrame]:
