@@ -65,7 +65,7 @@ class Lakehouse(Tables):
                     replaced=tuple(one for one in served if is_of(one, days)),
                 )
             except BaseException as error:
-                directory.abandon() if is_of_interrupt(error) else directory.discard()
+                directory.discard_at_exit() if is_of_interrupt(error) else directory.discard()
                 raise
 
     def clear_up(self, table: str) -> None:

@@ -93,7 +93,7 @@ class StagingDir:
             with self._clearing_up():
                 self._remove(live)
 
-    def abandon(self) -> None:
+    def discard_at_exit(self) -> None:
         """Remove the files, although an engine that was interrupted may go on writing: Sail does, for half a second.
 
         So they are removed once more when this process ends, and the engine with it. The note stays, and stays locked
