@@ -36,11 +36,15 @@ def session(stedi: Stedi, name: str, who: str, *days: int) -> None:
     stedi.deliver("step_trainer", as_delivered("step_trainer", [distance(who, at) for at in taken]), name)
 
 
-@pytest.fixture(params=["embedded", "local"])
+ON_BOTH_ENGINES = pytest.mark.parametrize("stedi", ["embedded", "local"], indirect=True)
+
+
+@pytest.fixture
 def stedi(request: pytest.FixtureRequest, tmp_path: Path) -> Stedi:
     """Ann has stepped on the first five days, Bob on the sixth to the ninth; both have consented."""
-    request.getfixturevalue({"embedded": "spark", "local": "apache_spark"}[request.param])
-    stedi = Stedi(tmp_path, engine=request.param)
+    engine = getattr(request, "param", "embedded")
+    request.getfixturevalue({"embedded": "spark", "local": "apache_spark"}[engine])
+    stedi = Stedi(tmp_path, engine=engine)
     people = [customer(f"{who}@x.org", who, updated=T, consent=T) for who in ("ann", "bob")]
     stedi.deliver("customer", as_delivered("customer", people))
     session(stedi, "1.json", "ann", 0, 1, 2, 3, 4)
@@ -70,9 +74,9 @@ def data_versions(outcome: Outcome) -> dict[str, str]:
 def test_where_nothing_is_new_no_engine_starts_and_nothing_is_written_and_every_check_keeps_its_result(
     stedi: Stedi,
 ) -> None:
-    second = stedi.materialize(resources={"spark": NoEngine(lender=stedi.engine)})  # the manifests settle
+    second = stedi.materialize(resources={"spark": NoEngine()})  # the manifests settle
     before = files(stedi)
-    third = stedi.materialize(resources={"spark": NoEngine(lender=stedi.engine)})
+    third = stedi.materialize(resources={"spark": NoEngine()})
     assert second.success
     assert third.success
     assert files(stedi) == before
@@ -100,6 +104,7 @@ def test_news_of_a_day_is_written_beside_the_files_of_all_other_days(stedi: Sted
     )
 
 
+@ON_BOTH_ENGINES
 def test_a_withdrawal_makes_the_days_of_that_person_again_and_no_other(stedi: Stedi) -> None:
     session(stedi, "3.json", "zed", *range(9, 20))
     zed = as_delivered("customer", [customer("zed@x.org", "zed", updated=T, consent=T)])
@@ -132,8 +137,6 @@ def test_an_upstream_version_with_the_same_rows_changes_nothing_downstream(stedi
 def test_everything_is_made_anew_where_somebody_asks_or_it_would_be_dearer_or_wrong_to_build_on(
     stedi: Stedi, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if stedi.engine == "local":
-        pytest.skip("what is decided before an engine is asked")
     why = "rebuilt: that was asked for"
     if how == "setting":
         stedi.environment["STEDI_REBUILD"] = "1"
