@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
@@ -163,7 +164,9 @@ def test_the_full_audit_finds_what_somebody_did_to_a_day_that_no_run_makes_again
     assert table is not None
     row = {"user": ["ann@x.org"], "timestamp": [FIRST + DAY], "x": [None], "y": [0.0], "z": [0.0]}
     schema = pa.schema([(name, {"user": pa.string(), "timestamp": pa.int64()}.get(name, pa.float64())) for name in row])
-    table.append(pa.table(row, schema=schema))
+    path = stedi.location("accelerometer_trusted") / "data" / "theirs.parquet"
+    pq.write_table(pa.table(row, schema=schema), path)
+    table.add_files([f"file://{path}"])
     job = build_definitions(stedi.settings, {"spark": SharedSpark(lender=stedi.engine)}).resolve_job_def("full_audit")
     result = job.execute_in_process(instance=stedi.instance, raise_on_error=False)
     found = {one.check_name for one in result.get_asset_check_evaluations() if not one.passed}
