@@ -93,6 +93,17 @@ def is_of_interrupt(error: BaseException | None) -> bool:
     return error is not None and (not isinstance(error, Exception) or is_of_interrupt(error.__context__))
 
 
+def engine_has_ended(error: BaseException) -> bool:
+    """Whether an engine that failed so does no more of what it was asked for. One that was interrupted or is out of
+    reach may go on writing.
+    """
+    from pyspark.errors import PySparkException
+
+    # Exactly of this class is what no engine has said: the way to it is lost.
+    said = isinstance(error, PySparkException) and type(error).__name__ != "SparkConnectGrpcException"
+    return (said or isinstance(error, LakehouseError)) and not is_of_interrupt(error)
+
+
 def quoting_no_row(step: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
     """A step of a run, whose errors leave it `as_failure`: Dagster keeps what an error and its causes say."""
 

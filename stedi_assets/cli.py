@@ -21,6 +21,7 @@ import dagster as dg
 
 from resources.engines.engine import SparkEngine, analysing
 from resources.errors import LakehouseError, as_failure, query_error
+from resources.files.landing_zone import LandingZone
 from resources.iceberg.lakehouse import Lakehouse
 from resources.iceberg.version import Version
 from resources.settings import Settings
@@ -110,7 +111,11 @@ def next_day() -> None:
             "lakehouse of the sample's own with STEDI_LAKEHOUSE."
         )
     with _errors_as_sentences():
-        click.echo(deliver_next_day(Path(build_resources(settings)["landing_zone"].source)).explained)
+        zone: LandingZone = build_resources(settings)["landing_zone"]
+        for feed in FEEDS:
+            if (origin := zone.landed(feed.name).origin) not in (None, zone.origin):
+                raise click.ClickException(f"{settings.lakehouse} has the feeds of {origin}, and no sample.")
+        click.echo(deliver_next_day(Path(zone.source)).explained)
 
 
 @contextmanager
@@ -175,15 +180,16 @@ def _made(resources: Mapping[str, Any], name: str) -> str | None:
 
 
 def changes(instance: dg.DagsterInstance, settings: Settings) -> Table:
-    """Each asset that was made: the rows (files) that its latest run retained, wrote and dropped, and why.
+    """Each asset that was made: the rows (files) that its latest run retained and wrote, how many are dropped of all
+    that there is, and why.
 
-    What was written is said by Iceberg's own commits, what was dropped by what was measured of the version.
+    What was written is said by Iceberg's own commits, what is dropped by what was measured of the version.
     """
     from rich.table import Table
 
     store: Lakehouse = build_resources(settings)["lakehouse"]
     table = Table(
-        "asset", "retained", "written", "dropped", "why", title="What the latest run did", title_justify="left"
+        "asset", "retained", "written", "dropped in all", "why", title="What the latest run did", title_justify="left"
     )
     for column in table.columns[1:3]:
         column.justify = "right"
@@ -191,8 +197,9 @@ def changes(instance: dg.DagsterInstance, settings: Settings) -> Table:
         made = instance.get_latest_materialization_event(dg.AssetKey(name))
         if made is not None and made.asset_materialization is not None:
             version = store.version(name)
-            row = _rows_of_run(version, made.run_id) if version else _files_of_run(made.asset_materialization)
-            table.add_row(name, *row)
+            *row, why = _rows_of_run(version, made.run_id) if version else _files_of_run(made.asset_materialization)
+            refused = made.asset_materialization.metadata.get("refused")
+            table.add_row(name, *row, f"refused: {refused.value}" if refused else why)
     return table
 
 

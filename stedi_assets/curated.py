@@ -64,7 +64,7 @@ def customers_curated(customer_trusted: DataFrame, accelerometer_trusted: DataFr
         readings_per_match,
     ],
     depends=Dependence(
-        "serial numbers",
+        "holders of serial numbers",
         "step_trainer_trusted",
         lambda distances: distances["serialnumber"],
         (sole_holders, consent_on_serials),

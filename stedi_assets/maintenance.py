@@ -17,6 +17,7 @@ from resources.iceberg.lakehouse import Lakehouse
 from resources.iceberg.maintenance import Maintained, maintain
 from stedi_assets.contracts import TABLES, Pii
 from stedi_assets.pipeline import metadata
+from stedi_assets.pipeline.asset import RETRY
 from stedi_assets.pipeline.checks import Check, result
 
 NAME = "maintenance"
@@ -48,6 +49,7 @@ def maintenance_asset(history_days: int) -> dg.AssetsDefinition:
             )
         ],
         check_specs=[ALL_MAINTAINED.spec(NAME)],
+        retry_policy=RETRY,
     )
     @quoting_no_row
     def step(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> Iterator[Any]:
@@ -55,6 +57,7 @@ def maintenance_asset(history_days: int) -> dg.AssetsDefinition:
         for one in done:
             if one.refused:
                 context.log.warning(f"{one.table}: {one.refused}")
+        context.log.info(", ".join(f"{what}: {number:,}" for what, number in _sums(done).items()))
         yield dg.MaterializeResult(
             asset_key=NAME,
             metadata={**_sums(done), "tables": _as_table(done)},

@@ -71,7 +71,9 @@ def customer_trusted(customer_records: DataFrame, customer_quarantine: DataFrame
         readings_before_consent,
         equal_readings,
     ],
-    depends=Dependence("customers", "accelerometer_records", lambda _: person("user"), (owners, consent_as_said)),
+    depends=Dependence(
+        "consents of customers", "accelerometer_records", lambda _: person("user"), (owners, consent_as_said)
+    ),
 )
 def accelerometer_trusted(accelerometer_records: DataFrame, customer_trusted: DataFrame, consent: Consent) -> DataFrame:
     """Accelerometer readings of customers who agreed to share their data for research.
@@ -98,7 +100,7 @@ def accelerometer_trusted(accelerometer_records: DataFrame, customer_trusted: Da
         shared_serial_numbers,
     ],
     depends=Dependence(
-        "serial numbers",
+        "holders of serial numbers",
         "step_trainer_records",
         lambda distances: distances["serialnumber"],
         (serials_agreed_on, curated_serials, consent_on_serials),

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from resources.engines.engine import analysing
-from resources.errors import LakehouseError, is_of_interrupt, translate_errors
+from resources.errors import LakehouseError, engine_has_ended, translate_errors
 from resources.iceberg.days import files_of, is_of, write
 from resources.iceberg.moved import file_uri, path_of
 from resources.iceberg.reachable import reachable
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 STAGED_IN = "stedi.staged-in"
 """Snapshot property: the folder whose files this version is made of."""
 
+WHATEVER = -1
+"""In place of a snapshot: rows that do not depend on which one is served."""
+
 
 class Lakehouse(Tables):
     """Tables of which new versions are staged, and published or discarded."""
@@ -40,17 +43,18 @@ class Lakehouse(Tables):
         table: TableSpec,
         run_id: str,
         days: Collection[int] | None = None,
-        onto: int | None = None,
+        onto: int | None = WHATEVER,
     ) -> Staged:
         """Compute the frame (None: no row) and write it where no reader looks, in place of these days' rows, or of all.
 
-        `onto` is the snapshot whose other days stay.
+        `onto` is the snapshot that is served when it is decided what the rows are; None: none. Where another one is
+        by now, its rows may be newer than these.
         """
         with translate_errors(f"stage {table.name}", self.root):
             directory = self.staging_dir(table.name)
             base = self._published(table)
             snapshot = base.current_snapshot() if base else None
-            if days is not None and (snapshot is None or snapshot.snapshot_id != onto):
+            if onto not in (WHATEVER, snapshot and snapshot.snapshot_id):
                 raise self._another_run(table.name)
             retaining = "" if days is None else table.name
             served = files_of(base, snapshot, for_rows_of=retaining) if base and snapshot else []
@@ -65,7 +69,7 @@ class Lakehouse(Tables):
                     replaced=tuple(one for one in served if is_of(one, days)),
                 )
             except BaseException as error:
-                directory.discard_at_exit() if is_of_interrupt(error) else directory.discard()
+                directory.discard() if engine_has_ended(error) else directory.discard_at_exit()
                 raise
 
     def clear_up(self, table: str) -> None:

@@ -21,6 +21,7 @@ from resources.iceberg.version import TableSpec, Version
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
     from pyiceberg.io.pyarrow import PyArrowFileIO
+    from pyiceberg.manifest import DataFile
     from pyiceberg.table import Table as IcebergTable
     from pyiceberg.table.snapshots import Snapshot
     from pyspark.sql import DataFrame, SparkSession
@@ -120,15 +121,15 @@ class Tables(dg.ConfigurableResource[Any], ABC):
         snapshot = self._snapshot(loaded, table.name, content)
         self._refuse_other_columns(loaded, snapshot, table)
         with translate_errors(f"read {table.name}", self.root):
-            uris = [one.file_path for one in files_of(loaded, snapshot, for_rows_of=table.name) if is_of(one, days)]
+            files = [one for one in files_of(loaded, snapshot, for_rows_of=table.name) if is_of(one, days)]
             # Engines may take a missing file for an empty one.
-            if missing := sorted(self._missing(table.name, uris)):
+            if missing := sorted(self._missing(table.name, files)):
                 raise LakehouseError(
-                    f"{len(missing)} of {len(uris)} data files of {table.name} are gone, {path_of(missing[0])} among "
-                    f"them: something removed them behind the table's back. Materialize {table.name} again to make it "
-                    "anew."
+                    f"{len(missing)} of {len(files)} data files of {table.name} are gone or damaged, "
+                    f"{path_of(missing[0])} among them: something changed them behind the table's back. Materialize "
+                    f"{table.name} again to make it anew."
                 )
-        return list(map(path_of, uris)), Version.of(snapshot)
+        return [path_of(one.file_path) for one in files], Version.of(snapshot)
 
     def _snapshot(self, loaded: IcebergTable, name: str, content: int | None) -> Snapshot:
         current = loaded.current_snapshot()
@@ -161,22 +162,21 @@ class Tables(dg.ConfigurableResource[Any], ABC):
             snapshot = loaded.current_snapshot() if loaded else None
             return rows_by_day(loaded, snapshot) if loaded and snapshot else {}
 
-    def _missing(self, table: str, uris: Collection[str]) -> set[str]:
-        """Which files are not there: found by a question for each on this machine, and in S3 by listing all, as that
-        takes much longer to answer.
+    def _missing(self, table: str, wanted: Collection[DataFile]) -> set[str]:
+        """Which files are not there as they were written: found by a question for each on this machine, and in S3 by
+        listing all, as that takes much longer to answer.
         """
-        from pyarrow.fs import FileSelector, FileType
+        from pyarrow.fs import FileSelector
 
-        io, there = self.io, set[str]()
+        io = self.io
         scheme, host, folder = io.parse_location(f"{self.uri(table)}/data")
-        paths = {uri: io.parse_location(uri)[2] for uri in uris}
+        paths = {one.file_path: io.parse_location(one.file_path)[2] for one in wanted}
         # One that another engine wrote may lie elsewhere.
         asked = [path for path in paths.values() if scheme == "file" or not path.startswith(f"{folder}/")]
         files = io.fs_by_scheme(scheme, host)
-        if len(asked) < len(paths):
-            there |= {one.path for one in files.get_file_info(FileSelector(folder, True, True)) if one.is_file}
-        there |= {one.path for one in files.get_file_info(asked) if one.type is FileType.File}
-        return {uri for uri, path in paths.items() if path not in there}
+        found = files.get_file_info(FileSelector(folder, True, True)) if len(asked) < len(paths) else []
+        there = {one.path: one.size for one in (*found, *files.get_file_info(asked)) if one.is_file}
+        return {one.file_path for one in wanted if there.get(paths[one.file_path]) != one.file_size_in_bytes}
 
     @property
     def io(self) -> PyArrowFileIO:

@@ -84,7 +84,7 @@ def only_readings_of_consenting_holders(
     return readings.where(F.col(SINCE).isNull() | too_early(consent, "sensorreadingtime"))
 
 
-@partial(blocking_check, covers=Covers.DAYS)
+@blocking_check
 def no_row_pairs_two_customers(
     rows: DataFrame, customer_records: DataFrame, accelerometer_trusted: DataFrame
 ) -> DataFrame:

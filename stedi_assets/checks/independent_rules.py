@@ -75,10 +75,10 @@ def consent_of_customers(customer_records: DataFrame, customer_quarantine: DataF
 def consent_as_said(customer_records: DataFrame, customer_quarantine: DataFrame) -> DataFrame:
     """What decides on a customer's readings: where it changes, they are looked at again.
 
-    Columns: person, serialnumber, agreed, doubted, consented_since (epoch ms).
+    Columns: person, agreed, doubted, consented_since (epoch ms).
     """
     known = consent_of_customers(customer_records, customer_quarantine)
-    return known.select("person", "serialnumber", "agreed", "doubted", SINCE)
+    return known.select("person", "agreed", "doubted", SINCE)
 
 
 def consent_on_serials(customer_records: DataFrame, customer_quarantine: DataFrame) -> DataFrame:
@@ -97,7 +97,8 @@ def consent_on_serials(customer_records: DataFrame, customer_quarantine: DataFra
     records = by_record.agg(F.min(resolved).alias("resolved"), F.collect_set("word").alias("words"))
     numbers = records.where("coalesce(resolved, 0) = 0").select(F.explode("words").alias("serialnumber")).distinct()
     unsaid = {"person": F.lit(None).cast("string"), "agreed": F.lit(False), "doubted": F.lit(True)}
-    holders = consent_as_said(customer_records, customer_quarantine)
+    known = consent_of_customers(customer_records, customer_quarantine)
+    holders = known.select("person", "serialnumber", "agreed", "doubted", SINCE)
     nobody = numbers.withColumns({**unsaid, SINCE: F.lit(None).cast("bigint")})
     return consent_of_serials(holders.unionByName(nobody))
 

@@ -25,11 +25,10 @@ from resources.lazy import LazyModule
 from stedi_assets.contracts import FILE, REASON, RUN, TEXT, Feed
 from stedi_assets.ingestion.parse import cut_records, parse, read_text
 from stedi_assets.ingestion.stats import IngestStats, sentence_of, unknown_fields
-from stedi_assets.pipeline.changes import Changes, damage, days_in, made_otherwise
+from stedi_assets.pipeline.changes import Changes, days_in, why_rebuilt
 from stedi_assets.pipeline.checks import Facts, Numbers
 from stedi_assets.pipeline.evaluation import Evaluation
-from stedi_assets.pipeline.inputs import MAKE, Inputs
-from stedi_assets.pipeline.measure import measured
+from stedi_assets.pipeline.inputs import MAKE, Inputs, measured
 from stedi_assets.pipeline.sources import Context, another_run, is_made_by
 from stedi_assets.pipeline.step import Found, Step
 from stedi_assets.pipeline.table import LakehouseTable
@@ -92,7 +91,8 @@ class FeedStep(Step):
         yield from super().materialize()
         if self._refused is None:
             self._evidence.remove(file.name for file in self._evidence.files() if file.name == self._refused_name)
-            self.zone.forget(self.feed.name, but=self.landed.fingerprint)
+        if served := self.inputs.lakehouse.version(self.feed.records.name):
+            self.zone.forget(self.feed.name, but=served.properties[FILES])
 
     def check_published(self) -> dict[str, Evaluation]:
         """Check what readers see; LakehouseError where other files are landed than it was made of."""
@@ -146,13 +146,10 @@ class FeedStep(Step):
         return dict.fromkeys(changes, whole) if whole else changes
 
     def _files_changed(self, table: LakehouseTable) -> Changes:
-        served = self.inputs.lakehouse.version(table.name)
-        why = self.whole(table) or (served and made_otherwise(served, self.made_by(table)))
+        served, why = self.served[table.name], self.whole(table)
         if why or served is None:
             return Changes(why or "made for the first time")
-        if not {check.name for check in table.checks} <= measured(served).keys():
-            return Changes("rebuilt: it was not held to all checks that there are now")
-        if broken := damage(self.inputs, table):
+        if broken := why_rebuilt(self.inputs, table, served, self.made_by(table)):
             return Changes(broken)
         known = self.zone.remembered(self.feed.name, served.properties[FILES])
         if known is None:

@@ -27,8 +27,8 @@ from stedi_assets.pipeline.checks import (
     TableCheck,
     result,
 )
-from stedi_assets.pipeline.inputs import CODE, INPUTS, SOURCE, Inputs
-from stedi_assets.pipeline.measure import Question, Scope, measure_all, measured
+from stedi_assets.pipeline.inputs import CODE, INPUTS, SOURCE, Inputs, measured
+from stedi_assets.pipeline.measure import Question, Scope, measure_all
 from stedi_assets.pipeline.reconciliation import dropped, rows_but_for
 
 if TYPE_CHECKING:
@@ -180,8 +180,8 @@ class CheckedTables:
 
     def _find_before(self, table: LakehouseTable) -> Version | None:
         history = self.inputs.lakehouse.history(table.name)
-        if not self.context.selected_asset_keys:  # the newest one is what is checked
-            history = history[:-1]
+        if history and not self.context.selected_asset_keys:  # the newest rows are what is checked
+            history = [one for one in history if one.content != history[-1].content]
         return history[-1] if history and made_otherwise(history[-1], self.made_by(table)) is None else None
 
     def source(self, table: LakehouseTable) -> str:
@@ -243,7 +243,7 @@ class CheckedTables:
 
     def evaluate_again(self, table: LakehouseTable, version: Version) -> Evaluation:
         """What was measured of a version that stays, evaluated by today's limits."""
-        evaluation = evaluate(table.contract, [(column.name, column.type) for column in table.contract.columns])
+        evaluation = evaluate(table.contract, self.inputs.columns(table.name))
         self._add(evaluation, table, measured(version), self.inputs, version.rows)
         return evaluation
 
@@ -254,6 +254,7 @@ class CheckedTables:
         facts = self.facts(made_of, table, rows)
         if table.reconciliation:
             facts = replace(facts, dropped=dropped(numbers["rows_reconciled"]))
+        # One that is served in place of a refused one may be older than a check.
         known = [check for check in table.checks if check.name in numbers]
         evaluation.add_all(known, table.name, numbers, facts)
         if not table.contract.of_rejects:

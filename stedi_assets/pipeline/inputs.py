@@ -159,6 +159,12 @@ def sentence_of_outdated(names: Sequence[str]) -> str:
     )
 
 
+def measured(version: Version) -> dict[str, Mapping[str, float]]:
+    """What the checks measured of the version when it was published: {check: {measure: value}}."""
+    numbers: dict[str, Mapping[str, float]] = json.loads(version.properties.get(MEASURED, "{}"))
+    return numbers
+
+
 def table_inputs(function: Callable[..., Any], options: Iterable[str] = ("consent",)) -> list[str]:
     """The tables that a table function is made from: its parameters, but for the options."""
     return [name for name in signature(function).parameters if name not in options]

@@ -6,7 +6,6 @@ check is (`checks.py`), or what its numbers mean (`evaluation.py`).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -14,11 +13,10 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from resources.engines.engine import analysing
-from resources.iceberg.version import Version
 from resources.lazy import LazyModule
 from stedi_assets.contracts import Table
 from stedi_assets.pipeline.checks import Covers, Numbers, Query, TableCheck
-from stedi_assets.pipeline.inputs import MEASURED, Inputs
+from stedi_assets.pipeline.inputs import Inputs, measured
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row
@@ -40,12 +38,6 @@ class Scope:
     def bind(self, query: Query) -> DataFrame:
         """Call the query with what it asks for."""
         return self.inputs.bind(query, **self.given)
-
-
-def measured(version: Version) -> dict[str, Numbers]:
-    """What the checks measured of the version when it was published: {check: {measure: value}}."""
-    numbers: dict[str, Numbers] = json.loads(version.properties.get(MEASURED, "{}"))
-    return numbers
 
 
 class Question:

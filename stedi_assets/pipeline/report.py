@@ -20,7 +20,7 @@ from resources.iceberg.version import Version
 from stedi_assets.contracts import TABLES, Table
 from stedi_assets.pipeline import metadata
 from stedi_assets.pipeline.changes import Changes
-from stedi_assets.pipeline.inputs import Inputs, sentence_of_outdated
+from stedi_assets.pipeline.inputs import WHAT, Inputs, sentence_of_outdated
 
 ENDED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 
@@ -41,7 +41,8 @@ def say_what_was_made(table: Table, changes: Changes, version: Version, lakehous
         ),
     }
     if changes.nothing:
-        return {**shown, "unchanged since": dg.MetadataValue.timestamp(version.committed_ms / 1000)}
+        since = dg.MetadataValue.timestamp(version.committed_ms / 1000)
+        return {**shown, "unchanged since": since, "made": version.properties.get(WHAT, "")}
     written = int(version.properties.get("added-records", 0))
     shown |= {"made": changes.why, "rows written": written, "rows retained": version.rows - written}
     if table.taken:

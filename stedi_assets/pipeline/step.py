@@ -49,6 +49,7 @@ class Step(CheckedTables):
     rebuild: bool = False
     own_source: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
+    served: dict[str, Version | None] = field(default_factory=dict)
     _since: float = field(default_factory=time.perf_counter)
 
     def run(self) -> Iterator[Found]:
@@ -84,20 +85,19 @@ class Step(CheckedTables):
             made = {name: self.inputs.version(name) for name in names if is_made_by(self.context, name)}
             refuse_other_source(self.context, self.own_source, made)
             self.inputs.refuse(names)
-        return {table.name: self._find_changes(table) for table in self.tables}
+        return {table.name: self._changes_of(table) for table in self.tables}
 
-    def _find_changes(self, table: LakehouseTable) -> Changes:
-        if (why := self.whole(table)) is not None:
-            return Changes(why)
-        served = self.inputs.lakehouse.version(table.name)
-        assert served is not None  # else it is made for the first time
+    def _changes_of(self, table: LakehouseTable) -> Changes:
+        served = self.served[table.name]
+        if (why := self.whole(table)) or served is None:
+            return Changes(why or "made for the first time")
         return find_changes(self.inputs, table, served, self.made_by(table))
 
     def whole(self, table: LakehouseTable) -> str | None:
         """Why the table is made anew, whatever has changed."""
         if self.rebuild or REBUILD in self.context.run_tags:
             return "rebuilt: that was asked for"
-        return None if self.inputs.lakehouse.version(table.name) else "made for the first time"
+        return None
 
     def frames(self, staged: ExitStack) -> dict[str, DataFrame | None]:
         """The rows of each table's days that are made again, not computed yet; None: there are no such days.
@@ -137,6 +137,8 @@ class Step(CheckedTables):
 
     def materialize(self) -> Iterator[Found]:
         """Publish what has changed, each table with its checks' results; where a blocking check fails, publish none."""
+        # Before any input is looked at: a version that comes after this one may know what these inputs do not.
+        self.served = {table.name: self.inputs.lakehouse.version(table.name) for table in self.tables}
         self.changes = self.find_changes()
         if all(one.nothing for one in self.changes.values()):
             yield from self._leave()
@@ -164,9 +166,9 @@ class Step(CheckedTables):
             yield self.report(table, versions[table.name], evaluations[table.name])
 
     def _stage(self, table: LakehouseTable, frame: DataFrame | None) -> Staged:
-        changes = self.changes[table.name]
-        onto = changes.onto.snapshot_id if changes.onto else None
-        return self.inputs.lakehouse.stage(frame, table.contract, self.context.run_id, changes.days, onto)
+        served, days = self.served[table.name], self.changes[table.name].days
+        onto = served.snapshot_id if served else None
+        return self.inputs.lakehouse.stage(frame, table.contract, self.context.run_id, days, onto)
 
     def _carried_on(self, table: LakehouseTable, staged: Staged) -> dict[str, str]:
         """Whose rows the version has as well: what is made of those need not be made again."""
@@ -174,21 +176,21 @@ class Step(CheckedTables):
         if changes.onto is not None:
             return {} if changes.days else {CONTENT: str(changes.onto.content)}
         # A table without days is made anew wherever something has changed, and is small.
-        served = self.inputs.lakehouse.version(table.name) if table.contract.taken is None else None
+        served = self.served[table.name] if table.contract.taken is None else None
         same = served is not None and has_same_rows(self.inputs, table.contract, served, staged)
         return {CONTENT: str(served.content)} if served and same else {}
 
     def _leave(self) -> Iterator[Found]:
         """The served versions are what would be made now. What was measured of them is held to today's limits."""
-        evaluations = {table.name: self.evaluate_again(table, served) for table, served in self._served()}
+        evaluations = {table.name: self.evaluate_again(table, served) for table, served in self._left()}
         if any(one.stops for one in evaluations.values()):
             yield from self.refuse(evaluations)
             return
-        for table, served in self._served():
+        for table, served in self._left():
             if dg.AssetKey(table.name) in self.context.selected_asset_keys:
                 yield self.report(table, served, evaluations[table.name])
 
-    def _served(self) -> Iterator[tuple[LakehouseTable, Version]]:
+    def _left(self) -> Iterator[tuple[LakehouseTable, Version]]:
         for table in self.tables:
             if served := self.changes[table.name].onto:
                 yield table, served

@@ -38,8 +38,8 @@ class Dependence:
     """What rows depend on beside readings of their own day: what other tables say of a key, such as a person.
 
     Each query of `says` gives one row a key, which is its first column. Where one of them differs, the days on which
-    `table`, one of the inputs with days, has the key are made again. `key` finds it in its rows; `what` is what keys
-    are called.
+    `table`, one of the inputs with days, has the key are made again. `key` finds it in its rows; `what` says
+    of what something changed.
     """
 
     what: str
@@ -88,7 +88,8 @@ class LakehouseTable:
         """Changes when the function, what it is checked by, their vocabulary, the contract or an option changes."""
         queries = [check.query for check in self.checks] + [*(self.depends.says if self.depends else ())]
         called = {module for function in (self.function, *queries) for module in vocabulary(function)}
-        modules = called | {sys.modules[query.__module__] for query in queries}
+        measures = [getattr(check.measure, "func", check.measure) for check in self.checks]
+        modules = called | {sys.modules[one.__module__] for one in (*queries, *measures)}
         by_name = sorted(modules, key=lambda module: module.__name__)
         return code_version(self.function, *by_name, *self.made_by, repr(self.contract), *map(str, options.values()))
 

@@ -64,7 +64,7 @@ def test_after_any_history_every_table_is_what_a_rebuild_would_make_it(
 ) -> None:
     lived: list[History] = []
 
-    @settings(max_examples=rounds(2, 300), derandomize=bool(rounds(1, 0)), database=None, phases=PHASES)
+    @settings(max_examples=rounds(2, 300), derandomize=bool(rounds(1, 0)), phases=PHASES)
     @given(
         days=histories(most_days=rounds(2, 6)),
         made_before=st.sampled_from([True, True, True, False]),

@@ -1,7 +1,7 @@
 """A lakehouse with a history: what was delivered and run so far, and what each table must hold after it.
 
 Belongs here: the world's two sides, the real one (files, Dagster runs, the catalog) and the one in plain Python, which
-learns from the real one only which assets were made. Does not belong here: what may happen (`machine.py`), or the rules
+learns from the real one only which assets were made. Does not belong here: what may happen (`history.py`), or the rules
 of the tables (`tests/oracle.py`).
 """
 
@@ -24,8 +24,7 @@ from resources.iceberg.lakehouse import Lakehouse
 from resources.iceberg.maintenance import maintain
 from stedi_assets.contracts import ASSETS, FEEDS, TABLES, Feed
 from stedi_assets.definitions import build_definitions
-from stedi_assets.pipeline.inputs import WHAT
-from stedi_assets.pipeline.measure import measured
+from stedi_assets.pipeline.inputs import WHAT, measured
 from tests import oracle
 from tests.oracle import Record
 from tests.support import Outcome, SharedSpark, Stedi
