@@ -38,6 +38,7 @@ from stedi_assets.ingestion.stats import named, refused
 from stedi_assets.pipeline import metadata
 from stedi_assets.pipeline.asset import RETRY, step_of
 from stedi_assets.pipeline.inputs import Inputs
+from stedi_assets.pipeline.sources import is_made_by
 from stedi_assets.pipeline.table import LakehouseTable, lakehouse_table
 
 if TYPE_CHECKING:
@@ -147,7 +148,9 @@ def _sync(context: dg.AssetExecutionContext, zone: LandingZone, feed: Feed) -> t
     except LakehouseError as error:
         landed = zone.landed(feed.name)
         again = error.allow_retries and context.retry_number < RETRY.max_retries
-        if again or not landed.files or landed.origin != zone.origin:
+        # Only a run that makes the records has the step that says so at its end.
+        alone = not is_made_by(context, feed.records.name)
+        if again or alone or not landed.files or landed.origin != zone.origin:
             raise
         why = f"{error.description} What was landed before stays, and the tables are made of it."
         context.log.error(f"{feed.landing.name}: {why}")

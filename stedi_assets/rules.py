@@ -192,7 +192,10 @@ def _words(customer_quarantine: DataFrame, which: str) -> DataFrame:
     each = found.select("record", said, which).select("record", "said", F.explode(which).alias("word"))
     escaped = F.replace("word", F.lit("\x01"), F.lit(r"\u"))
     decoded = F.from_json(F.concat(F.lit('{"it":"'), escaped, F.lit('"}')), "it string")["it"]
-    whole = F.when(F.contains("word", F.lit("\x01")), F.coalesce(decoded, escaped)).otherwise(F.col("word"))
+    # Half a character means nothing, and engines read something else each.
+    paired = F.regexp_replace("word", "\x01[dD][89abAB]..\x01[dD][c-fC-F]..", "")
+    read = F.when(~paired.rlike("\x01[dD][89a-fA-F]"), F.coalesce(decoded, escaped)).otherwise(escaped)
+    whole = F.when(F.contains("word", F.lit("\x01")), read).otherwise(F.col("word"))
     each = each.withColumn("word", whole)
     parts = each.withColumn("word", F.explode(F.concat(F.array("word"), F.split("word", _ENDS))))
     # An apostrophe may be a part of an address, or the quote around it, as Python writes those.

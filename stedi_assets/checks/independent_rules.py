@@ -131,8 +131,10 @@ def _decoded(words: DataFrame) -> DataFrame:
     """Each `word` as what it may mean: with its escapes read, and without signs around it and within."""
     escaped = F.replace("word", F.lit("\x01"), F.lit("\\u"))
     decoded = F.from_json(F.concat(F.lit('{"it":"'), escaped, F.lit('"}')), "it string")["it"]
-    has_escapes = F.contains("word", F.lit("\x01"))
-    words = words.withColumn("word", F.when(has_escapes, F.coalesce(decoded, escaped)).otherwise(F.col("word")))
+    # Half a character, without its other half, is read as something else by each engine: it stays as it is spelled.
+    halves = F.regexp_replace("word", "\x01[dD][89abAB][0-9a-fA-F]{2}\x01[dD][c-fC-F][0-9a-fA-F]{2}", "")
+    sound = F.when(halves.rlike("\x01[dD][89a-fA-F]"), escaped).otherwise(F.coalesce(decoded, escaped))
+    words = words.withColumn("word", F.when(F.contains("word", F.lit("\x01")), sound).otherwise(F.col("word")))
     # Also what is left of it where signs that an address or a number seldom has are no part of it.
     ends = '"\\,;:<>(){}[]=&|*/?!#$^~`\u00a0\u2007\u202f\u200b\ufeff\ufffd' + "".join(map(chr, range(32)))
     parts = F.array_append(F.split(F.translate("word", ends, " " * len(ends)), " "), F.col("word"))

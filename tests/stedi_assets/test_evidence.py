@@ -64,6 +64,7 @@ def test_below_each_picture_stands_how_many_rows_there_are(
         return table_picture(statement, heads, rows, footer)
 
     monkeypatch.setattr(evidence, "table_picture", draw)
+    (stedi.folder / "lakehouse" / "evidence" / "customer_trusted.png").unlink()  # or nothing is drawn anew
     assert stedi.materialize("query_evidence").success
     counts = {name.replace("_records", "_landing"): rows for name, rows in stedi.counts().items()}
     of = [re.match(r"\d+ of ([\d,]+) rows of (\w+)\. ", footer) for footer in footers]
