@@ -12,15 +12,15 @@ export DAGSTER_HOME ?= $(CURDIR)/.dagster
 
 # Materialize every table (on the sample feeds, unless STEDI_SOURCE says otherwise), and say what there is now.
 lakehouse: $(VENV)/installed
-	PYTHONWARNINGS=ignore $(BIN)/dagster asset materialize -m stedi_assets --select '*' || failed=$$?; \
-	$(BIN)/python -m stedi_assets.cli summary; exit $${failed:-0}
+	PYTHONWARNINGS=ignore $(BIN)/dagster asset materialize -m stedi_assets --select '*' || code=$$?; \
+	$(BIN)/python -m stedi_assets.cli summary; exit $${code:-0}
 	@echo "Look at it in the Dagster UI: make ui, then open http://localhost:3000"
 
 # Deliver one more day of the sample, materialize what it changes, and say what that was.
 next-day: $(VENV)/installed
 	@$(BIN)/python -m stedi_assets.cli next-day
-	PYTHONWARNINGS=ignore $(BIN)/dagster asset materialize -m stedi_assets --select '*' || failed=$$?; \
-	$(BIN)/python -m stedi_assets.cli changes; exit $${failed:-0}
+	PYTHONWARNINGS=ignore $(BIN)/dagster asset materialize -m stedi_assets --select '*' || code=$$?; \
+	$(BIN)/python -m stedi_assets.cli changes; exit $${code:-0}
 
 test: $(VENV)/installed-dev $(MINISTACK)/installed
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile

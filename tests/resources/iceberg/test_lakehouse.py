@@ -237,7 +237,9 @@ def test_a_data_file_that_is_gone_is_told_and_not_taken_for_an_empty_one(house: 
     with pytest.raises(LakehouseError) as told:
         house.rows()
     where = f"{house.lakehouse.uri('walks').removeprefix('file://')}/{gone[0]}"
-    assert f"{len(gone)} of {len(gone)} data files of walks are gone, {where} among them" in str(told.value.description)
+    assert f"{len(gone)} of {len(gone)} data files of walks are gone or damaged, {where} among them" in str(
+        told.value.description
+    )
     house.publish(BOB)
     assert house.everybody_reads([BOB])
 

@@ -119,8 +119,11 @@ def test_a_table_to_which_something_happens_is_caught_and_not_published(sound: S
 def test_a_feed_whose_reader_is_broken_is_caught_and_neither_of_its_tables_is_published(
     sound: Stedi, mutant: MutantReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stedi = replace(sound, environment={**sound.environment, "STEDI_QUARANTINE_LIMIT": mutant.quarantine_limit})
-    stedi.deliver(CUSTOMER.name, json.dumps({"news": mutant.rule}), name="3.json")  # or nothing is read again
+    stedi = replace(
+        sound,
+        environment={**sound.environment, "STEDI_QUARANTINE_LIMIT": mutant.quarantine_limit, "STEDI_REBUILD": "1"},
+    )
+    stedi.deliver(CUSTOMER.name, json.dumps({"news": mutant.rule}), name="3.json")  # what is refused is news
     tables = (CUSTOMER.records.name, CUSTOMER.quarantine.name)
     before = [(stedi.lakehouse.version(name), data_folders(stedi, name)) for name in tables]
     monkeypatch.setattr(parse, "type_records", mutant.function)
