@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
+import dagster as dg
 from sqlalchemy import Connection, Engine, Pool, event
 
 from resources.errors import remedy_for
@@ -55,18 +56,36 @@ def _written(connection: Any, record: Any) -> None:
     os.utime(path)  # the UI looks at this file to learn of new events, and they are in the journal
 
 
+class Instance(dg.DagsterInstance):
+    """Dagster's own. `.dagster/dagster.yaml` names it, so that what cannot be recorded is told from the start: on a
+    disk that is full before a run begins, Dagster ends before it loads a code location.
+    """
+
+    @classmethod
+    def config_schema(cls) -> dict[str, Any]:
+        """No settings beside Dagster's."""
+        return {}
+
+    @classmethod
+    def config_defaults(cls, base_dir: str) -> Any:
+        """Dagster's; it asks for them before it opens anything."""
+        from dagster._core.instance.ref import InstanceRef  # no public name: what Dagster asks of any such class
+
+        report_what_dagster_cannot_record()
+        return InstanceRef.config_defaults(base_dir)
+
+
 def report_what_dagster_cannot_record() -> None:
     """Have this process end with a sentence, where it ends because DAGSTER_HOME is full or cannot be written."""
-    before = sys.excepthook
+    sys.excepthook = _tell
 
-    def tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        sentence = next(filter(None, map(_sentence, _causes(error))), None)
-        if sentence is None:
-            before(kind, error, trace)
-        else:
-            print(f"Error: {sentence}", file=sys.stderr)
 
-    sys.excepthook = tell
+def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    sentence = next(filter(None, map(_sentence, _causes(error))), None)
+    if sentence is None:
+        sys.__excepthook__(kind, error, trace)
+    else:
+        print(f"Error: {sentence}", file=sys.stderr)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -77,7 +96,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _sentence(error: BaseException) -> str | None:
     home = os.environ.get("DAGSTER_HOME", "DAGSTER_HOME")
-    said = str(getattr(error, "orig", None) or getattr(error, "strerror", None) or "")
+    sqlites = error if isinstance(error, sqlite3.Error) else getattr(error, "orig", None)
+    said = str(sqlites or getattr(error, "strerror", None) or "")
     if any(words in said for words in FULL):
         remedy: str | None = f"Make room in {home}, and run it again"
     else:

@@ -22,6 +22,7 @@ import dagster as dg
 from resources.engines.engine import SparkEngine, analysing
 from resources.errors import LakehouseError, as_failure, query_error
 from resources.files.landing_zone import LandingZone
+from resources.history import report_what_dagster_cannot_record
 from resources.iceberg.lakehouse import Lakehouse
 from resources.iceberg.version import Version
 from resources.settings import Settings
@@ -139,6 +140,7 @@ def _instance() -> dg.DagsterInstance:
     """What Dagster remembers of runs."""
     if not os.environ.get("DAGSTER_HOME"):
         raise click.ClickException("DAGSTER_HOME is not set: export DAGSTER_HOME=$PWD/.dagster")
+    report_what_dagster_cannot_record()
     return dg.DagsterInstance.get()
 
 
