@@ -44,6 +44,9 @@ def test_the_pictures_are_files_that_the_page_links_to_and_the_counts_are_right(
         width, height = Image.open(path).size
         assert width > 400
         assert height > 300
+        head, _, *rows = shown[name].splitlines()
+        assert len(rows) > 3
+        assert all("•••" in row and "@" not in row for row in rows), head
     counts = {name: rows for name, rows in stedi.counts().items() if not name.endswith("_quarantine")}
     assert len(set(counts.values())) > 3
     assert [f"| {name} | {rows} |" for name, rows in counts.items()] == shown["table_counts"].splitlines()[2:]
