@@ -147,15 +147,17 @@ def in_doubt(customer_records: DataFrame, customer_quarantine: DataFrame) -> Dat
 
 
 def serials_in_doubt(customer_records: DataFrame, customer_quarantine: DataFrame) -> DataFrame:
-    """Words of records that could not be read, and of whose customer no readable one is known to be newer.
+    """Words of records that could not be read but name somebody, of whom no readable one is known to be newer.
 
     Whoever such a record is of may hold the serial number that it names, and nobody knows whether they agreed: a serial
-    number that is one of these words counts as one without consent. Columns: serialnumber.
+    number that is one of these words counts as one without consent. A record without any address decides nothing.
+    Columns: serialnumber.
     """
     words = _of_customers(_words(customer_quarantine, "words"), customer_records, "left").groupBy("record")
     # Once more through all words for those of known customers would take as long again.
-    records = words.agg(F.bool_and("known").alias("known"), F.collect_set("word").alias("words"))
-    doubted = records.where("known IS NULL OR NOT known")
+    named = F.max("person").alias("named")
+    records = words.agg(named, F.bool_and("known").alias("known"), F.collect_set("word").alias("words"))
+    doubted = records.where("named IS NOT NULL AND (known IS NULL OR NOT known)")
     return doubted.select(F.explode("words").alias("serialnumber")).distinct()
 
 

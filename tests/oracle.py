@@ -91,8 +91,8 @@ def once(records: Sequence[Record], columns: Sequence[str]) -> list[Record]:
 def in_doubt(latest: Mapping[str, Record], unreadable: Sequence[str]) -> tuple[set[str], set[str]]:
     """Customers whom the text of an unreadable record names, unless their latest record is newer than it says to be.
 
-    And the words of such texts, unless they are of customers whose latest record is newer: one may be the serial number
-    of a device that somebody holds of whom nobody knows what they agreed to.
+    And the words of such texts, if they name anybody but customers whose latest record is newer: one may be the serial
+    number of a device that somebody holds of whom nobody knows what they agreed to.
     """
     doubted, words = set[str](), set[str]()
     for text in unreadable:
@@ -104,7 +104,7 @@ def in_doubt(latest: Mapping[str, Record], unreadable: Sequence[str]) -> tuple[s
         known = {address for address in addresses if address in latest}
         newer = {who for who in known if said is not None and latest[who]["lastupdatedate"] > int(said[1])}
         doubted |= known - newer
-        if not newer or known - newer:
+        if addresses and (not newer or known - newer):
             words |= {*re.findall(r'[^\s",;:{}]+', plain)}
     return doubted, words
 

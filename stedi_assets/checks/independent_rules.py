@@ -84,8 +84,8 @@ def consent_as_said(customer_records: DataFrame, customer_quarantine: DataFrame)
 def consent_on_serials(customer_records: DataFrame, customer_quarantine: DataFrame) -> DataFrame:
     """What decides on the readings of a serial number. Columns: those of `consent_of_serials`.
 
-    Who an unreadable record is of may hold whatever number it names. Unless they are customers who are known by newer
-    records, they are one more holder, who is in doubt.
+    Whoever an unreadable record names may hold whatever number is in it. Unless they are customers who are known by
+    newer records, they are one more holder, who is in doubt. It names whoever has an address in it.
     """
     newest = customer_records.groupBy(person("email").alias("person")).agg(F.max("lastupdatedate").alias("newest"))
     words = _decoded(_unread(customer_quarantine).select("id", "said", F.explode("words").alias("word")))
@@ -94,8 +94,13 @@ def consent_on_serials(customer_records: DataFrame, customer_quarantine: DataFra
     resolved = F.when(F.col("newest").isNotNull(), since)
     # One pass over the words: who they name, and what numbers they may be.
     by_record = words.join(newest, "person", "left").groupBy("id")
-    records = by_record.agg(F.min(resolved).alias("resolved"), F.collect_set("word").alias("words"))
-    numbers = records.where("coalesce(resolved, 0) = 0").select(F.explode("words").alias("serialnumber")).distinct()
+    addresses, unresolved = F.count("person").alias("addresses"), F.min(resolved).alias("resolved")
+    records = by_record.agg(addresses, unresolved, F.collect_set("word").alias("words"))
+    numbers = (
+        records.where("addresses > 0 AND coalesce(resolved, 0) = 0")
+        .select(F.explode("words").alias("serialnumber"))
+        .distinct()
+    )
     unsaid = {"person": F.lit(None).cast("string"), "agreed": F.lit(False), "doubted": F.lit(True)}
     known = consent_of_customers(customer_records, customer_quarantine)
     holders = known.select("person", "serialnumber", "agreed", "doubted", SINCE)

@@ -282,7 +282,7 @@ def test_a_holder_in_doubt_is_one_without_consent(frame: MakeFrame) -> None:
     ("text", "doubted"),
     [
         ('{"email": "zed@x", "serialNumber": "A-1", "lastUpdateDate": 1700000000009', True),
-        ('{"serialNumber": "A-1"', True),
+        ('{"serialNumber": "A-1", "lastUpdateDate": 1700000000009', False),  # it names nobody
         ('{"email": "bob@x", "serialNumber": "A-1", "lastUpdateDate": NaN', True),
         ('{"email": "bob@x", "serialNumber": "A-1", "lastUpdateDate": 1700000000009', True),
         ('{"email": "ann@x", "serialNumber": "B", "lastUpdateDate": NaN', True),  # she may not agree any more
