@@ -133,7 +133,7 @@ def _with_repeats(records: DataFrame) -> DataFrame:
     Looked for before anything is known of the records: labelled ones were worked out five times for it.
     """
     values = [name for name in records.columns if name != FILE.name]
-    hashed = records.withColumn("_record", F.xxhash64(*values))
+    hashed = records.withColumn("_record", F.hash(*values))
     twice = hashed.groupBy("_record").agg(F.count("*").alias("times")).where("times > 1").select("_record")
     several = hashed.join(twice, "_record", "left_semi")
     times = several.groupBy("_record", FILE.name, *values).agg(F.count("*").alias("times"))

@@ -126,3 +126,12 @@ def test_a_feed_that_spells_its_values_otherwise_gives_the_same_tables(
     for name in TABLES:
         if not name.endswith("_quarantine"):
             assert stedi.rows(name) == today.rows(name), name
+
+
+def test_feeds_of_nothing_but_equal_records_are_tables_like_any_other(stedi: Stedi) -> None:
+    """Parquet says of each of their columns that it is constant, and the embedded engine then panicked in xxhash64."""
+    motion, step = reading("ann@x.org", T), distance("A", T)
+    deliver_all(stedi, [person("ann@x.org", T)] * 3, [motion] * 3, [step] * 3)
+    assert (made := stedi.materialize()).success, made.failure
+    assert len(stedi.rows("accelerometer_trusted")) == len(stedi.rows("step_trainer_trusted")) == 3
+    assert len(stedi.rows("machine_learning_curated")) == 9
