@@ -120,7 +120,7 @@ def delivered_once(records: DataFrame, spelled: Collection[str] = ()) -> DataFra
     """
     values = [name for name in records.columns if name not in (FILE, *spelled)]
     # One hash in place of all columns: grouping by five took the embedded engine several times as long. Of 32 bits, as
-    # the one of 64 ends the embedded engine where all columns are constant; who shares one is told apart by value below.
+    # the one of 64 ends the embedded engine where all columns are constant; rows that share one are compared by value.
     # No file is looked at where a record occurs once, as nearly all do: the least and greatest file of each took three
     # times as long, and twice the memory.
     hashed = records.withColumn("_hash", F.hash(*values))
