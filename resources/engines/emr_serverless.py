@@ -34,6 +34,20 @@ SPARK_OF = {
 """Releases with interactive sessions, and the Spark that each runs. A Spark Connect client must equal its server."""
 BILLED = {"vCPUHour": "vCPU-hours", "memoryGBHour": "GB-hours", "storageGBHour": "storage GB-hours"}
 """What AWS bills a session for, by its names and by ours, in the order of PRICES. Storage: beyond what is free."""
+SESSION_CONF = {
+    # A driver and one to five executors of 2 vCPUs: 4 to 12 of the 16 that a new account has (4 to 16 by EMR's own
+    # defaults, and no upper end). Spark starts with the larger one of `instances` and `initialExecutors`.
+    "spark.driver.cores": "2",
+    "spark.driver.memory": "6g",
+    "spark.executor.cores": "2",
+    "spark.executor.memory": "6g",
+    "spark.executor.instances": "1",
+    "spark.dynamicAllocation.initialExecutors": "1",
+    "spark.dynamicAllocation.maxExecutors": "5",
+    # Rows go from worker to worker in shuffles: mutual TLS, with certificates that EMR Serverless makes.
+    "spark.ssl.internode.enabled": "true",
+}
+"""Settings of Spark's for a session, where STEDI_SPARK_CONF does not say otherwise."""
 IDLE_LOOK = 60.0  # AWS ends idle sessions, so one that was not used for so many seconds is looked at first
 RETRY_LOOK = 0.5
 
@@ -160,7 +174,7 @@ class EmrServerlessSpark(SparkEngine):
                 return session
 
     def _request(self, token: str) -> dict[str, Any]:
-        spark = {"classification": "spark-defaults", "properties": {**COMMON_CONF, **self.conf}}
+        spark = {"classification": "spark-defaults", "properties": {**COMMON_CONF, **SESSION_CONF, **self.conf}}
         return {
             "applicationId": self.application_id,
             "clientToken": token,

@@ -7,17 +7,26 @@ to it (`channel.py`), or when a run needs one (`emr_serverless.py`).
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from resources.errors import LakehouseError, translate_errors
+from resources.errors import LakehouseError, translate_errors, without_caller
 
 READY = ("STARTED", "IDLE", "BUSY")
 OVER = ("TERMINATING", "TERMINATED")
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
 REPORT_EVERY = 30.0
 SECONDS_TO_BILL = 60.0
+OF_CAPACITY = re.compile("quota|vcpu|capacity", re.IGNORECASE)
+MORE_CAPACITY = (
+    "Wait until other sessions have ended, ask for smaller ones (STEDI_SPARK_CONF), raise the application's maximum "
+    "capacity, or raise the account's quota «Max concurrent vCPUs per account» of EMR Serverless, which is 16 or less "
+    "on a new account: aws service-quotas request-service-quota-increase --service-code emr-serverless --quota-code "
+    "L-D05C8A75 --desired-value 32"
+)
+"""What to do where a session finds no room."""
 
 
 class EmrSession:
@@ -52,12 +61,11 @@ class EmrSession:
         while (state := self.look()["state"]) not in READY:
             now = time.monotonic()
             if state == "FAILED" or state in OVER:
-                raise LakehouseError(f"{self} did not start, it is {self._described()}.", retry=True)
+                raise LakehouseError(f"{self} did not start, it is {self._described()}", retry=True)
             if now - began > minutes * 60:
                 raise LakehouseError(
-                    f"{self} did not start within {minutes:g} minutes, it is still {self._described()}. It is being "
-                    "terminated. Look at the application's maximum capacity and at what else uses it, or set "
-                    "STEDI_EMR_START_MINUTES to more."
+                    f"{self} did not start within {minutes:g} minutes, it is still {self._described()} It is being "
+                    "terminated. Look at what else uses the application, or set STEDI_EMR_START_MINUTES to more."
                 )
             if state != before or now - reported >= REPORT_EVERY:
                 self._log.info(f"{self} is {state} after {now - began:.0f} s")
@@ -83,7 +91,7 @@ class EmrSession:
 
     def why_ended(self) -> str | None:
         """The sentence that says how the session ended; None where it lives."""
-        return None if self.is_alive(0) else f"{self} has ended, it is {self._described()}."
+        return None if self.is_alive(0) else f"{self} has ended, it is {self._described()}"
 
     def endpoint(self) -> dict[str, Any]:
         """The address to connect to, a token, and when that expires. Not to be logged."""
@@ -128,7 +136,8 @@ class EmrSession:
 
     def _described(self) -> str:
         details = str(self._known.get("stateDetails") or "AWS gives no details").rstrip(".")
-        return f"{self._known.get('state')}: {details}"
+        remedy = f" {MORE_CAPACITY}." if OF_CAPACITY.search(details) else ""
+        return f"{self._known.get('state')}: {details}.{remedy}"
 
     def _submit(self) -> None:
         from botocore.exceptions import ClientError
@@ -141,4 +150,7 @@ class EmrSession:
                 answer = error.response["ResponseMetadata"]
                 # A plain refusal starts nothing. A failure on AWS's side may have come after the session did.
                 self._may_exist = answer["HTTPStatusCode"] >= 500 or answer.get("RetryAttempts", 0) > 0
-                raise
+                if error.response["Error"]["Code"] != "ServiceQuotaExceededException":
+                    raise
+                said = without_caller(error.response["Error"]["Message"]).rstrip(".")
+                raise LakehouseError(f"AWS starts no session: {said}. {MORE_CAPACITY}.") from None

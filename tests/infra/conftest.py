@@ -18,6 +18,7 @@ def stack(aws_account: Aws) -> Stack:
         "OrchestratorRole": "orchestrators",
         "AnalystRole": "analysts",
         "SourceBucket": aws_account.new_bucket(),
+        "SourceKey": "arn:aws:kms:us-east-1:000000000000:key/source",
     }
     stack = Stack.deploy(aws_account, "policies", {**parameters, "Database": "policies"})
     s3 = aws_account.client("s3")

@@ -150,21 +150,32 @@ def test_the_orchestrator_alone_publishes_tables_and_in_this_database_alone(stac
 
     assert allowed("OrchestratorPolicy", "policies") == reading | writing
     assert allowed("OrchestratorPolicy", "another") == set()
-    assert allowed("ExecutionRole", "policies") == allowed("AnalystPolicy", "policies") - {"glue:GetDatabase"} == set()
+    assert allowed("ExecutionRole", "policies") == set()
 
 
-def test_analysts_find_the_training_table_and_no_other(stack: Stack) -> None:
+def test_analysts_see_what_tables_there_are_and_query_the_training_table_alone(stack: Stack) -> None:
     above = [stack.arn("glue", resource) for resource in ("catalog", "database/policies")]
-    asked = {"glue:GetTable", "glue:UpdateTable", "glue:DeleteTable"}
-    for table, allowed in {
-        "machine_learning_curated": {"glue:GetTable"},
-        "customer_landing": set(),
-        "customer_records": set(),
-        "customers_curated": set(),
-        "step_trainer_trusted": set(),
-    }.items():
+    asked = {"glue:GetTable", "glue:GetTables", "glue:GetPartitions", "glue:UpdateTable", "glue:DeleteTable"}
+    for table in ("machine_learning_curated", "customer_landing", "customer_records", "step_trainer_trusted", "*"):
+        allowed = {"glue:GetTables"} | ({"glue:GetTable"} if table == "machine_learning_curated" else set())
         arn = stack.arn("glue", f"table/policies/{table}")
         assert stack.allowed("AnalystPolicy", asked, *above, arn) == allowed, table
+    elsewhere = [stack.arn("glue", resource) for resource in ("catalog", "database/other", "table/other/*")]
+    assert stack.allowed("AnalystPolicy", asked, *elsewhere) == set()
+
+
+def test_analysts_browse_athenas_console(stack: Stack) -> None:
+    # What AWS asks for `SHOW DATABASES`: https://docs.aws.amazon.com/athena/latest/ug/fine-grained-access-to-glue-resources.html
+    listing = {"glue:GetDatabase", "glue:GetDatabases"}
+    databases = [stack.arn("glue", resource) for resource in ("catalog", "database/default", "database/*")]
+    assert stack.allowed("AnalystPolicy", listing, *databases) == listing
+    lists = {f"athena:List{names}" for names in ("WorkGroups", "DataCatalogs", "EngineVersions")}
+    assert stack.allowed("AnalystPolicy", lists, "*") == lists
+    tree = {f"athena:{name}" for name in ("GetDataCatalog", "ListDatabases", "ListTableMetadata", "GetTableMetadata")}
+    assert stack.allowed("AnalystPolicy", tree, stack.arn("athena", "datacatalog/AwsDataCatalog")) == tree
+    history = {f"athena:{name}" for name in ("ListQueryExecutions", "BatchGetQueryExecution", "ListNamedQueries")}
+    for workgroup, allowed in {"policies-analysts": history, "policies": set()}.items():
+        assert stack.allowed("AnalystPolicy", history, stack.arn("athena", f"workgroup/{workgroup}")) == allowed
 
 
 def test_each_asks_athena_in_a_workgroup_of_its_own_and_reads_no_other_results(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Iterator
@@ -10,8 +11,10 @@ from typing import Any
 import jmespath
 import pytest
 from cfnlint.api import ManualArgs, lint_file
+from cfnlint.data import AdditionalSpecs
+from cfnlint.helpers import load_resource
 
-from resources.engines.emr_serverless import SPARK_OF
+from resources.engines.emr_serverless import SESSION_CONF, SPARK_OF
 from resources.settings import Settings, SettingsError
 from tests.infra.stack import TEMPLATE, template
 from tests.support import ROOT
@@ -21,11 +24,18 @@ RESOURCES, PARAMETERS = STACK["Resources"], STACK["Parameters"]
 WORKGROUPS = ("WorkGroup", "AnalystWorkGroup")
 CONFIGURED = {name: resource["Properties"] for name, resource in RESOURCES.items()}
 CONFIGURED |= {name: CONFIGURED[name]["WorkGroupConfiguration"] for name in WORKGROUPS}
-ENCRYPTION = "BucketEncryption.ServerSideEncryptionConfiguration[].ServerSideEncryptionByDefault"
+ENCRYPTION = 'Bucket.BucketEncryption.ServerSideEncryptionConfiguration[0]."Fn::If"'
+BY_DEFAULT = "ServerSideEncryptionByDefault"
 PRIVATE = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
 RULE = "Bucket.LifecycleConfiguration.Rules[?Id=="
 REPLACED = f"{RULE}'what-was-replaced-or-deleted-goes']"
 RESULT = "ResultConfiguration"
+RESULTS_ENCRYPTED = [
+    "HasKey",
+    {"EncryptionOption": "SSE_KMS", "KmsKey": {"Ref": "Key"}},
+    {"EncryptionOption": "SSE_S3"},
+]
+LOGS = "Application.MonitoringConfiguration.ManagedPersistenceMonitoringConfiguration"
 WARM = 'Application.InitialCapacity."Fn::If"[1]'
 
 
@@ -58,7 +68,9 @@ def test_cloudformation_knows_every_property_and_iam_every_action() -> None:
         # Nothing in the bucket can be made public, and all of it is encrypted.
         ("Bucket.PublicAccessBlockConfiguration", dict.fromkeys(PRIVATE, True)),
         ("Bucket.OwnershipControls.Rules[].ObjectOwnership", ["BucketOwnerEnforced"]),
-        (f"Bucket.{ENCRYPTION}.SSEAlgorithm", ["AES256"]),
+        (f"{ENCRYPTION}[2].{BY_DEFAULT}.SSEAlgorithm", "AES256"),
+        (f"{ENCRYPTION}[1].{BY_DEFAULT}", {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": {"Ref": "Key"}}),
+        (f"{ENCRYPTION}[1].BucketKeyEnabled", True),
         # What is erased is gone for good after some days; uploads that broke off, results and logs go by themselves.
         ("Bucket.VersioningConfiguration.Status", "Enabled"),
         ("Bucket.LifecycleConfiguration.Rules[?Status!='Enabled']", []),
@@ -71,11 +83,12 @@ def test_cloudformation_knows_every_property_and_iam_every_action() -> None:
         *((f"{group}.EnforceWorkGroupConfiguration", True) for group in WORKGROUPS),
         *((f"{group}.PublishCloudWatchMetricsEnabled", True) for group in WORKGROUPS),
         *((f"{group}.BytesScannedCutoffPerQuery.Ref", "AthenaScanLimit") for group in WORKGROUPS),
-        *((f"{group}.{RESULT}.EncryptionConfiguration.EncryptionOption", "SSE_S3") for group in WORKGROUPS),
+        *((f'{group}.{RESULT}.EncryptionConfiguration."Fn::If"', RESULTS_ENCRYPTED) for group in WORKGROUPS),
         *((f"{group}.{RESULT}.ExpectedBucketOwner.Ref", "AWS::AccountId") for group in WORKGROUPS),
         # The application has sessions, which AWS refuses to one that keeps their logs nowhere.
         ("Application.[Type, InteractiveConfiguration.SessionEnabled]", ["SPARK", True]),
-        ("Application.MonitoringConfiguration.ManagedPersistenceMonitoringConfiguration.Enabled", True),
+        (f"{LOGS}.Enabled", True),
+        (f'{LOGS}.EncryptionKeyArn."Fn::If"', ["HasKey", {"Ref": "Key"}, {"Ref": "AWS::NoValue"}]),
         # It starts by itself, stops by itself, has a limit, and nothing is kept warm unless somebody asks for it.
         ("Application.AutoStartConfiguration.Enabled", True),
         ("Application.AutoStopConfiguration.[Enabled, IdleTimeoutMinutes]", [True, 15]),
@@ -94,6 +107,22 @@ def test_what_is_promised_by_default() -> None:
     assert PARAMETERS["ErasureDays"]["Default"] <= 30
     assert PARAMETERS["WarmExecutors"]["Default"] == 0
     assert STACK["Conditions"]["KeepsWarm"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "WarmExecutors"}, 0]}]}
+
+
+def test_a_new_accounts_quota_has_room_for_a_session_by_default() -> None:
+    def of(worker: str, setting: str) -> int:
+        return int(SESSION_CONF[f"spark.{worker}.{setting}"].removesuffix("g"))
+
+    # Of memory, Spark takes a tenth on top; EMR Serverless rounds up to whole GB.
+    sizes = {worker: (of(worker, "cores"), math.ceil(1.1 * of(worker, "memory"))) for worker in ("driver", "executor")}
+    most = of("dynamicAllocation", "maxExecutors")
+    limits = [PARAMETERS[name]["Default"] for name in ("MaximumVCpus", "MaximumMemoryGb")]
+    assert [driver + most * executor for driver, executor in zip(*sizes.values(), strict=True)] < limits
+    assert limits[0] <= 16
+    for worker in jmespath.search(WARM, CONFIGURED):
+        cpu, memory = sizes[worker["Key"].lower()]
+        shape = worker["Value"]["WorkerConfiguration"]
+        assert (shape["Cpu"], shape["Memory"]) == (f"{cpu} vCPU", f"{memory} GB")
 
 
 def test_results_of_queries_lie_where_they_expire_and_those_of_analysts_apart() -> None:
@@ -126,11 +155,32 @@ def test_every_policy_names_what_it_is_for() -> None:
     resources = [(name, resource) for name, one in statements() for resource in listed(one["Resource"])]
     assert {name for name, _ in resources} == {"ExecutionRole", "OrchestratorPolicy", "AnalystPolicy"}
     for name, resource in resources:
+        if resource == "*" or resource.get("Ref") in ("Key", "SourceKey"):
+            continue
         # A wildcard stands behind a name only: files of this bucket, tables of this database, sessions of this
         # application.
         named, _, _ = (resource.get("Fn::Sub") or ".".join(resource["Fn::GetAtt"])).partition("*")
         owner = r"\$?\{?(Bucket|Application|ExecutionRole)\.Arn|.*\$\{(AWS::AccountId|SourceBucket)\}"
         assert re.match(owner, named), f"{name} allows {resource}"
+
+
+def test_only_actions_for_which_aws_knows_no_resource_are_allowed_everywhere() -> None:
+    known = load_resource(AdditionalSpecs, "Policies.json")
+    everywhere = [action for _, one in statements() if one["Resource"] == "*" for action in listed(one["Action"])]
+    assert everywhere
+    for service, name in (action.split(":") for action in everywhere):
+        assert not known[service]["Actions"][name.lower()].get("Resources"), name
+
+
+def test_a_key_of_your_own_is_used_by_each_party_and_that_of_the_source_to_read_it() -> None:
+    using = {(name, *listed(one["Action"])) for name, one in statements() if one["Resource"] == {"Ref": "Key"}}
+    assert using == {
+        (name, "kms:Decrypt", "kms:GenerateDataKey")
+        for name in ("ExecutionRole", "OrchestratorPolicy", "AnalystPolicy")
+    }
+    ((name, reading),) = ((name, one) for name, one in statements() if one["Resource"] == {"Ref": "SourceKey"})
+    assert (name, reading["Action"]) == ("OrchestratorPolicy", "kms:Decrypt")
+    assert reading["Condition"] == {"StringLike": {"kms:ViaService": "s3.*"}}
 
 
 def test_no_policy_allows_actions_that_nobody_has_named() -> None:

@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from resources.engines import channel, emr_serverless, emr_session
-from resources.engines.emr_serverless import EmrServerlessSpark
+from resources.engines.emr_serverless import SESSION_CONF, EmrServerlessSpark
 from resources.engines.engine import COMMON_CONF, analysing
 from resources.settings import Settings
 from stedi_assets.definitions import _engine
@@ -48,7 +48,7 @@ def test_a_run_has_one_session_with_its_name_and_settings_which_ends_with_it(emr
     assert session.request["idleTimeoutMinutes"] == 7
     assert session.request["clientToken"] == f"{run_id}-1"
     (spark,) = session.request["configurationOverrides"]["runtimeConfiguration"]
-    assert spark == {"classification": "spark-defaults", "properties": {**COMMON_CONF, **conf}}
+    assert spark == {"classification": "spark-defaults", "properties": {**COMMON_CONF, **SESSION_CONF, **conf}}
     assert done.metadata == {
         "engine": "EMR Serverless emr-spark-8.2.0 (Spark 4.1.3)",
         "EMR application": APPLICATION,

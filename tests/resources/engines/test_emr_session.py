@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 import re
+import shlex
 from contextlib import closing
 from importlib.metadata import version
 from typing import Any
 
 import pytest
+from awscli.clidriver import create_clidriver
 
 from resources import aws
 from resources.engines import emr_session
 from resources.engines.emr_serverless import SPARK_OF, require_suitable
 from resources.errors import LakehouseError
 from tests.resources.emr_runs import engine
-from tests.servers.emr_serverless import BROKEN, THROTTLED, EmrServerless, Fault, denied
+from tests.servers.emr_serverless import BROKEN, THROTTLED, ApiError, EmrServerless, Fault, denied
 
 
 def refusal(emr: EmrServerless, retry: bool, **fields: Any) -> str:
@@ -124,11 +126,27 @@ def test_denied_access_names_the_action_that_is_missing_and_nobody_and_is_not_tr
 
 def test_a_session_that_fails_is_told_in_awss_own_words(emr: EmrServerless) -> None:
     emr.start_states = ["SUBMITTED", "STARTING", "FAILED"]
-    emr.failure = "Could not create an executor: the maximum capacity of the application is 4 vCPU."
+    emr.failure = "The driver could not be initialized."
     assert refusal(emr, retry=True) == (
-        f"EMR Serverless session {next(iter(emr.sessions))} did not start, it is FAILED: Could not create an executor: "
-        "the maximum capacity of the application is 4 vCPU."
+        f"EMR Serverless session {next(iter(emr.sessions))} did not start, it is FAILED: The driver could not be "
+        "initialized."
     )
+
+
+FULL = "Worker could not be allocated as the application has exceeded maximumCapacity settings: [cpu: 16 vCPU]"
+OVER_QUOTA = ApiError(402, "ServiceQuotaExceededException", "The account has reached its limit of concurrent vCPUs.")
+
+
+@pytest.mark.parametrize("refused", [True, False], ids=["refused at once", "failed later"])
+def test_where_there_is_no_room_the_quota_is_named_with_what_raises_it(emr: EmrServerless, refused: bool) -> None:
+    if refused:
+        emr.fail("StartSession", OVER_QUOTA)
+    emr.start_states, emr.failure = ["SUBMITTED", "FAILED"], FULL
+    sentence = refusal(emr, retry=not refused)
+    assert (OVER_QUOTA.message if refused else FULL) in sentence
+    assert "quota «Max concurrent vCPUs per account» of EMR Serverless, which is 16 or less on a new acc" in sentence
+    (command,) = re.findall(r"aws (service-quotas .*)\.$", sentence)
+    assert create_clidriver().main([*shlex.split(command), "--generate-cli-skeleton", "output"]) == 0
 
 
 def test_a_session_that_takes_too_long_to_start_is_terminated(emr: EmrServerless) -> None:
