@@ -16,17 +16,17 @@ from decimal import Decimal
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import dagster as dg
 from dagster_aws.athena import AthenaClientResource
 from dagster_aws.athena.resources import AthenaClient
 from pydantic import PrivateAttr
 
-from resources.aws import client
+from resources.aws import client, new_session
 from resources.errors import LakehouseError, translate_errors, without_caller
 from resources.query import Query, QueryResult
 
 if TYPE_CHECKING:
+    import boto3
     from pyspark.sql import DataFrame
 
 FIRST_LOOK = 0.1
@@ -63,9 +63,12 @@ class AthenaQuery(AthenaClientResource, Query):
 
     def get_client(self) -> AthenaClient:
         """dagster-aws's client, in the region of the usual AWS chain, patient where AWS is busy."""
-        session = boto3.Session(self.aws_access_key_id, self.aws_secret_access_key)
-        athena = client("athena", session)
+        athena = client("athena", self._session)
         return AthenaClient(athena, self.workgroup, self.polling_interval, self.max_polls)  # type: ignore[no-untyped-call]
+
+    @property
+    def _session(self) -> boto3.Session:
+        return new_session(aws_access_key_id=self.aws_access_key_id, aws_secret_access_key=self.aws_secret_access_key)
 
     @property
     def _athena(self) -> Any:
@@ -101,7 +104,7 @@ class AthenaQuery(AthenaClientResource, Query):
 
     def _table(self, name: str) -> Mapping[str, Any] | None:
         with translate_errors(f"look at the table {self.database}.{name} in Glue"):
-            glue = client("glue", boto3.Session(self.aws_access_key_id, self.aws_secret_access_key))
+            glue = client("glue", self._session)
             try:
                 table: Mapping[str, Any] = glue.get_table(DatabaseName=self.database, Name=name)["Table"]
                 return table

@@ -1,4 +1,4 @@
-"""Calls to AWS: a client for a service, and the region it is in, from the usual AWS chain.
+"""Calls to AWS: a client for a service, its keys, and the region it is in, from the usual AWS chain.
 
 Belongs here: what all services have in common. Does not belong here: what is asked of a service, or the sentence where
 AWS refuses it (`errors.py`).
@@ -7,9 +7,15 @@ AWS refuses it (`errors.py`).
 from __future__ import annotations
 
 import os
-from typing import Any
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from resources.errors import LakehouseError, translate_errors
+
+if TYPE_CHECKING:
+    import boto3
+    from botocore.credentials import CredentialResolver, Credentials
 
 # Adaptive: a client that is throttled slows down by itself.
 PATIENCE: dict[str, Any] = {"retries": {"mode": "adaptive", "total_max_attempts": 6}, "connect_timeout": 10}
@@ -17,12 +23,52 @@ PATIENCE: dict[str, Any] = {"retries": {"mode": "adaptive", "total_max_attempts"
 
 def client(service: str, session: Any = None, **config: Any) -> Any:
     """A boto3 client, made now and not kept; `config` is botocore's. LakehouseError where no region is set."""
-    import boto3
     from botocore.config import Config
 
     with translate_errors(f"make a client of {service}"):
-        session = session or boto3.Session()
+        session = session or new_session()
         return session.client(service, region_name=region(session), config=Config(**{**PATIENCE, **config}))
+
+
+def new_session(**given: Any) -> boto3.Session:
+    """A session of the usual AWS chain; `given` is boto3's. Its keys are asked for with each request.
+
+    botocore renews those of roles. Others it keeps for good, though somebody may rotate them while a table is computed.
+    """
+    import boto3
+    import botocore.session
+
+    core = botocore.session.get_session()
+    session = boto3.Session(botocore_session=core, **given)
+    core.register_component("credential_provider", _Chain(core.get_component("credential_provider")))
+    return session
+
+
+@dataclass
+class _Chain:
+    """The usual chain; what it finds in files and in the environment, it looks up for each request."""
+
+    usual: CredentialResolver
+
+    def load_credentials(self) -> Credentials | None:
+        from botocore.credentials import RefreshableCredentials
+
+        found = self.usual.load_credentials()
+        if found is None or found.method not in ("env", "shared-credentials-file", "config-file"):
+            return found
+        # Of which botocore always thinks that they end soon.
+        always = {"advisory_timeout": 2 * 3600, "mandatory_timeout": 2 * 3600}
+        return RefreshableCredentials.create_from_metadata(self._keys(), self._keys, found.method, **always)
+
+    def _keys(self) -> dict[str, Any]:
+        from botocore.exceptions import NoCredentialsError
+
+        found = self.usual.load_credentials()
+        if found is None:
+            raise NoCredentialsError
+        keys = found.get_frozen_credentials()
+        in_an_hour = datetime.now(UTC) + timedelta(hours=1)
+        return {**keys._asdict(), "expiry_time": in_an_hour.isoformat()}
 
 
 def region(session: Any = None) -> str:

@@ -10,13 +10,11 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from mimetypes import guess_type
 from typing import Any, BinaryIO, cast
 
-import boto3
 from botocore import UNSIGNED
-from dagster_aws.s3 import S3Resource
 
 from resources.aws import client
 from resources.errors import LakehouseError, translated
@@ -25,17 +23,6 @@ from resources.files.folder import File, Folder
 _AT_ONCE = 1000  # objects that S3 removes with one call
 _GONE = ("NoSuchKey", "404")
 _CHANGED = ("PreconditionFailed", "412")
-
-
-class S3(S3Resource):
-    """dagster-aws's S3 resource, in the region of the usual AWS chain, patient where S3 is busy."""
-
-    def get_client(self) -> Any:
-        """A boto3 client with this resource's credentials, or those of the usual AWS chain."""
-        keys = (self.aws_access_key_id, self.aws_secret_access_key, self.aws_session_token)
-        session = boto3.Session(*keys, profile_name=self.profile_name)
-        unsigned = {"signature_version": UNSIGNED} if self.use_unsigned_session else {}
-        return client("s3", session, **unsigned)
 
 
 @dataclass(frozen=True)
@@ -55,8 +42,8 @@ class S3Folder(Folder):
     def at(cls, location: str, access: str) -> S3Folder:
         """The folder at `s3://bucket/prefix`."""
         bucket, _, key = location.removeprefix("s3://").partition("/")
-        s3 = S3(use_unsigned_session=access == "anonymous")
-        return cls(bucket, key.strip("/"), access, cache(s3.get_client))
+        unsigned = {"signature_version": UNSIGNED} if access == "anonymous" else {}
+        return cls(bucket, key.strip("/"), access, cache(partial(client, "s3", **unsigned)))
 
     @property
     def uri(self) -> str:

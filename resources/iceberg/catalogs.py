@@ -11,10 +11,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import PrivateAttr
-
-from resources.aws import region
-from resources.errors import LakehouseError, translate_errors
+from resources.aws import client, new_session
+from resources.errors import LakehouseError
 from resources.files.locks import lock
 from resources.iceberg.lakehouse import Lakehouse
 from resources.iceberg.moved import adopt, file_uri, lies_in, path_of, unshare
@@ -68,20 +66,15 @@ class LocalLakehouse(Lakehouse):
 class GlueLakehouse(Lakehouse):
     """Tables under `root`, an `s3://bucket/prefix`, in the Glue database `namespace`."""
 
-    _session: Any = PrivateAttr(default=None)
-
-    @property
-    def catalog(self) -> Catalog:
-        """The Iceberg catalog; opened anew where the credentials have been renewed."""
-        if self._catalog is not None and not self._properties().items() <= self._catalog.properties.items():
-            self._catalog = None
-        return super().catalog
-
     def open_catalog(self) -> Catalog:
         """Connect to Glue; make the database where it is missing."""
         from pyiceberg.catalog.glue import GlueCatalog
 
-        catalog = GlueCatalog("stedi", **self._properties(), warehouse=self.root)
+        from resources.iceberg.s3 import s3_properties
+
+        session = new_session()
+        properties = {**s3_properties(session), "warehouse": self.root}
+        catalog = GlueCatalog("stedi", client("glue", session), **properties)
         for commit in COMMITS:
             catalog.glue.meta.events.register_first(f"needs-retry.glue.{commit}", _send_once)
         # Looked at first, because whoever may use the database may not be allowed to make one.
@@ -112,28 +105,6 @@ class GlueLakehouse(Lakehouse):
                 f"as it is. Set STEDI_LAKEHOUSE to the lakehouse that it is of, {elsewhere}"
             )
         return found
-
-    def _properties(self) -> dict[str, str]:
-        """What PyIceberg needs beside: Arrow's client for S3 finds neither all credentials nor an endpoint itself."""
-        import boto3
-        from botocore.exceptions import NoCredentialsError
-
-        with translate_errors("find AWS credentials"):
-            self._session = self._session or boto3.Session()
-            found = self._session.get_credentials()
-            if found is None:
-                raise NoCredentialsError
-            credentials = found.get_frozen_credentials()
-        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-        return {
-            "py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO",
-            "client.region": region(self._session),
-            "client.access-key-id": credentials.access_key,
-            "client.secret-access-key": credentials.secret_key,
-            **({"client.session-token": credentials.token} if credentials.token else {}),
-            "glue.retry-mode": "adaptive",
-            **({"s3.endpoint": endpoint} if endpoint else {}),
-        }
 
 
 def _send_once(

@@ -95,9 +95,7 @@ class Lakehouse(Tables):
 
     def staging_dir(self, table: str) -> StagingDir:
         """A folder of the caller's own, to be opened, beside the published files of the table."""
-        io = self.io
-        scheme, host, path = io.parse_location(self.uri(table))
-        return StagingDir(io.fs_by_scheme(scheme, host), path, scheme)
+        return StagingDir(self.io, self.uri(table))
 
     def _staged(self, table: TableSpec, directory: StagingDir, base: IcebergTable | None) -> Staged:
         import pyarrow.parquet as pq

@@ -24,7 +24,7 @@ from resources.iceberg.retention import expire, replaced_before
 from resources.iceberg.staging import NOTE
 
 if TYPE_CHECKING:
-    from pyarrow.fs import FileInfo
+    from pyarrow.fs import FileInfo, FileSystem
     from pyiceberg.io.pyarrow import PyArrowFileIO
     from pyiceberg.table import Table as IcebergTable
 
@@ -121,10 +121,13 @@ class _Folder:
     def __init__(self, io: PyArrowFileIO, loaded: IcebergTable) -> None:
         self._io = io
         self._uuid = str(loaded.metadata.table_uuid).encode()
-        scheme, host, self._path = io.parse_location(loaded.location().rstrip("/"))
-        self._files = io.fs_by_scheme(scheme, host)
-        self._is_local = scheme == "file"
+        self._scheme, self._host, self._path = io.parse_location(loaded.location().rstrip("/"))
+        self._is_local = self._scheme == "file"
         self.root = self._real(self._path)
+
+    @property
+    def _files(self) -> FileSystem:
+        return self._io.fs_by_scheme(self._scheme, self._host)
 
     def paths(self, uris: Collection[str]) -> set[str]:
         """The paths of these files."""

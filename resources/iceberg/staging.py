@@ -26,6 +26,7 @@ from resources.files.locks import try_lock
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileInfo, FileSystem
+    from pyiceberg.io.pyarrow import PyArrowFileIO
 
 STALE_AFTER = timedelta(days=3)
 """A folder in S3 that nobody has written to for so long is that of a crashed run: no run takes as long to publish."""
@@ -36,11 +37,12 @@ NOTE = re.compile(r"\.(.+-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(staging
 
 
 class StagingDir:
-    """A run's own folder, named `name`, among a table's data; `table` is the table's folder, or its bucket and key."""
+    """A run's own folder, named `name`, among the data of the table that lies at `location`."""
 
-    def __init__(self, files: FileSystem, table: str, scheme: str) -> None:
+    def __init__(self, io: PyArrowFileIO, location: str) -> None:
+        scheme, self._host, table = io.parse_location(location)
         self.name, self._ending = "", "staging"
-        self._files = files
+        self._io, self._scheme = io, scheme
         self._data, self._metadata = f"{table}/data", f"{table}/metadata"
         self._is_local = scheme == "file"
         self._prefix = "" if self._is_local else f"{scheme}://"
@@ -171,6 +173,11 @@ class StagingDir:
         """The folders that are not published, and how their notes end."""
         matches = (NOTE.fullmatch(entry.base_name) for entry in self._list(self._data))
         return sorted((match[1], match[2]) for match in matches if match)
+
+    @property
+    def _files(self) -> FileSystem:
+        """Asked for whenever it is needed: between two such moments an engine may work for hours."""
+        return self._io.fs_by_scheme(self._scheme, self._host)
 
     @property
     def _folder(self) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import dagster as dg
 from pydantic import PrivateAttr
@@ -180,10 +180,10 @@ class Tables(dg.ConfigurableResource[Any], ABC):
 
     @property
     def io(self) -> PyArrowFileIO:
-        """Where the tables' files lie, with the credentials of the catalog."""
-        from pyiceberg.io.pyarrow import PyArrowFileIO
+        """Where the tables' files lie."""
+        from pyiceberg.io import load_file_io
 
-        return PyArrowFileIO(self.catalog.properties)
+        return cast("PyArrowFileIO", load_file_io(self.catalog.properties))
 
 
 def read_files(spark: SparkSession, table: TableSpec, paths: Iterable[str]) -> DataFrame:

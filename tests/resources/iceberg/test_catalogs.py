@@ -140,19 +140,6 @@ def test_whoever_works_in_another_role_reads_and_writes_in_that_role(
     with Staged(WALKS, directory, None, tuple(directory.data_files), 1, rows.schema) as staged:
         lakehouse.publish(staged, {})
     assert lakehouse.version("walks") is not None
-    assert lakehouse.catalog.properties["client.session-token"]
-
-
-def test_credentials_that_were_renewed_are_used_from_then_on(glue_house: GlueHouse) -> None:
-    import boto3
-
-    glue_house.publish(ANN)
-    lakehouse = glue_house.lakehouse
-    assert lakehouse.version("walks") is not None
-    nobody = glue_house.aws.new_user(policy({"Effect": "Deny", "Action": "*", "Resource": "*"}))
-    lakehouse._session = boto3.Session(*map(nobody.__getitem__, KEYS))
-    with pytest.raises(dg.Failure, match="glue:GetDatabase is not allowed"):
-        lakehouse.version("walks")
 
 
 @pytest.mark.parametrize(

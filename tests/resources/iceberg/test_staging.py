@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyarrow.fs import FileSystem, LocalFileSystem
+from pyarrow.fs import FileSystem
+from pyiceberg.io.pyarrow import PyArrowFileIO
 
 from resources.errors import LakehouseError
 from resources.files import locks
 from resources.iceberg import staging
-from resources.iceberg.catalogs import LocalLakehouse
 from resources.iceberg.days import DAY_MS
 from resources.iceberg.staging import StagingDir
 from tests.resources.iceberg.house import ANN, BOB, EVE, STRIDES, WALKS, House, LocalHouse, Row
@@ -142,9 +142,9 @@ def test_a_write_that_is_interrupted_leaves_nothing_although_the_engine_goes_on_
 WRITER = """
 import sys, time
 from pathlib import Path
-from pyarrow.fs import LocalFileSystem
+from pyiceberg.io.pyarrow import PyArrowFileIO
 from resources.iceberg.staging import StagingDir
-directory = StagingDir(LocalFileSystem(), sys.argv[1], "file")
+directory = StagingDir(PyArrowFileIO(), sys.argv[1])
 folder = Path(directory.open("crashed"))
 folder.mkdir()
 (folder / "part-0.parquet").write_bytes(b"half")
@@ -319,17 +319,17 @@ def test_a_note_that_was_caught_before_it_was_locked_guards_nothing_and_is_made_
         lock(descriptor, operation)
 
     monkeypatch.setattr("fcntl.flock", meanwhile)
-    directory = StagingDir(LocalFileSystem(), str(tmp_path), "file")
+    directory = StagingDir(PyArrowFileIO(), str(tmp_path))
     folder = Path(directory.open("run"))
     monkeypatch.undo()
     assert f".{directory.name}.staging" not in {path.name for path in caught}
     folder.mkdir()
-    StagingDir(LocalFileSystem(), str(tmp_path), "file").remove_leftovers(set)
+    StagingDir(PyArrowFileIO(), str(tmp_path)).remove_leftovers(set)
     assert folder.is_dir()
 
 
 def test_a_folder_tells_which_run_it_is_of_and_only_the_engines_data_files_are_staged(tmp_path: Path) -> None:
-    directory = StagingDir(LocalFileSystem(), str(tmp_path), "file")
+    directory = StagingDir(PyArrowFileIO(), str(tmp_path))
     folder = Path(directory.open("0123456789"))
     assert folder.name.startswith("01234567-")
     folder.mkdir()
@@ -381,15 +381,10 @@ def test_a_clean_up_that_is_refused_is_logged_once_and_done_by_the_next_run(
 ) -> None:
     """It said «Could not finish the step: Read-only file system» after the tables were published, or of another end."""
     local_house.publish(ANN)
-    make = type(local_house.lakehouse).staging_dir
-
-    def stubborn(lakehouse: LocalLakehouse, table: str) -> StagingDir:
-        directory = make(lakehouse, table)
-        directory._files = NothingGoes(directory._files)
-        return directory
-
+    files = StagingDir._files.fget
+    assert files is not None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(LocalLakehouse, "staging_dir", stubborn)
+        patch.setattr(StagingDir, "_files", property(lambda self: NothingGoes(files(self))))
         run(local_house)
     [warning] = caplog.messages
     assert warning.startswith("Could not clear up ")
