@@ -1,4 +1,6 @@
 -- customer_landing: one record of a customer, as the website sent it. Generated from stedi_assets/contracts.py: make ddl
+-- To look at what was delivered. AWS documents that this SerDe may show more rows than there are, fewer, or
+-- nulls in place of values: count customer_records, and what could not be read in customer_quarantine.
 CREATE EXTERNAL TABLE IF NOT EXISTS `customer_landing` (
   `customername` string COMMENT 'Full name of the customer',
   `email` string COMMENT 'E-mail address of the customer, which identifies them',
@@ -11,7 +13,7 @@ CREATE EXTERNAL TABLE IF NOT EXISTS `customer_landing` (
   `sharewithpublicasofdate` bigint COMMENT 'Since when the customer shares data with the public, null where not shared (epoch milliseconds, UTC)',
   `sharewithfriendsasofdate` bigint COMMENT 'Since when the customer shares data with friends, null where not shared (epoch milliseconds, UTC)'
 )
-COMMENT 'one record of a customer, as the website sent it'
+COMMENT 'one record of a customer, as the website sent it. To look at what was delivered, not to count: see customer_records'
 ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'
 WITH SERDEPROPERTIES (
   'ignore.malformed.json' = 'TRUE',

@@ -216,18 +216,24 @@ def _numbers(synced: SyncResult) -> dict[str, int]:
 
 
 def landing_ddl(feed: Feed) -> str:
-    """`CREATE EXTERNAL TABLE` for Athena and Glue over the feed's raw JSON files."""
+    """`CREATE EXTERNAL TABLE` for Athena and Glue over the feed's raw JSON files: to look at them, not to count.
+
+    OpenX, though AWS advises the Hive SerDe where rows must be exact: that one fails every query of a feed in which one
+    line is malformed, and exact are the records' tables. A record that is no JSON is left out, and a value of another
+    type is null. Case-insensitive: the feeds spell a column timestamp and timeStamp, serialNumber and so on.
+    """
+    name, records, grain = feed.landing.name, feed.records.name, feed.landing.grain
     columns = ",\n".join(
         f"  `{column.name}` {column.type} COMMENT '{column.meaning}'" for column in feed.landing.columns
     )
-    # A record that is no JSON, or a value of another type, is null and fails no query. Case-insensitive: the feeds
-    # spell a column timestamp and timeStamp, serialNumber and so on.
     properties = {"ignore.malformed.json": "TRUE", "use.null.for.invalid.data": "TRUE", "case.insensitive": "TRUE"}
     serde = ",\n".join(f"  '{key}' = '{value}'" for key, value in properties.items())
     return (
-        f"-- {feed.landing.name}: {feed.landing.grain}. Generated from stedi_assets/contracts.py: make ddl\n"
-        f"CREATE EXTERNAL TABLE IF NOT EXISTS `{feed.landing.name}` (\n{columns}\n)\n"
-        f"COMMENT '{feed.landing.grain}'\n"
+        f"-- {name}: {grain}. Generated from stedi_assets/contracts.py: make ddl\n"
+        "-- To look at what was delivered. AWS documents that this SerDe may show more rows than there are, fewer, or\n"
+        f"-- nulls in place of values: count {records}, and what could not be read in {feed.quarantine.name}.\n"
+        f"CREATE EXTERNAL TABLE IF NOT EXISTS `{name}` (\n{columns}\n)\n"
+        f"COMMENT '{grain}. To look at what was delivered, not to count: see {records}'\n"
         f"ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'\n"
         f"WITH SERDEPROPERTIES (\n{serde}\n)\n"
         f"STORED AS TEXTFILE\n"

@@ -52,7 +52,8 @@ def test_the_ddl_makes_a_table_with_the_columns_of_the_contract(aws: Aws, athena
     ]
     assert storage["SerdeInfo"]["SerializationLibrary"] == "org.openx.data.jsonserde.JsonSerDe"
     assert storage["SerdeInfo"]["Parameters"]["use.null.for.invalid.data"] == "TRUE"
-    assert table["Parameters"]["comment"] == feed.landing.grain
+    assert table["Parameters"]["comment"].startswith(f"{feed.landing.grain}. To look at what was delivered, not to ")
+    assert table["Parameters"]["comment"].endswith(feed.records.name)
 
 
 def test_a_table_that_is_right_is_left_alone(aws: Aws, athena: AthenaQuery) -> None:

@@ -15,10 +15,11 @@ import dagster as dg
 import pytest
 import sqlglot
 from PIL import Image, ImageChops
+from sqlglot import exp
 
 from resources.query import EngineQuery, QueryResult
 from stedi_assets import evidence
-from stedi_assets.contracts import ASSETS
+from stedi_assets.contracts import ASSETS, FEEDS
 from stedi_assets.evidence import PICTURED, link_to, picture_of, queries, tables_in
 from stedi_assets.picture import table_picture
 from tests.stedi_assets.examples import CUSTOMERS, deliver_all
@@ -72,6 +73,14 @@ def test_below_each_picture_stands_how_many_rows_there_are(
     counts = {name.replace("_records", "_landing"): rows for name, rows in stedi.counts().items()}
     of = [re.match(r"\d+ of ([\d,]+) rows of (\w+)\. ", footer) for footer in footers]
     assert {one[2]: int(one[1]) for one in of if one} == {name: counts[name] for name in PICTURED}
+
+
+def test_no_query_counts_what_an_external_table_shows() -> None:
+    """AWS documents that the JSON SerDe may show more rows than there are, or fewer."""
+    counting = {name: tables_in(sql) for name, sql in queries().items() if sqlglot.parse_one(sql).find(exp.AggFunc)}
+    assert {"table_counts", "consent_of_customer_trusted"} <= set(counting)
+    external = {feed.landing.name for feed in FEEDS}
+    assert [name for name, tables in counting.items() if external & set(tables)] == []
 
 
 def test_a_picture_in_s3_is_a_link_to_click_on_and_one_on_this_machine_a_path_to_copy() -> None:
