@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -11,21 +12,24 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
+from resources.engines.emr_serverless import SESSION_CONF
 from resources.settings import Settings
 from tests.infra.stack import for_ministack
 from tests.servers.ministack import Aws
 from tests.support import readme
 
-DEPLOY, EXPORT, MATERIALIZE, QUERY, LET_IN, TEAR_DOWN, REMOVE = readme("bash", "On AWS")
+DEPLOY, EXPORT, MATERIALIZE, QUERY, LET_IN, TEAR_DOWN, REMOVE, LARGER = readme("bash", "On AWS")
 
 
 STAND_INS = """
 sleep() { command sleep 0.3; }
-# The server knows no EMR Serverless: the AWS CLI looks whether the call is right, and the application has stopped.
+# The server knows neither EMR Serverless nor quotas: the AWS CLI looks whether the call is right, and the application
+# has stopped. Where the application alone changes, nothing does.
 aws() {
   case "$1 $2" in
     "emr-serverless get-application") echo STOPPED ;;
-    emr-serverless*) command aws "$@" --generate-cli-skeleton output > /dev/null ;;
+    "cloudformation deploy") command aws "$@" --no-fail-on-empty-changeset ;;
+    emr-serverless* | service-quotas*) command aws "$@" --generate-cli-skeleton output > /dev/null ;;
     *) command aws "$@" ;;
   esac
 }
@@ -89,6 +93,12 @@ def test_a_stack_is_deployed_used_shared_and_torn_down_by_the_commands_of_the_re
         iam.create_role(RoleName=role, AssumeRolePolicyDocument='{"Version": "2012-10-17", "Statement": []}')
     shell.run(LET_IN)
     assert len(iam.list_attached_role_policies(RoleName="dagster")["AttachedPolicies"]) == 1
+
+    shell.run(LARGER)
+    conf = Settings.from_environment(shell.environment).spark_conf
+    executors = int(conf["spark.dynamicAllocation.maxExecutors"]) * int(conf["spark.executor.cores"])
+    (most,) = re.findall(r"MaximumVCpus=(\d+)", LARGER)
+    assert executors + int(SESSION_CONF["spark.driver.cores"]) <= int(most)
 
     shell.run(TEAR_DOWN)
     aws_account.client("glue").get_database(Name="stedi")
