@@ -16,8 +16,7 @@ from resources.engines.engine import analysing
 from resources.errors import LakehouseError, engine_has_ended, translate_errors
 from resources.iceberg.days import files_of, is_of, write
 from resources.iceberg.moved import file_uri, path_of
-from resources.iceberg.reachable import reachable
-from resources.iceberg.retention import expire_most, merge_manifests, transaction_on
+from resources.iceberg.retention import expire_most, merge_manifests, reachable, transaction_on
 from resources.iceberg.staging import StagingDir
 from resources.iceberg.tables import Tables, read_files
 from resources.iceberg.version import Staged, TableSpec, Version

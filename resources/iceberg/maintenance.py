@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING
 from resources.errors import LakehouseError, translate_errors
 from resources.files.folder import side_by_side
 from resources.iceberg.compaction import compact
-from resources.iceberg.reachable import reachable
-from resources.iceberg.retention import expire, replaced_before
+from resources.iceberg.retention import expire, reachable, replaced_before
 from resources.iceberg.staging import NOTE
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """What of a table's past its metadata keeps, so that no commit costs more than the one before it.
 
-Belongs here: which versions may go, and having them and their manifests go from the metadata. Does not belong here:
-removing files, which needs more care (`maintenance.py`).
+Belongs here: which versions may go, having them and their manifests go from the metadata, and which files those that
+stay need. Does not belong here: removing files, which needs more care (`maintenance.py`).
 """
 
 from __future__ import annotations
@@ -79,6 +79,25 @@ def expire_most(loaded: IcebergTable) -> None:
     kept, snapshots = _held(loaded.metadata), loaded.metadata.snapshots
     if len(snapshots) > VERSIONS * 6 // 5:
         expire(loaded, [one.snapshot_id for one in snapshots[:-VERSIONS] if one.snapshot_id not in kept])
+
+
+def reachable(loaded: IcebergTable, read: dict[str, list[str]] | None = None) -> set[str]:
+    """The URI of every file that any version of the table needs; `read` keeps what manifests say from call to call.
+
+    All that the catalog keeps is a version, under a tag or a branch too. What a version was staged in says nothing of
+    which files are live: another one may have taken over some, and others may be gone.
+    """
+    metadata, io, read = loaded.metadata, loaded.io, {} if read is None else read
+    files = {loaded.metadata_location, *(entry.metadata_file for entry in metadata.metadata_log)}
+    files |= {one.statistics_path for one in (*metadata.statistics, *metadata.partition_statistics)}
+    for snapshot in metadata.snapshots:
+        files.add(snapshot.manifest_list)
+        for manifest in snapshot.manifests(io):
+            path = manifest.manifest_path
+            if path not in read:
+                read[path] = [entry.data_file.file_path for entry in manifest.fetch_manifest_entry(io)]
+            files |= {path, *read[path]}
+    return files
 
 
 def _held(metadata: TableMetadata) -> set[int]:
