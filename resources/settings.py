@@ -15,10 +15,10 @@ import shlex
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal
 
 import click
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 
 S3 = "s3://"
@@ -34,8 +34,6 @@ SPARK_CONF_OF_OURS = (
 )
 """Spark settings that nobody can replace: without them there is no engine to talk to."""
 
-Unit = Literal["vcpu-hour", "gb-hour", "storage-gb-hour"]
-PRICES: tuple[Unit, ...] = get_args(Unit)
 Minutes = Annotated[int, Field(ge=1, le=1440, description="set it to minutes between 1 and 1440")]
 
 
@@ -48,31 +46,55 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "stedi-lakehouse")
 
 
-def _pairs(value: object) -> object:
-    return dict(word.partition("=")[::2] for word in value.split()) if isinstance(value, str) else value
-
-
-class Emr(BaseModel, extra="forbid", frozen=True):
-    """An EMR Serverless application, and how its sessions are started.
+class Sessions(BaseModel, extra="forbid", frozen=True):
+    """How sessions on AWS are started.
 
     `idle_minutes`: AWS ends a session that nobody uses for so long. `start_minutes`: how long a start may take.
-    `prices`: the price of one unit of each of PRICES, in any currency; empty where none is configured.
+    `prices`: the price of one of each of UNITS, in any currency; empty where none is configured.
     """
 
-    application_id: str = Field(
-        pattern="^[0-9a-z]{1,64}$", description="set it to the id of an EMR Serverless application"
-    )
+    UNITS: ClassVar[tuple[str, ...]]
+
     execution_role_arn: str = Field(
         pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+$",
         description="set it to the ARN of the role that sessions have",
     )
     idle_minutes: Minutes = 15
     start_minutes: Minutes = 10
-    prices: Annotated[
-        dict[Unit, Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]],
-        Field(min_length=len(PRICES)),
-        BeforeValidator(_pairs),
-    ] = Field({}, description="write " + " ".join(f"{unit}=0.05" for unit in PRICES) + ", each with its own price")
+    prices: dict[str, float] = {}
+
+    @field_validator("prices", mode="before")
+    @classmethod
+    def _prices(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        given = dict(word.partition("=")[::2] for word in value.split())
+        try:
+            prices = {unit: float(given.pop(unit)) for unit in cls.UNITS}
+        except (KeyError, ValueError):
+            prices = {}
+        if given or not prices or not all(0 <= price <= 1000 for price in prices.values()):
+            raise ValueError(f"write {' '.join(f'{unit}=0.05' for unit in cls.UNITS)}, each with its own price")
+        return prices
+
+
+class Emr(Sessions, frozen=True):
+    """An EMR Serverless application, and its sessions."""
+
+    UNITS = ("vcpu-hour", "gb-hour", "storage-gb-hour")
+
+    application_id: str = Field(
+        pattern="^[0-9a-z]{1,64}$", description="set it to the id of an EMR Serverless application"
+    )
+
+
+class Glue(Sessions, frozen=True):
+    """Sessions of AWS Glue. `workers`: one is the driver, the others are executors."""
+
+    UNITS = ("dpu-hour",)
+
+    workers: int = Field(2, ge=2, le=299, description="set it to a number between 2 and 299")
+    worker_type: Literal["G.1X", "G.2X", "G.4X", "G.8X", "G.12X", "G.16X", "R.1X", "R.2X", "R.4X", "R.8X"] = "G.1X"
 
 
 class Settings(BaseModel, extra="forbid", frozen=True):
@@ -83,7 +105,7 @@ class Settings(BaseModel, extra="forbid", frozen=True):
 
     source: str = "sample"
     lakehouse: str = Field("lakehouse", validate_default=True)
-    spark: Literal["embedded", "local", "emr-serverless"] = "embedded"
+    spark: Literal["embedded", "local", "emr-serverless", "glue"] = "embedded"
     consent: Literal["customer", "as-of-date"] = "customer"
     database: str = Field(
         "stedi",
@@ -110,6 +132,7 @@ class Settings(BaseModel, extra="forbid", frozen=True):
     source_access: Literal["credentials", "anonymous", "requester-pays"] = "credentials"
     athena_workgroup: str = Field("primary", pattern="^[A-Za-z0-9_.-]{1,128}$", description="use a workgroup's name")
     emr: Emr | None = None
+    glue: Glue | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -121,8 +144,9 @@ class Settings(BaseModel, extra="forbid", frozen=True):
         # An empty value is how shells and .env files say «not set».
         given = {name: value for name in NAMES if (value := env.get(name, "").strip())}
         values: dict[str, Any] = {field: given[name] for name, field in OWN_NAMES.items() if name in given}
-        if values.get("spark") == "emr-serverless":
-            values["emr"] = {field: given[name] for name, field in EMR_NAMES.items() if name in given}
+        if service := SERVICES.get(values.get("spark", "")):
+            names = _names(service)
+            values[service] = {field: given[name] for name, field in names.items() if name in given}
         try:
             return cls(**values)
         except ValidationError as error:
@@ -163,11 +187,11 @@ class Settings(BaseModel, extra="forbid", frozen=True):
     @classmethod
     def _spark(cls, value: str, others: ValidationInfo) -> str:
         on_aws = others.data.get("lakehouse", "").startswith(S3)
-        if value == "emr-serverless" and not on_aws:
-            raise ValueError("EMR Serverless reaches no folder, set STEDI_LAKEHOUSE to s3://bucket/prefix")
+        if value in SERVICES and not on_aws:
+            raise ValueError("a session on AWS reaches no folder, set STEDI_LAKEHOUSE to s3://bucket/prefix")
         if value == "local" and on_aws:
             # Apache Spark reads S3 with hadoop-aws, which comes from Maven alone.
-            raise ValueError("a lakehouse in S3 needs 'embedded' or 'emr-serverless'")
+            raise ValueError("a lakehouse in S3 needs 'embedded', 'emr-serverless' or 'glue'")
         return value
 
     @field_validator("database")
@@ -191,14 +215,25 @@ class Settings(BaseModel, extra="forbid", frozen=True):
         for key, setting in pairs:
             if not re.fullmatch(r"spark(\.[\w-]+)+", key) or not setting:
                 raise ValueError("write spark.key=value, several with blanks between, quotes around one with blanks")
+            if others.data.get("spark") == "glue" and re.search(r"\s", setting):
+                raise ValueError(f"Glue splits values at blanks, leave {key} out or write it without them")
             if key in SPARK_CONF_OF_OURS:
                 raise ValueError(f"{key} is set by the engine itself, leave it out")
         return dict(pairs)
 
 
-OWN_NAMES = {f"STEDI_{field.upper()}": field for field in Settings.model_fields if field != "emr"}
-EMR_NAMES = {f"STEDI_EMR_{field.upper()}": field for field in Emr.model_fields}
-NAMES = (*OWN_NAMES, *EMR_NAMES, "STEDI_CODE_LOCATION")  # deploy/workspace.yaml reads the last one
+SERVICES = {"emr-serverless": "emr", "glue": "glue"}
+"""Services with sessions, as STEDI_SPARK names them, and the field with their settings."""
+OF_SESSIONS: dict[str, type[Sessions]] = {"emr": Emr, "glue": Glue}
+
+
+def _names(service: str) -> dict[str, str]:
+    """The variables of a service with sessions, and their fields."""
+    return {f"STEDI_{service}_{field}".upper(): field for field in OF_SESSIONS[service].model_fields}
+
+
+OWN_NAMES = {f"STEDI_{field.upper()}": field for field in Settings.model_fields if field not in OF_SESSIONS}
+NAMES = (*OWN_NAMES, *_names("emr"), *_names("glue"), "STEDI_CODE_LOCATION")  # deploy/workspace.yaml reads the last one
 """Every variable that there is: another one of this prefix is a slip of the pen, and a rule that does not apply."""
 
 
@@ -220,13 +255,14 @@ def _folder(value: str) -> Path | None:
 
 def _refusal(error: ErrorDetails, given: Mapping[str, str]) -> SettingsError:
     """What pydantic says of a value, as a sentence about the variable that it came from."""
-    field, *rest = map(str, error["loc"])
-    name, info = f"STEDI_{field}".upper(), Settings.model_fields[field]
-    if field == "emr":
-        name, info = f"STEDI_EMR_{rest[0]}".upper(), Emr.model_fields[rest[0]]
+    service, *rest = map(str, error["loc"])
+    if service in OF_SESSIONS:
+        name, info = f"STEDI_{service}_{rest[0]}".upper(), OF_SESSIONS[service].model_fields[rest[0]]
+    else:
+        name, info = f"STEDI_{service}".upper(), Settings.model_fields[service]
     expected = info.description or f"set it to {error.get('ctx', {}).get('expected')}"
     if error["type"] == "value_error":
         expected = str(error["ctx"]["error"])
     if error["type"] == "missing":
-        expected = f"STEDI_SPARK='emr-serverless' needs {expected.removeprefix('set it to ')}"
+        expected = f"STEDI_SPARK={given['STEDI_SPARK']!r} needs {expected.removeprefix('set it to ')}"
     return SettingsError(f"{name}={given.get(name, '')!r} is not usable: {expected}.")

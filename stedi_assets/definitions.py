@@ -82,12 +82,16 @@ def build_resources(settings: Settings) -> dict[str, Any]:
 
 
 def _engine(settings: Settings) -> SparkEngine:
-    if settings.emr is not None:
-        from resources.engines.emr_serverless import EmrServerlessSpark
+    if settings.emr is None and settings.glue is None:
+        return LocalSpark(conf=settings.spark_conf) if settings.spark == "local" else EmbeddedSpark()
+    from resources.engines.emr_serverless import EmrServerlessSpark
+    from resources.engines.glue import GlueSpark
 
-        versions = (table.code_version(options(settings)) for table in TRUSTED_AND_CURATED)
-        return EmrServerlessSpark(**dict(settings.emr), conf=settings.spark_conf, code_version=code_version(*versions))
-    return LocalSpark(conf=settings.spark_conf) if settings.spark == "local" else EmbeddedSpark()
+    versions = (table.code_version(options(settings)) for table in TRUSTED_AND_CURATED)
+    shared: dict[str, Any] = {"conf": settings.spark_conf, "code_version": code_version(*versions)}
+    if settings.glue is not None:
+        return GlueSpark(**dict(settings.glue), **shared)
+    return EmrServerlessSpark(**dict(settings.emr or ()), **shared)
 
 
 def _query(settings: Settings) -> Query:

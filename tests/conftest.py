@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from resources.engines.embedded import EmbeddedSpark
-from resources.engines.emr_serverless import EmrServerlessSpark
+from resources.engines.remote import RemoteSpark
 from resources.iceberg.tables import spark_ddl
 from stedi_assets.contracts import TABLES, Table
 from tests.servers import CREDENTIALS
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from tests.servers.emr_serverless import EmrServerless
+    from tests.servers.glue_sessions import GlueSessions
+    from tests.servers.sessions import ServiceT, SessionService
 
 
 # The tests start a JVM in a process in which gRPC is at work already. Its handlers for forks, which runs never need,
@@ -111,15 +114,40 @@ def aws(aws_account: Aws, monkeypatch: pytest.MonkeyPatch) -> Aws:
 @pytest.fixture
 def emr(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmrServerless]:
     """EMR Serverless for one test, in front of the test run's engine. This process is pointed to it."""
-    from tests.servers.emr_serverless import emr_serverless
+    from tests.servers.emr_serverless import EmrServerless
+
+    with pointed_to(EmrServerless, spark, monkeypatch) as service:
+        yield service
+
+
+@pytest.fixture
+def glue(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> Iterator[GlueSessions]:
+    """AWS Glue's sessions, likewise."""
+    from tests.servers.glue_sessions import GlueSessions
+
+    with pointed_to(GlueSessions, spark, monkeypatch) as service:
+        yield service
+
+
+@pytest.fixture(params=["emr", "glue"])
+def service(request: pytest.FixtureRequest) -> SessionService:
+    """Each service with sessions."""
+    found: SessionService = request.getfixturevalue(request.param)
+    return found
+
+
+@contextmanager
+def pointed_to(kind: type[ServiceT], spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> Iterator[ServiceT]:
+    """The server, while clients of this process talk to it."""
+    from tests.servers.sessions import serving
 
     # The engine behind it is the embedded one, which does not tell which file a line came from.
-    monkeypatch.setattr(EmrServerlessSpark, "read_text", EmbeddedSpark.read_text)
-    engine = spark.client._builder.endpoint  # type: ignore[attr-defined]
-    with emr_serverless(engine) as service:
-        for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL_EMR_SERVERLESS": service.url}.items():
+    monkeypatch.setattr(RemoteSpark, "read_text", EmbeddedSpark.read_text)
+    with serving(kind(spark.client._builder.endpoint)) as service:  # type: ignore[attr-defined]
+        for name, value in {**CREDENTIALS, service.variable: service.url}.items():
             monkeypatch.setenv(name, value)
         for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
             monkeypatch.delenv(name, raising=False)
-        monkeypatch.setattr("resources.engines.emr_session.SHORTEST_PAUSE", 0.01)
+        monkeypatch.setattr("resources.engines.remote_session.SHORTEST_PAUSE", 0.01)
+        monkeypatch.setattr("resources.engines.glue.STOP_PAUSE", 0.01)
         yield service

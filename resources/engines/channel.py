@@ -1,14 +1,14 @@
 """The channel of Spark Connect: how gRPC is spoken to, on every engine.
 
-Belongs here: calls that an interrupt leaves whole, no proxy before this machine, and what the endpoint of EMR
-Serverless needs beside: TLS, a token that is renewed, patience while the session lives. Does not belong here: the life
-of an engine or a session. The token is in no text that anything here makes.
+Belongs here: calls that an interrupt leaves whole, no proxy before this machine, and what the endpoint of a session on
+AWS needs beside: TLS, a token that is renewed, patience while the session lives. Does not belong here: the life of an
+engine or a session. The token is in no text that anything here makes.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import Any
@@ -18,6 +18,7 @@ import grpc
 from pyspark.sql.connect.client import DefaultChannelBuilder
 from pyspark.sql.connect.client.retries import DefaultPolicy
 
+from resources.engines.remote_session import Endpoint
 from resources.threads import run_in_worker_thread
 
 HEADER = "x-aws-proxy-auth"
@@ -34,9 +35,9 @@ class WorkerThreadCalls(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClient
     """Makes the main thread's calls in a worker thread, so an interrupt finds it waiting, without a lock.
 
     Python raises an interrupt in the main thread, wherever that is; where gRPC holds a lock, the lock would stay taken,
-    and ending the session would never end. Where answers may be lost on the way, as from EMR Serverless, pyspark itself
-    starts threads under a lock to ask for them again: there such a moment is left, and AWS ends the session once it is
-    idle.
+    and ending the session would never end. Where answers may be lost on the way, as from a session on AWS, pyspark
+    itself starts threads under a lock to ask for them again: there such a moment is left, and AWS ends the session
+    once it is idle.
     """
 
     def __init__(self) -> None:
@@ -88,13 +89,12 @@ class AuthToken(grpc.AuthMetadataPlugin):  # type: ignore[misc]
     last, so where it resumes a query, the token would be an old one.
     """
 
-    def __init__(self, fetch: Callable[[], Mapping[str, Any]]) -> None:
-        """`fetch` gives what GetSessionEndpoint answers."""
+    def __init__(self, fetch: Callable[[], Endpoint]) -> None:
         self._fetch = fetch
         self._lock = threading.Lock()
         self._value = ""
         self._renew = self._expires = datetime.min.replace(tzinfo=UTC)
-        self.endpoint = ""
+        self.url = ""
 
     def __call__(self, context: grpc.AuthMetadataContext, callback: grpc.AuthMetadataPluginCallback) -> None:
         """What gRPC calls for each request, on a thread of its own."""
@@ -117,18 +117,17 @@ class AuthToken(grpc.AuthMetadataPlugin):  # type: ignore[misc]
                         raise
             return self._value
 
-    def _take(self, answer: Mapping[str, Any], now: datetime) -> None:
-        self.endpoint, self._value = answer["endpoint"], answer["authToken"]
-        self._expires = answer["authTokenExpiresAt"]
+    def _take(self, answer: Endpoint, now: datetime) -> None:
+        self.url, self._value, self._expires = answer.url, answer.token, answer.expires
         self._renew = self._expires - min(RENEW_BEFORE, (self._expires - now) / 2)
 
 
-class EmrChannel(ConnectChannel):
+class TokenChannel(ConnectChannel):
     """How pyspark reaches a session. Its endpoint is a URL or a host; the port is 443 unless it has another."""
 
     def __init__(self, token: AuthToken) -> None:
         token.current()
-        url = urlsplit(token.endpoint if "//" in token.endpoint else f"//{token.endpoint}")
+        url = urlsplit(token.url if "//" in token.url else f"//{token.url}")
         signs_of_life = [("grpc.keepalive_time_ms", SIGN_OF_LIFE_MS)]
         super().__init__(f"sc://{url.hostname}:{url.port or HTTPS}/;use_ssl=true", signs_of_life)
         self._token = token

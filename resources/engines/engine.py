@@ -2,7 +2,7 @@
 
 Belongs here: what all engines have in common: one session that serves a whole run, from the first table that asks for
 it until the run ends; how a query or the engine fails; how far a long query is.
-Does not belong here: what is computed, or how one engine starts (`embedded.py`, `local.py`, `emr_serverless.py`).
+Does not belong here: what is computed, or how one engine starts (`embedded.py`, `local.py`, `remote.py`).
 """
 
 from __future__ import annotations

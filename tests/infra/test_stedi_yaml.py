@@ -14,7 +14,8 @@ from cfnlint.api import ManualArgs, lint_file
 from cfnlint.data import AdditionalSpecs
 from cfnlint.helpers import load_resource
 
-from resources.engines.emr_serverless import SESSION_CONF, SPARK_OF
+from resources.engines.emr_serverless import SESSION_CONF
+from resources.engines.remote import SPARK_OF
 from resources.settings import Settings, SettingsError
 from tests.infra.stack import TEMPLATE, template
 from tests.support import ROOT
@@ -148,7 +149,10 @@ def test_what_holds_data_stays_when_the_stack_goes() -> None:
 
 def test_the_application_runs_the_spark_that_the_client_speaks() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert f"pyspark[connect]=={SPARK_OF[CONFIGURED['Application']['ReleaseLabel']]}" in project["dependencies"]
+    assert (
+        f"pyspark[connect]=={SPARK_OF['EMR Serverless'][CONFIGURED['Application']['ReleaseLabel']]}"
+        in project["dependencies"]
+    )
 
 
 def test_every_policy_names_what_it_is_for() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.engines.local import CONNECT_SERVER
-from resources.settings import NAMES, SPARK_CONF_OF_OURS, Emr, Settings, SettingsError
+from resources.settings import NAMES, SPARK_CONF_OF_OURS, Emr, Glue, Settings, SettingsError
 from stedi_assets.rules import Consent
 from tests.support import ROOT
 
@@ -25,6 +25,7 @@ ON_EMR = {
     "STEDI_EMR_APPLICATION_ID": "00f1abcdefgh2345",
     "STEDI_EMR_EXECUTION_ROLE_ARN": ROLE,
 }
+ON_GLUE = {"STEDI_LAKEHOUSE": LAKE, "STEDI_SPARK": "glue", "STEDI_GLUE_EXECUTION_ROLE_ARN": ROLE}
 
 
 def refusal(environment: dict[str, str]) -> str:
@@ -53,6 +54,7 @@ def test_a_fresh_machine_needs_no_setting(tmp_path: Path, monkeypatch: pytest.Mo
         "source_access": "credentials",
         "athena_workgroup": "primary",
         "emr": None,
+        "glue": None,
     }
     assert not settings.on_aws
 
@@ -119,12 +121,12 @@ NOT_USABLE: list[tuple[dict[str, str], str, list[str], str]] = [
         [f"lake{sign}house" for sign in "*?[]{}#"],
         "set it to a folder with none of * ? [ ] { }",
     ),
-    ({}, "STEDI_SPARK", ["databricks", "Embedded"], "set it to 'embedded', 'local' or 'emr-serverless'"),
+    ({}, "STEDI_SPARK", ["databricks", "Embedded"], "set it to 'embedded', 'local', 'emr-serverless' or 'glue'"),
     (
         {},
         "STEDI_SPARK",
-        ["emr-serverless"],
-        "EMR Serverless reaches no folder, set STEDI_LAKEHOUSE to s3://bucket/prefix",
+        ["emr-serverless", "glue"],
+        "a session on AWS reaches no folder, set STEDI_LAKEHOUSE to s3://bucket/prefix",
     ),
     ({}, "STEDI_CONSENT", ["maybe", "as_of_date"], "set it to 'customer' or 'as-of-date'"),
     ({}, "STEDI_DATABASE", ["Stedi", "2stedi", "stediété", "stedi.raw", "../stedi", "s" * 65], NAME),
@@ -153,7 +155,12 @@ NOT_USABLE: list[tuple[dict[str, str], str, list[str], str]] = [
     (ON_EMR, "STEDI_EMR_START_MINUTES", ["soon"], MINUTES),
     (ON_EMR, "STEDI_EMR_PRICES", ["vcpu-hour=1", "vcpu-hour=1 gb-hour=2 storage-gb-hour=cheap"], PRICES),
     (ON_EMR, "STEDI_EMR_PRICES", ["vcpu-hour=1 gb-hour=2 gpu-hour=3"], PRICES),
-    (ON_EMR, "STEDI_SPARK", ["local"], "a lakehouse in S3 needs 'embedded' or 'emr-serverless'"),
+    (ON_EMR, "STEDI_SPARK", ["local"], "a lakehouse in S3 needs 'embedded', 'emr-serverless' or 'glue'"),
+    (ON_GLUE, "STEDI_GLUE_EXECUTION_ROLE_ARN", [""], "STEDI_SPARK='glue' needs the ARN of the role that sessions have"),
+    (ON_GLUE, "STEDI_GLUE_WORKERS", ["1", "300"], "set it to a number between 2 and 299"),
+    (ON_GLUE, "STEDI_GLUE_WORKER_TYPE", ["G.3X"], "set it to 'G.1X', 'G.2X', "),
+    (ON_GLUE, "STEDI_GLUE_PRICES", ["0.44", "dpu-hour=nan"], "write dpu-hour=0.05, each with its own price"),
+    (ON_GLUE, "STEDI_SPARK_CONF", ["spark.a='1 2'"], "Glue splits values at blanks, leave spark.a out or write it"),
 ]
 
 
@@ -222,6 +229,15 @@ def test_emr_serverless_is_an_application_a_role_and_how_long_to_wait() -> None:
     assert settings.spark_conf == {"spark.executor.memory": "8g", "spark.emr-serverless.scalingProfile": "balanced"}
     assert Settings.from_environment(ON_EMR).emr == known
     assert (known.idle_minutes, known.start_minutes, known.prices) == (15, 10, {})
+
+
+def test_glue_is_a_role_workers_and_how_long_to_wait() -> None:
+    more = {"STEDI_GLUE_WORKERS": "4", "STEDI_GLUE_WORKER_TYPE": "G.2X", "STEDI_GLUE_PRICES": "dpu-hour=0.44"}
+    known = Glue(execution_role_arn=ROLE)
+    assert Settings.from_environment(ON_GLUE).glue == known
+    assert (known.workers, known.worker_type, known.idle_minutes, known.start_minutes) == (2, "G.1X", 15, 10)
+    asked = {"workers": 4, "worker_type": "G.2X", "prices": {"dpu-hour": 0.44}}
+    assert Settings.from_environment({**ON_GLUE, **more}).glue == known.model_copy(update=asked)
 
 
 WATCHED = """

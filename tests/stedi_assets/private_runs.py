@@ -20,7 +20,7 @@ import dagster as dg
 import pyarrow as pa
 
 from resources.engines.embedded import EmbeddedSpark
-from resources.engines.emr_serverless import EmrServerlessSpark
+from resources.engines.remote import RemoteSpark
 from resources.lazy import LazyModule
 from stedi_assets.contracts import ASSETS as ALL
 from stedi_assets.definitions import build_definitions, build_resources
@@ -154,7 +154,7 @@ def on_aws(*assets: str, stranger: bool = False, **environment: str) -> Callable
     def make(stedi: Stedi) -> Outcome:
         os.environ.update(json.loads(os.environ["STRANGER"]) if stranger else {})
         there = replace(stedi, environment={**stedi.environment, **environment})
-        EmrServerlessSpark.read_text = EmbeddedSpark.read_text  # type: ignore[method-assign]  # as in the fixture `emr`
+        RemoteSpark.read_text = EmbeddedSpark.read_text  # type: ignore[method-assign]  # as in the fixture `emr`
         return there.materialize(*assets, resources={"spark": build_resources(there.settings)["spark"]})
 
     return make

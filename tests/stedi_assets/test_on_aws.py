@@ -13,8 +13,9 @@ from sample.feeds import write_feeds
 from stedi_assets.contracts import ASSETS, TABLES
 from stedi_assets.definitions import build_definitions, build_resources
 from stedi_assets.evidence import PICTURED, queries
-from tests.servers.emr_serverless import APPLICATION, ROLE, EmrServerless
+from tests.servers.emr_serverless import APPLICATION, EmrServerless
 from tests.servers.ministack import Aws
+from tests.servers.sessions import ROLE
 from tests.stedi_assets.counts import COUNTS
 from tests.stedi_on_aws import LANDING, StediOnAws
 from tests.support import REFERENCE, Stedi, require_reference

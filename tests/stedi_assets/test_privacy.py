@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 
 from resources.settings import cache_folder
-from tests.servers.emr_serverless import APPLICATION, CALLER, ROLE, EmrServerless, Fault, denied
+from tests.servers.emr_serverless import APPLICATION, EmrServerless
 from tests.servers.ministack import Aws
+from tests.servers.sessions import CALLER, ROLE, Fault
 from tests.stedi_assets.marked import MARKS, deliver_marked, found_in, marks_in
 from tests.stedi_assets.private_runs import DENIED_ON_AWS, FAIL, SUCCEED
 from tests.support import ROOT, Stedi, require_apache_spark
@@ -147,7 +148,7 @@ def test_no_run_on_aws_tells_a_secret_or_who_somebody_is(
     deliver_marked(stedi)
     pipeline, stranger = aws.new_user(ALLOW_ALL), aws.new_user(ALLOW_NOTHING)
     settings = {
-        "AWS_ENDPOINT_URL_EMR_SERVERLESS": emr.url,
+        emr.variable: emr.url,
         "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": os.environ["GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"],
         "STEDI_SOURCE": str(stedi.source),
         "STEDI_LAKEHOUSE": f"s3://{aws.new_bucket()}/prod",
@@ -159,12 +160,12 @@ def test_no_run_on_aws_tells_a_secret_or_who_somebody_is(
         "STRANGER": json.dumps(stranger),
     }
     elsewhere = Elsewhere(tmp_path / "elsewhere", {**settings, **pipeline})
-    emr.fail("GetSessionEndpoint", Fault(denied("GetSessionEndpoint")))
+    emr.fail("GetSessionEndpoint", Fault(emr.denied("GetSessionEndpoint")))
     printed = elsewhere.make(stedi, "embedded", "a session that is denied", "records on aws", "a stranger")
     assert re.search("a session that is denied: .*GetSessionEndpoint", printed)
     assert re.search("a stranger: .*not allowed|a stranger: .*denied", printed, re.IGNORECASE)
     if rounds(0, 1):
-        emr.fail("StartSession", denied("StartSession"))
+        emr.fail("StartSession", emr.denied("StartSession"))
         elsewhere.make(stedi, "embedded", *DENIED_ON_AWS)
     assert len(emr.tokens) >= 1
     secrets = [*emr.tokens, *(user["AWS_SECRET_ACCESS_KEY"] for user in (pipeline, stranger))]

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from resources.engines import channel
-from resources.engines.channel import AuthToken, ConnectChannel, EmrChannel
+from resources.engines.channel import AuthToken, ConnectChannel, TokenChannel
 from resources.engines.engine import connect_here
-from tests.resources.emr_runs import engine, run
-from tests.servers.emr_serverless import EmrServerless, denied
+from resources.engines.remote_session import Endpoint
+from tests.resources.session_runs import engine, run
+from tests.servers.emr_serverless import EmrServerless
+from tests.servers.sessions import SessionService
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -66,15 +68,15 @@ SOON_EXPIRED = timedelta(minutes=56)  # of a token that lives for an hour
 
 
 def test_the_token_is_renewed_in_the_middle_of_a_run_and_the_session_stays(
-    emr: EmrServerless, clock: type[Clock]
+    service: SessionService, clock: type[Clock]
 ) -> None:
-    with closing(engine()) as spark:
+    with closing(engine(service)) as spark:
         spark.spark_session.range(5).createOrReplaceTempView("only_in_this_session")
         clock.ahead = SOON_EXPIRED
-        emr.expire()
+        service.expire()
         assert spark.spark_session.sql("select * from only_in_this_session").count() == 5
-    assert len(emr.sessions) == 1
-    assert emr.calls.count("GetSessionEndpoint") == len(emr.tokens) == 2
+    assert len(service.sessions) == 1
+    assert service.calls.count("GetSessionEndpoint") == len(service.tokens) == 2
 
 
 def test_a_query_that_loses_its_connection_goes_on_under_a_newer_token(emr: EmrServerless, clock: type[Clock]) -> None:
@@ -91,7 +93,7 @@ def test_a_query_that_loses_its_connection_goes_on_under_a_newer_token(emr: EmrS
 
     thread = threading.Thread(target=disturb)
     thread.start()
-    done = run()
+    done = run(emr)
     thread.join()
     assert (done.result.success, done.counted) == (True, [3, 4])
     assert len(emr.sessions) == 1
@@ -101,17 +103,17 @@ def test_a_query_that_loses_its_connection_goes_on_under_a_newer_token(emr: EmrS
 
 
 def test_a_renewal_that_fails_is_tried_again_at_the_next_call(emr: EmrServerless, clock: type[Clock]) -> None:
-    with closing(engine()) as spark:
+    with closing(engine(emr)) as spark:
         assert spark.spark_session.range(3).count() == 3
-        emr.fail("GetSessionEndpoint", denied("GetSessionEndpoint"))
+        emr.fail("GetSessionEndpoint", emr.denied("GetSessionEndpoint"))
         clock.ahead = SOON_EXPIRED
         assert spark.spark_session.range(3).count() == 3
         assert spark.spark_session.range(3).count() == 3
     assert len(emr.tokens) == 2
 
 
-def answer(lives: timedelta, token: str, endpoint: str = "https://host") -> dict[str, Any]:
-    return {"endpoint": endpoint, "authToken": token, "authTokenExpiresAt": Clock.now(UTC) + lives}
+def answer(lives: timedelta, token: str, url: str = "https://host") -> Endpoint:
+    return Endpoint(url, token, Clock.now(UTC) + lives)
 
 
 def test_a_token_is_fetched_once_and_again_five_minutes_before_it_expires_or_in_the_half_of_a_short_life(
@@ -119,7 +121,7 @@ def test_a_token_is_fetched_once_and_again_five_minutes_before_it_expires_or_in_
 ) -> None:
     answers = [("first", timedelta(minutes=8)), ("second", timedelta(hours=1)), ("third", timedelta(hours=1))]
 
-    def fetch() -> dict[str, Any]:
+    def fetch() -> Endpoint:
         token, lives = answers.pop(0)
         return answer(lives, token)
 
@@ -133,7 +135,7 @@ def test_a_token_is_fetched_once_and_again_five_minutes_before_it_expires_or_in_
 def test_while_no_new_token_can_be_had_the_old_one_is_used_until_it_expires(clock: type[Clock]) -> None:
     answers = [answer(timedelta(hours=1), "old")]
 
-    def fetch() -> dict[str, Any]:
+    def fetch() -> Endpoint:
         if answers:
             return answers.pop()
         raise ConnectionError("no network")
@@ -152,12 +154,14 @@ def test_while_no_new_token_can_be_had_the_old_one_is_used_until_it_expires(cloc
     [
         ("https://00g8.s.emr-serverless-services.eu-central-1.amazonaws.com", "amazonaws.com:443"),
         ("00g8.s.emr-serverless-services.eu-central-1.amazonaws.com", "amazonaws.com:443"),
+        ("sc://a1b2.glue.eu-central-1.amazonaws.com:443", "amazonaws.com:443"),
+        ("sc://a1b2.glue.eu-central-1.amazonaws.com", "amazonaws.com:443"),
         ("https://127.0.0.1:8443", "127.0.0.1:8443"),
         ("127.0.0.1:8443", "127.0.0.1:8443"),
     ],
 )
 def test_the_endpoint_may_be_a_url_or_a_host_and_its_port_is_that_of_https(endpoint: str, connects_to: str) -> None:
-    built = EmrChannel(AuthToken(lambda: answer(timedelta(hours=1), "secret", endpoint)))
+    built = TokenChannel(AuthToken(lambda: answer(timedelta(hours=1), "secret", endpoint)))
     assert built.endpoint.endswith(connects_to)
     assert built.use_ssl
     assert "secret" not in repr(built) + repr(vars(built)) + str(list(built.metadata()))

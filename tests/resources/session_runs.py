@@ -1,23 +1,31 @@
-"""Runs on EMR Serverless, as a user sees them afterwards; the server is the fixture `emr`.
+"""Runs on a session of AWS's, as a user sees them afterwards; the servers are the fixtures `emr` and `glue`.
 
 Belongs here: the smallest run there is, of one asset that counts some rows. Runs of STEDI's tables are in
-`tests/stedi_assets/test_on_emr.py`.
+`tests/stedi_assets/test_on_sessions.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
+import pytest
 
 from resources.engines.emr_serverless import EmrServerlessSpark
-from tests.servers.emr_serverless import APPLICATION, ROLE
+from resources.engines.glue import GlueSpark
+from resources.engines.remote import RemoteSpark
+from resources.errors import LakehouseError
+from tests.servers.emr_serverless import APPLICATION
+from tests.servers.sessions import ROLE, SessionService
 
 
-def engine(**fields: Any) -> EmrServerlessSpark:
-    """The engine on the test server's application."""
+def engine(service: SessionService | str, **fields: Any) -> RemoteSpark:
+    """The engine on the test server, which is given by itself or by boto3's name of it."""
+    if (service if isinstance(service, str) else service.API) == "glue":
+        return GlueSpark(**{"execution_role_arn": ROLE, **fields})
     return EmrServerlessSpark(**{"application_id": APPLICATION, "execution_role_arn": ROLE, **fields})
 
 
@@ -46,7 +54,8 @@ class Run:
 
 
 def run(
-    then: Callable[[EmrServerlessSpark], None] = lambda spark: None,
+    service: SessionService,
+    then: Callable[[RemoteSpark], None] = lambda spark: None,
     instance: dg.DagsterInstance | None = None,
     retries: int = 0,
     **fields: Any,
@@ -55,12 +64,24 @@ def run(
     counted: list[int] = []
 
     @dg.asset(retry_policy=dg.RetryPolicy(max_retries=retries) if retries else None)
-    def table(spark: EmrServerlessSpark) -> dg.MaterializeResult[Any]:
+    def table(spark: dg.ResourceParam[RemoteSpark]) -> dg.MaterializeResult[Any]:
         with spark.at_work():
             counted.append(spark.spark_session.range(3).count())
             then(spark)
             counted.append(spark.spark_session.range(4).count())
         return dg.MaterializeResult(metadata=spark.metadata)
 
-    result = dg.materialize([table], resources={"spark": engine(**fields)}, instance=instance, raise_on_error=False)
+    result = dg.materialize(
+        [table], resources={"spark": engine(service, **fields)}, instance=instance, raise_on_error=False
+    )
     return Run(result, counted)
+
+
+def refusal(service: SessionService, retry: bool, **fields: Any) -> str:
+    """What the first table that needs the engine is told. No session is left by then."""
+    with closing(engine(service, **fields)) as spark:
+        with pytest.raises(LakehouseError) as refused:
+            _ = spark.spark_session
+        assert not service.alive
+    assert refused.value.allow_retries is retry
+    return str(refused.value.description)
