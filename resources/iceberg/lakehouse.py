@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from resources.engines.engine import analysing
 from resources.errors import LakehouseError, engine_has_ended, translate_errors
 from resources.iceberg.days import files_of, is_of, write
-from resources.iceberg.moved import file_uri, path_of
+from resources.iceberg.moved import path_of
 from resources.iceberg.retention import expire_most, merge_manifests, reachable, transaction_on
 from resources.iceberg.staging import StagingDir
 from resources.iceberg.tables import Tables, read_files
@@ -49,6 +48,8 @@ class Lakehouse(Tables):
         `onto` is the snapshot that is served when it is decided what the rows are; None: none. Where another one is
         by now, its rows may be newer than these.
         """
+        from resources.iceberg.footers import read_footers
+
         with translate_errors(f"stage {table.name}", self.root):
             directory = self.staging_dir(table.name)
             base = self._published(table)
@@ -62,8 +63,11 @@ class Lakehouse(Tables):
                 if frame is not None:
                     with analysing(frame):
                         write(frame, path, table.taken)
-                return replace(
-                    self._staged(table, directory, base),
+                return Staged(
+                    table,
+                    directory,
+                    base,
+                    read_footers(self.io, directory.data_files),
                     retained=tuple(one for one in served if not is_of(one, days)),
                     replaced=tuple(one for one in served if is_of(one, days)),
                 )
@@ -96,17 +100,6 @@ class Lakehouse(Tables):
         """A folder of the caller's own, to be opened, beside the published files of the table."""
         return StagingDir(self.io, self.uri(table))
 
-    def _staged(self, table: TableSpec, directory: StagingDir, base: IcebergTable | None) -> Staged:
-        import pyarrow.parquet as pq
-
-        io, footers = self.io, dict[str, pq.FileMetaData]()
-        for path in directory.data_files:
-            with io.new_input(file_uri(path)).open() as file:
-                footers[path] = pq.read_metadata(file)
-        full = tuple(path for path, footer in footers.items() if footer.num_rows)
-        schema = next((footer.schema.to_arrow_schema() for footer in footers.values()), None)
-        return Staged(table, directory, base, full, sum(footer.num_rows for footer in footers.values()), schema)
-
     def read_staged(self, spark: SparkSession, staged: Staged, *, whole: bool = False) -> DataFrame:
         """The staged rows, or those of the whole version, for the checks."""
         retained = [path_of(one.file_path) for one in staged.retained] if whole else []
@@ -136,7 +129,7 @@ class Lakehouse(Tables):
         from pyiceberg.exceptions import CommitFailedException, TableAlreadyExistsError, ValidationException
 
         try:
-            transaction = self._transaction(staged.base, staged.table)
+            transaction = self._transaction(self._still_served(staged), staged.table)
             self._replace_files(transaction, staged, properties)
             published = transaction.commit_transaction()
         except (CommitFailedException, TableAlreadyExistsError, ValidationException):
@@ -147,6 +140,19 @@ class Lakehouse(Tables):
         with suppress(LakehouseError), translate_errors(f"expire versions of {staged.table.name}", self.root):
             expire_most(published)  # what is refused here, the next commit does
         return Version.of(snapshot)
+
+    def _still_served(self, staged: Staged) -> IcebergTable | None:
+        """The table as it is now, with what somebody else changed of it while the rows were computed, unless that is
+        the rows: then CommitFailedException.
+        """
+        from pyiceberg.exceptions import CommitFailedException
+
+        name, then, now = staged.table.name, staged.base, self._published(staged.table)
+        if _served(now) != _served(then):
+            raise CommitFailedException(f"Another version of {name} is served by now.")
+        if staged.directory.data_files != {footer.location: footer.size for footer in staged.footers}:
+            raise LakehouseError(f"What was staged of {name} is gone or was changed. Materialize {name} again.")
+        return now
 
     def _another_run(self, name: str) -> LakehouseError:
         return LakehouseError(
@@ -176,13 +182,17 @@ class Lakehouse(Tables):
         )
 
     def _replace_files(self, transaction: Transaction, staged: Staged, properties: dict[str, str]) -> None:
-        from pyiceberg.io.pyarrow import parquet_files_to_data_files
+        from resources.iceberg.footers import data_files
 
         merge_manifests(transaction, self.io)
-        new = parquet_files_to_data_files(self.io, transaction.table_metadata, map(file_uri, staged.files))
+        new = data_files([one for one in staged.footers if one.rows], transaction.table_metadata)
         update = transaction.update_snapshot(snapshot_properties=properties)
         with update.overwrite(commit_uuid=staged.directory.commit) as overwrite:
             for file in staged.replaced:
                 overwrite.delete_data_file(file)
             for file in new:
                 overwrite.append_data_file(file)
+
+
+def _served(table: IcebergTable | None) -> tuple[Any, ...]:
+    return (table.metadata.table_uuid, table.metadata.current_snapshot_id) if table else ()

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from resources.errors import translated
 from resources.files.locks import try_lock
+from resources.iceberg.moved import file_uri
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileInfo, FileSystem
@@ -55,13 +56,13 @@ class StagingDir:
         return uuid.UUID(self.name[-_UUID:])
 
     @property
-    def data_files(self) -> list[str]:
-        """The Parquet files that the engine wrote, as engines name them; its own notes are none."""
-        return sorted(
-            f"{self._prefix}{entry.path}"
-            for entry in self._list(self._folder, recursive=True)
+    def data_files(self) -> dict[str, int]:
+        """The Parquet files that the engine wrote, as catalogs name them, and their bytes; its own notes are none."""
+        return {
+            file_uri(f"{self._prefix}{entry.path}"): entry.size
+            for entry in sorted(self._list(self._folder, recursive=True), key=lambda entry: entry.path)
             if entry.base_name.endswith(".parquet") and not _is_hidden(entry.path.removeprefix(f"{self._folder}/"))
-        )
+        }
 
     def open(self, run_id: str) -> str:
         """The path of a new folder, for an engine to make and fill; no other run, and no retry of this one, has it."""

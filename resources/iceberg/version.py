@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
+from resources.iceberg.moved import path_of
+
 if TYPE_CHECKING:
-    import pyarrow as pa
     from pyiceberg.manifest import DataFile
     from pyiceberg.table import Table as IcebergTable
     from pyiceberg.table.snapshots import Snapshot
 
+    from resources.iceberg.footers import Footer
     from resources.iceberg.staging import StagingDir
 
 CONTENT = "stedi.content"
@@ -54,7 +56,7 @@ class TableSpec(Protocol):
 
 @dataclass(frozen=True)
 class Staged:
-    """A version of a table that is written and not published: its folder, data files and their footers' facts.
+    """A version of a table that is written and not published: its folder, and what its files' footers say.
 
     As a context manager it removes its files at the end of the block, unless they are, or may be, published.
     `base` is the published table that it will replace: if somebody publishes meanwhile, the commit is refused. Of its
@@ -64,9 +66,7 @@ class Staged:
     table: TableSpec
     directory: StagingDir
     base: IcebergTable | None
-    files: tuple[str, ...]
-    rows: int
-    schema: pa.Schema | None
+    footers: Sequence[Footer]
     retained: tuple[DataFile, ...] = ()
     replaced: tuple[DataFile, ...] = ()
 
@@ -79,6 +79,16 @@ class Staged:
         self.directory.discard()
 
     @property
+    def files(self) -> list[str]:
+        """The paths of those that have rows."""
+        return [path_of(footer.location) for footer in self.footers if footer.rows]
+
+    @property
+    def rows(self) -> int:
+        """How many are staged."""
+        return sum(footer.rows for footer in self.footers)
+
+    @property
     def total(self) -> int:
         """How many rows the table will have."""
         return self.rows + sum(file.record_count for file in self.retained)
@@ -86,9 +96,9 @@ class Staged:
     @property
     def columns(self) -> list[tuple[str, str]]:
         """Names and types of the columns as written; the contract's where nothing was written."""
-        if self.schema is None:
+        if not self.footers:
             return [(column.name, column.type) for column in self.table.columns]
-        return [(field.name, _spark_type(str(field.type))) for field in self.schema]
+        return [(field.name, _spark_type(str(field.type))) for field in self.footers[0].schema]
 
 
 @dataclass(frozen=True)

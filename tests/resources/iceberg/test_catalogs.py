@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from resources.iceberg.catalogs import GlueLakehouse
+from resources.iceberg.footers import read_footers
 from resources.iceberg.version import Staged
 from tests.resources.iceberg.house import ANN, BOB, EVE, WALKS, GlueHouse, LocalHouse
 from tests.servers import CREDENTIALS
@@ -137,7 +138,7 @@ def test_whoever_works_in_another_role_reads_and_writes_in_that_role(
     path, rows = f"{directory.open('run')}/1.parquet", pa.table({"user": ["ann"], "steps": [1]})
     with lakehouse.io.new_output(path).create() as out:
         pq.write_table(rows, out)
-    with Staged(WALKS, directory, None, tuple(directory.data_files), 1, rows.schema) as staged:
+    with Staged(WALKS, directory, None, read_footers(lakehouse.io, directory.data_files)) as staged:
         lakehouse.publish(staged, {})
     assert lakehouse.version("walks") is not None
 

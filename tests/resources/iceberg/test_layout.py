@@ -60,6 +60,15 @@ def rename(table: IcebergTable) -> None:
         schema.rename_column("steps", "user")
 
 
+def assert_our_layout(table: IcebergTable) -> None:
+    assert not table.spec().fields
+    assert not table.sort_order().fields
+    assert [field.name for field in table.schema().fields if not field.required] == ["user", "steps"]
+    assert table.properties["write.metadata.metrics.column.user"] == "none"
+    assert table.properties["commit.retry.num-retries"] == "0"
+    assert table.metadata_location.startswith(f"{table.location()}/metadata/")
+
+
 CHANGES = (partition, sort, require, set_properties, forget_the_names, rename)
 
 
@@ -76,16 +85,23 @@ def test_a_table_whose_layout_somebody_changed_is_published_again(
         change(house.iceberg)
         with house.stage(*last, table=PEOPLE) as staged:
             house.lakehouse.publish(staged, {})
-        table = house.iceberg
         assert house.everybody_reads(last)
-        assert not table.spec().fields
-        assert not table.sort_order().fields
-        assert [field.name for field in table.schema().fields if not field.required] == ["user", "steps"]
-        assert table.properties["write.metadata.metrics.column.user"] == "none"
-        assert table.properties["commit.retry.num-retries"] == "0"
-        assert table.metadata_location.startswith(f"{table.location()}/metadata/")
+        assert_our_layout(house.iceberg)
         house.clear_up()
         assert house.strays == set()
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_what_somebody_changes_while_a_version_is_computed_is_seen_when_it_is_published(
+    local_house: LocalHouse, change: Callable[[Any], None]
+) -> None:
+    house = local_house
+    house.publish(ANN, table=PEOPLE)
+    with house.stage(BOB, EVE, table=PEOPLE) as staged:
+        change(house.iceberg)
+        house.lakehouse.publish(staged, {})
+    assert house.everybody_reads([BOB, EVE])
+    assert_our_layout(house.iceberg)
 
 
 def test_a_table_in_glue_that_somebody_partitioned_is_published_again(glue_house: GlueHouse) -> None:

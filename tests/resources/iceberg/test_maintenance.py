@@ -15,6 +15,7 @@ import pytest
 from resources.errors import LakehouseError
 from resources.iceberg import compaction, maintenance
 from resources.iceberg.days import DAY_MS
+from resources.iceberg.footers import read_footers
 from resources.iceberg.lakehouse import Lakehouse
 from resources.iceberg.maintenance import Maintained, maintain
 from resources.iceberg.retention import replaced_before
@@ -218,8 +219,7 @@ def publish_many_files(house: House, rows: list[tuple[str, int]]) -> Version:
         frame = pa.table({"user": [row[0]], "at": [row[1]]})
         with lakehouse.io.new_output(f"{folder}/_day={row[1] // DAY_MS}/{number}.parquet").create() as out:
             pq.write_table(frame, out)
-    files = tuple(directory.data_files)
-    with Staged(STRIDES, directory, base, files, len(files), frame.schema) as staged:
+    with Staged(STRIDES, directory, base, read_footers(lakehouse.io, directory.data_files)) as staged:
         return lakehouse.publish(staged, {"stedi.run-id": "r1"})
 
 
@@ -274,8 +274,8 @@ def test_days_that_would_lose_a_row_are_left_as_they_are(
     local_house: LocalHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish_many_files(local_house, MANY)
-    before, merged = local_house.paths, compaction._merged
-    monkeypatch.setattr(compaction, "_merged", lambda io, paths, path: merged(io, paths[1:], path))
+    before, merge = local_house.paths, compaction._merge
+    monkeypatch.setattr(compaction, "_merge", lambda io, footers, path: merge(io, footers[1:], path))
     assert "have other numbers of rows than its manifests say" in keep_up(local_house, table=STRIDES).refused
     assert local_house.paths == before
 

@@ -8,6 +8,7 @@ from multiprocessing import get_context
 from typing import Any
 
 from resources.errors import LakehouseError
+from resources.iceberg.footers import read_footers
 from resources.iceberg.lakehouse import Lakehouse
 from resources.iceberg.version import Staged
 from tests.resources.iceberg.house import WALKS
@@ -60,7 +61,7 @@ def _publish(
         rows = pa.table({"user": [f"{writer}-{number}"], "steps": [number]})
         with lakehouse.io.new_output(f"{folder}/part-0.parquet").create() as out:
             pq.write_table(rows, out)
-        staged = Staged(WALKS, directory, base, tuple(directory.data_files), 1, rows.schema)
+        staged = Staged(WALKS, directory, base, read_footers(lakehouse.io, directory.data_files))
         try:
             told.append(f"published {lakehouse.publish(staged, {'stedi.run-id': f'writer-{writer}'}).snapshot_id}")
         except LakehouseError as refused:
