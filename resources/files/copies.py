@@ -4,7 +4,7 @@ Belongs here: which copies engines need, and making them for as long as they are
 becomes lines (`ndjson.py`).
 
 Opening a file takes an engine milliseconds, whatever is in it: ten thousand readings in as many files took Apache
-Spark a minute and a half.
+Spark a minute and a half. In S3 it takes eight requests, one after another: 100 files took Sail 38 s.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import BinaryIO
+from io import BufferedReader, BytesIO
+from itertools import chain
+from typing import Any, cast
 from uuid import uuid4
 
-from resources.files.folder import Folder
+from resources.files.folder import Folder, side_by_side
 from resources.files.manifest import LandedFile
 from resources.files.ndjson import ndjson_lines
 
 SMALL = 1 << 16  # bytes: what is in a larger file takes longer than to open it
-MANY = 200  # small files: more of them are bundled, as many in each bundle
+MANY = 200  # small files in a bundle
 
 
 @dataclass(frozen=True)
@@ -38,32 +40,41 @@ class TextFile:
 @contextmanager
 def text_files(files: Sequence[LandedFile], folder: Folder, beside: Folder) -> Iterator[list[TextFile]]:
     """What an engine reads of these files of `folder`. The copies of them lie in `beside` as long as the block."""
-    made = {f"{uuid4().hex}.json": group for group in _groups(files)}
-    copied = {file.name for group in made.values() for file in group}
+    bundles, large = ({f"{uuid4().hex}.json": group for group in groups} for groups in _groups(files, folder.few))
+    copied = {file.name for group in chain(bundles.values(), large.values()) for file in group}
+
+    def fetch(file: LandedFile) -> BufferedReader:
+        with folder.open(file.name) as raw:
+            return BufferedReader(cast(Any, BytesIO(raw.read())))
+
+    def rewrite(name: str) -> None:
+        (file,) = large[name]
+        with folder.open(file.name) as raw, beside.create(name) as out:
+            out.writelines(_lines(file, raw))
+
     try:
-        for name, group in made.items():
+        for name, group in bundles.items():
             with beside.create(name) as out:
-                _write(group, folder, out)
-        yield [TextFile(beside.path(name), None) for name in made] + [
+                for file, raw in zip(group, side_by_side(fetch, group), strict=True):
+                    out.writelines(_lines(file, raw))
+        side_by_side(rewrite, large)
+        yield [TextFile(beside.path(name), None) for name in chain(bundles, large)] + [
             TextFile(folder.path(file.name), file.name) for file in files if file.name not in copied
         ]
     finally:
         with suppress(OSError):  # the next sync removes them
-            beside.remove(made)
+            beside.remove(chain(bundles, large))
 
 
-def _groups(files: Sequence[LandedFile]) -> list[list[LandedFile]]:
-    """The files that are copied, by copy."""
+def _groups(files: Sequence[LandedFile], most: int) -> tuple[list[list[LandedFile]], list[list[LandedFile]]]:
+    """The files that are copied, by copy: small ones together, if they are more than `most`, and each large one."""
     small = [file for file in files if file.size <= SMALL]
-    bundled = small if len(small) > MANY else []
-    names = {file.name for file in bundled}
-    alone = [[file] for file in files if file.shape.needs_rewriting and file.name not in names]
-    return [bundled[start : start + MANY] for start in range(0, len(bundled), MANY)] + alone
+    bundled = small if len(small) > most else [file for file in small if file.shape.needs_rewriting]
+    large = [[file] for file in files if file.size > SMALL and file.shape.needs_rewriting]
+    return [bundled[start : start + MANY] for start in range(0, len(bundled), MANY)], large
 
 
-def _write(files: Sequence[LandedFile], folder: Folder, out: BinaryIO) -> None:
-    """Write the lines of these files, but for blank ones, as `TextFile` says."""
-    for file in files:
-        with folder.open(file.name) as raw:
-            lines = ndjson_lines(raw, file.shape)
-            out.writelines(f"{file.name}\t{line}\n".encode() for line in lines if line.strip(" \t\r"))
+def _lines(file: LandedFile, raw: Any) -> Iterator[bytes]:
+    """The lines of this file's bytes, but for blank ones, as `TextFile` says."""
+    lines = ndjson_lines(raw, file.shape)
+    return (f"{file.name}\t{line}\n".encode() for line in lines if line.strip(" \t\r"))

@@ -22,11 +22,11 @@ from queue import SimpleQueue
 from typing import Any, BinaryIO, TypeVar, cast
 
 from resources.files.content import CHUNK
-from resources.files.locks import lock
+from resources.files.locks import WAITING, Lock, lock
 from resources.threads import run_in_worker_thread
 
-AT_ONCE = 8
-"""Files that are read or copied at the same time."""
+AT_ONCE = 32
+"""Files that are read or copied at the same time: what S3 takes for one is nearly all waiting."""
 TICK = 2.0
 """Seconds within which a file system may give two changes of a file one time: FAT counts in twos."""
 
@@ -75,6 +75,9 @@ class _Beginning(RawIOBase):
 class Folder(ABC):
     """A folder and all that lies below it; names are relative to it, with `/` between their parts."""
 
+    few: int
+    """As many small files an engine opens sooner than they are bundled."""
+
     @property
     @abstractmethod
     def uri(self) -> str:
@@ -108,24 +111,39 @@ class Folder(ABC):
     def create(self, name: str) -> AbstractContextManager[BinaryIO]:
         """A file to write to. It is there when the block ends, whole; not at all if the block raises."""
 
+    def replace(self, name: str, content: bytes, stamp: str) -> str:
+        """Write a file in place of the one with that stamp, or of none (empty); its own stamp.
+
+        OSError where another one is there. On this machine, locks alone see to that: they cannot be lost.
+        """
+        with self.create(name) as out:
+            out.write(content)
+        return ""
+
     @abstractmethod
     def remove(self, names: Iterable[str]) -> None:
         """Remove the files."""
+
+    def remove_listed(self, files: Iterable[File]) -> None:
+        """Remove the files as they were listed; as in `replace`, none that was replaced meanwhile."""
+        self.remove(file.name for file in files)
 
     @abstractmethod
     def holds(self, other: Folder) -> bool:
         """Whether the other folder is this one, or inside of it."""
 
     @abstractmethod
-    def lock(self, name: str, waiting: Callable[[], None]) -> AbstractContextManager[None]:
-        """Wait until no other process is in a block of this name; `waiting` is called if one is."""
+    def lock(self, name: str, say: Callable[[str], None]) -> AbstractContextManager[Lock]:
+        """Wait until no other process is in a block of this name; `say` is told if one is, or died in it."""
 
     def is_still(self, file: File) -> bool:
         """Whether the file surely is what was listed."""
         return False
 
-    def take(self, file: File, name: str) -> bool:
-        """Copy a file, from wherever it lies, under that name; whether it surely is what was listed."""
+    def take(self, file: File, name: str, stamp: str) -> bool:
+        """Copy a file, from wherever it lies, under that name, as `replace` writes one; whether it surely is what was
+        listed.
+        """
         with file.open() as reader, self.create(name) as writer:
             shutil.copyfileobj(reader, writer, CHUNK)
         return file.folder.is_still(file)
@@ -136,6 +154,7 @@ class LocalFolder(Folder):
     """A folder of this machine."""
 
     root: Path
+    few = 200
 
     @property
     def uri(self) -> str:
@@ -218,9 +237,9 @@ class LocalFolder(Folder):
             raise OSError(f"{name!r} names no file inside of {self.root}")
         return self.root / name
 
-    def lock(self, name: str, waiting: Callable[[], None]) -> AbstractContextManager[None]:
+    def lock(self, name: str, say: Callable[[str], None]) -> AbstractContextManager[Lock]:
         """Kept from the other processes of this machine."""
-        return lock(self.root / f".{name}.lock", waiting)
+        return lock(self.root / f".{name}.lock", lambda: say(WAITING))
 
     def holds(self, other: Folder) -> bool:
         """Whether it does once links are followed."""

@@ -11,7 +11,7 @@ are made of, and, while an engine reads, the copies.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from resources.errors import LakehouseError, translate_errors
 from resources.files.content import OtherKindError
 from resources.files.copies import TextFile, text_files
 from resources.files.folder import File, Folder, LocalFolder, side_by_side
+from resources.files.locks import Lock
 from resources.files.manifest import NAME, UNREADABLE, LandedFile, Manifest, SyncResult
 from resources.files.ndjson import FileShape
 from resources.files.settle import look_at, settle
@@ -57,6 +58,7 @@ class LandingZone(dg.ConfigurableResource[Any]):
     source_access: str = "credentials"
 
     _folders: Any = PrivateAttr(default_factory=dict)
+    _locks: dict[str, Lock] = PrivateAttr(default_factory=dict)
 
     @property
     def origin(self) -> str:
@@ -64,25 +66,33 @@ class LandingZone(dg.ConfigurableResource[Any]):
         return self.source
 
     @contextmanager
-    def lock(self, feed: str, waiting: Callable[[], None]) -> Iterator[None]:
-        """A block in which no other run of this machine syncs the feed, or reads what it holds.
+    def lock(self, feed: str, say: Callable[[str], None]) -> Iterator[None]:
+        """A block in which no other run syncs the feed, or reads what it holds.
 
-        `waiting` is called if another one is at it.
+        `say` is told if another one is at it, or died while it was.
         """
         with ExitStack() as block:
             with translate_errors(f"lock the feed {feed!r}", self.root):
-                block.enter_context(self._at(self.root).below("landing").lock(feed, waiting))
+                self._locks[feed] = block.enter_context(self._at(self.root).below("landing").lock(feed, say))
+            block.callback(self._locks.pop, feed)
             yield
 
+    def confirm_lock(self, feed: str) -> None:
+        """LakehouseError where another run has taken the feed's lock over, and may have changed what is landed."""
+        with self._translate_errors(feed):
+            self._locks[feed].confirm()
+
     def sync(self, feed: str) -> SyncResult:
-        """Copy what is new or changed of `feed`.
+        """Copy what is new or changed of `feed`, which is locked.
 
         LakehouseError where the source has no file of it at all, or, once some are landed, not even a folder.
         """
-        result = SyncResult()
+        result, manifest = SyncResult(), self._manifest(feed)
         with self._translate_errors(feed):
             self._refuse_itself_as_source(feed)
-            origin, known, _ = self._known(feed)
+            origin, known, _ = self._load(manifest)
+            there = {file.name: file for file in self._folder(feed).files()}
+            known = self._look_again(known, there)
             if origin not in (None, self.origin):
                 result.dropped, known = sorted(known), {}
             found = self.source_files(feed)
@@ -96,21 +106,27 @@ class LandingZone(dg.ConfigurableResource[Any]):
                 result.ignored |= self._emptied(feed)
             if not known:
                 # Should this run break off: what lies there is of this source.
-                self._manifest(feed).save(self.origin, SyncResult())
+                manifest.save(self.origin, SyncResult())
             wanted = settle(offered, known, result)
         origins = dict(found.read)
-        side_by_side(lambda name: self._take(feed, origins[name], offered[name]), wanted)
+        stamps = {name: file.stamp for name, file in there.items()}
+        side_by_side(lambda name: self._take(feed, origins[name], offered[name], stamps.get(name, "")), wanted)
         with self._translate_errors(feed):
-            landed = {file.name: file.stamp for file in self._folder(feed).files()}
-            result.files = [replace(file, landed=landed.get(file.name, "")) for file in result.files]
-            self._manifest(feed).save(self.origin, result)
-            self._remove_strays(feed, result.files)
+            landed = {file.name: file for file in self._folder(feed).files()}
+            stamps = {name: file.stamp for name, file in landed.items()}
+            result.files = [replace(file, landed=stamps.get(file.name, "")) for file in result.files]
+            self.confirm_lock(feed)
+            manifest.save(self.origin, result)
+            # What came after this sync began may be another run's, which has taken over.
+            strays = landed.keys() - {file.name for file in result.files}
+            self._remove_strays(feed, [landed[name] for name in strays if landed[name] == there.get(name)])
         return result
 
     def landed(self, feed: str) -> SyncResult:
         """What the landing zone holds, without looking at the source; not `synced` where it never was."""
         with translate_errors(f"read what is landed of the feed {feed!r}", self.root):
-            origin, files, remarks = self._known(feed)
+            origin, known, remarks = self._load(self._manifest(feed))
+            files = self._look_again(known, {file.name: file for file in self._folder(feed).files()})
         landed = sorted(files.values(), key=lambda file: file.name)
         return SyncResult(landed, synced=origin is not None or bool(landed), origin=origin, **remarks)
 
@@ -191,15 +207,17 @@ class LandingZone(dg.ConfigurableResource[Any]):
     def _manifest(self, feed: str) -> Manifest:
         return Manifest(self._beside(feed), self._folder(feed))
 
-    def _known(self, feed: str) -> tuple[str | None, dict[str, LandedFile], dict[str, Any]]:
-        """The source, what is landed of it, and what was remarked.
+    def _load(self, manifest: Manifest) -> tuple[str | None, dict[str, LandedFile], dict[str, Any]]:
+        origin, known, remarks = manifest.load()
+        return self.origin if origin == self.source else origin, known, remarks
+
+    @staticmethod
+    def _look_again(known: dict[str, LandedFile], there: Mapping[str, File]) -> dict[str, LandedFile]:
+        """What is landed of the files that the manifest lists, by what is there.
 
         A run that breaks off (a full disk, kill -9) may have landed a file that the manifest does not know of. So each
         file that is not the one which the manifest saw land is looked at again; `landed` is empty where it is gone.
         """
-        origin, known, remarks = self._manifest(feed).load()
-        origin = self.origin if origin == self.source else origin
-        there = {file.name: file for file in self._folder(feed).files()}
 
         def look(name: str) -> LandedFile:
             before, file = known[name], there.get(name)
@@ -213,7 +231,7 @@ class LandingZone(dg.ConfigurableResource[Any]):
             return replace(found, stamp=stamp, landed=file.stamp)
 
         odd = [name for name in known if name not in there or known[name].landed != there[name].stamp]
-        return origin, known | {file.name: file for file in side_by_side(look, odd)}, remarks
+        return known | {file.name: file for file in side_by_side(look, odd)}
 
     def _translate_errors(self, feed: str, what: str = "") -> AbstractContextManager[None]:
         return translate_errors(f"sync {what}the feed {feed!r}", self.root)
@@ -252,10 +270,10 @@ class LandingZone(dg.ConfigurableResource[Any]):
             "an empty folder."
         )
 
-    def _take(self, feed: str, file: File, seen: LandedFile) -> None:
+    def _take(self, feed: str, file: File, seen: LandedFile, stamp: str) -> None:
         folder = self._folder(feed)
         with self._translate_errors(feed, f"{seen.name} of "):
-            surely, landed = folder.take(file, seen.name), replace(file, folder=folder, name=seen.name)
+            surely, landed = folder.take(file, seen.name, stamp), replace(file, folder=folder, name=seen.name)
             with suppress(OtherKindError):
                 if surely or LandedFile.of(landed, seen.name).sha256 == seen.sha256:
                     return
@@ -263,12 +281,14 @@ class LandingZone(dg.ConfigurableResource[Any]):
                 f"Could not sync {seen.name} of the feed {feed!r}: it was replaced meanwhile. Run it again.", retry=True
             )
 
-    def _remove_strays(self, feed: str, files: Iterable[LandedFile]) -> None:
+    def _remove_strays(self, feed: str, strays: Sequence[File]) -> None:
         """Remove what earlier versions of the feed or a broken copy left: it would be read as data."""
-        landed = {file.name for file in files}
-        folder, beside = self._folder(feed), self._beside(feed)
-        folder.remove(file.name for file in folder.files() if file.name not in landed)
-        beside.remove(file.name for file in beside.files() if file.name != NAME and not file.name.endswith(_LISTING))
+        beside = self._beside(feed)
+        copies = [file for file in beside.files() if file.name != NAME and not file.name.endswith(_LISTING)]
+        if strays or copies:
+            self.confirm_lock(feed)
+            self._folder(feed).remove_listed(strays)
+            beside.remove_listed(copies)
 
 
 def _listing(fingerprint: str) -> str:

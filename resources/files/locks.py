@@ -1,7 +1,7 @@
-"""Locks between the processes of this machine.
+"""Locks between processes: what every one promises, and those of this machine.
 
-Belongs here: locks that the operating system releases when their holder dies, however it dies.
-Does not belong here: what they guard.
+Belongs here: locks that the operating system releases when their holder dies, however it dies. Does not belong here:
+what they guard; locks between machines (`lease.py`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,15 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+WAITING = "waiting for another run, which holds the lock"
+
+
+class Lock:
+    """A lock that is held. One of this machine cannot be lost while its holder lives."""
+
+    def confirm(self) -> None:
+        """LakehouseError where another run has taken the lock over. To be asked before what cannot be undone."""
 
 
 def try_lock(path: Path) -> int | None:
@@ -29,7 +38,7 @@ def try_lock(path: Path) -> int | None:
 
 
 @contextmanager
-def lock(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+def lock(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[Lock]:
     """Hold the lock for a block, once it is free; `waiting` is called if it is not. Its file is never removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
@@ -38,4 +47,4 @@ def lock(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[Non
         except BlockingIOError:
             waiting()
             fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        yield Lock()

@@ -178,15 +178,22 @@ class SyncResult:
         return hashlib.sha256(landed.encode()).hexdigest()[:16]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Manifest:
-    """The list, kept in `beside`, of the files in `folder`, and the source that they came from."""
+    """The list, kept in `beside`, of the files in `folder`, and the source that they came from.
+
+    It is saved in place of the one that was loaded, and of no other: in S3, a run that went on after it had lost the
+    feed's lock would make the files that another one has landed since then strays.
+    """
 
     beside: Folder
     folder: Folder
+    _stamp: str = ""
 
     def load(self) -> tuple[str | None, dict[str, LandedFile], dict[str, Any]]:
         """The source, the files by name, and what was remarked; OSError where a list is there and cannot be read."""
+        # Listed before it is read: whatever comes between is another one's, and is not replaced.
+        self._stamp = next((file.stamp for file in self.beside.files() if file.name == NAME), "")
         try:
             with self.beside.open(NAME) as stored:
                 manifest = json.load(stored)
@@ -197,14 +204,13 @@ class Manifest:
             return None, {file.name: file for file in self._found()}, {}
 
     def save(self, source: str, result: SyncResult) -> None:
-        """Write the list anew, where it says something else."""
+        """Write the list anew, where it says something else; OSError where another run has done so since `load`."""
         remarks = {name: getattr(result, name) for name in REMARKS}
         text = json.dumps({"source": source, "files": [vars(file) for file in result.files], "remarks": remarks})
         with suppress(FileNotFoundError), self.beside.open(NAME) as stored:
             if stored.read() == text.encode():
                 return
-        with self.beside.create(NAME) as out:
-            out.write(text.encode())
+        self._stamp = self.beside.replace(NAME, text.encode(), self._stamp)
 
     def _found(self) -> Iterator[LandedFile]:
         for file in self.folder.files():

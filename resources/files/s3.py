@@ -6,23 +6,29 @@ Does not belong here: the files of tables, which PyIceberg and the engine read a
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import cache, partial
 from mimetypes import guess_type
 from typing import Any, BinaryIO, cast
 
 from botocore import UNSIGNED
+from botocore.exceptions import BotoCoreError
 
 from resources.aws import client
 from resources.errors import LakehouseError, translated
-from resources.files.folder import File, Folder
+from resources.files.content import CHUNK
+from resources.files.folder import AT_ONCE, File, Folder
+from resources.files.lease import GONE, LASTS, NOT_MET, Lease
+from resources.files.locks import Lock
 
-_AT_ONCE = 1000  # objects that S3 removes with one call
-_GONE = ("NoSuchKey", "404")
-_CHANGED = ("PreconditionFailed", "412")
+_REMOVED_AT_ONCE = 1000  # objects that S3 removes with one call
+_IN_PARTS = 8 << 20  # bytes: from here on, several connections read an object faster than one
+_WHOLE = 5 << 30  # bytes: S3 writes or copies no larger object at once
 
 
 @dataclass(frozen=True)
@@ -37,13 +43,16 @@ class S3Folder(Folder):
     key: str
     access: str
     client: Callable[[], Any] = field(repr=False, compare=False)
+    few = 1
 
     @classmethod
     def at(cls, location: str, access: str) -> S3Folder:
         """The folder at `s3://bucket/prefix`."""
         bucket, _, key = location.removeprefix("s3://").partition("/")
         unsigned = {"signature_version": UNSIGNED} if access == "anonymous" else {}
-        return cls(bucket, key.strip("/"), access, cache(partial(client, "s3", **unsigned)))
+        # As many connections as there are threads: others are closed after each request.
+        make = partial(client, "s3", max_pool_connections=AT_ONCE, **unsigned)
+        return cls(bucket, key.strip("/"), access, cache(make))
 
     @property
     def uri(self) -> str:
@@ -80,9 +89,20 @@ class S3Folder(Folder):
         """The object's bytes, fetched before they are read: a connection that breaks meanwhile is tried again."""
         content = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115  whoever reads it closes it
         with _translate(f"read {self.path(name)}"):
-            self.client().download_fileobj(self.bucket, self._key(name), content, ExtraArgs=self._payer)
+            if not self._fetch_small(name, content):
+                content.seek(0)
+                self.client().download_fileobj(self.bucket, self._key(name), content, ExtraArgs=self._payer)
         content.seek(0)
         return content
+
+    def _fetch_small(self, name: str, content: BinaryIO) -> bool:
+        """Fetch an object with one request, where boto3's transfer takes two; whether it is small and came whole."""
+        answer = self.client().get_object(Bucket=self.bucket, Key=self._key(name), **self._payer)
+        with closing(answer["Body"]) as body, suppress(BotoCoreError):  # its own `with` would not see what is cut off
+            if answer["ContentLength"] < _IN_PARTS:
+                shutil.copyfileobj(body, content, CHUNK)
+                return True
+        return False
 
     @contextmanager
     def create(self, name: str) -> Iterator[BinaryIO]:
@@ -91,46 +111,77 @@ class S3Folder(Folder):
             yield cast(BinaryIO, out)
             out.seek(0)
             with _translate(f"write {self.path(name)}"):
-                kind = {"ContentType": guess_type(name)[0] or "application/octet-stream"}
-                self.client().upload_fileobj(out, self.bucket, self._key(name), ExtraArgs=kind)
+                self.client().upload_fileobj(out, self.bucket, self._key(name), ExtraArgs=_kind(name))
+
+    def replace(self, name: str, content: bytes, stamp: str) -> str:
+        """Write an object in place of the one with that ETag, or of none."""
+        return self._put(name, content, stamp)
+
+    def _put(self, name: str, content: Any, stamp: str) -> str:
+        with _translate(f"write {self.path(name)}"):
+            answer = self.client().put_object(
+                Bucket=self.bucket, Key=self._key(name), Body=content, **_kind(name), **_in_place_of(stamp)
+            )
+        return str(answer["ETag"])
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove the objects, a thousand with each call."""
-        keys = [{"Key": self._key(name)} for name in names]
-        for start in range(0, len(keys), _AT_ONCE):
+        self._remove([{"Key": self._key(name)} for name in names])
+
+    def remove_listed(self, files: Iterable[File]) -> None:
+        """Remove the objects that still have the ETags with which they were listed."""
+        self._remove([{"Key": self._key(file.name), "ETag": file.stamp} for file in files])
+
+    def _remove(self, objects: list[dict[str, str]]) -> None:
+        for start in range(0, len(objects), _REMOVED_AT_ONCE):
             with _translate(f"remove objects from {self.uri}"):
                 answer = self.client().delete_objects(
-                    Bucket=self.bucket, Delete={"Objects": keys[start : start + _AT_ONCE], "Quiet": True}
+                    Bucket=self.bucket, Delete={"Objects": objects[start : start + _REMOVED_AT_ONCE], "Quiet": True}
                 )
             for refused in answer.get("Errors", ()):
-                raise S3Error(f"Could not remove s3://{self.bucket}/{refused['Key']}: {refused['Message']}")
+                if refused["Code"] not in (*NOT_MET, *GONE):
+                    raise S3Error(f"Could not remove s3://{self.bucket}/{refused['Key']}: {refused['Message']}")
 
-    def lock(self, name: str, waiting: Callable[[], None]) -> AbstractContextManager[None]:
-        """S3 has no locks: two runs there are kept apart by whoever starts them."""
-        return nullcontext()
+    def lock(self, name: str, say: Callable[[str], None]) -> AbstractContextManager[Lock]:
+        """Kept from whoever takes it, on this machine and others."""
+        return self.lease(f".{name}.lock", LASTS).held(say)
+
+    def lease(self, name: str, lasts: timedelta) -> Lease:
+        """The object of that name as a lock that its holder loses where it is not renewed within `lasts`."""
+        return Lease(self.client(), self.bucket, self._key(name), lasts)
 
     def holds(self, other: Folder) -> bool:
         """Whether its objects are among those of this one."""
         return isinstance(other, S3Folder) and other.uri.startswith(self.uri)
 
-    def take(self, file: File, name: str) -> bool:
-        """Copy an object inside of S3, in parts where it is large; fetch and send any other file.
+    def take(self, file: File, name: str, stamp: str) -> bool:
+        """Copy an object inside of S3; fetch and send any other file.
 
         S3 copies with the caller's own rights, which need not reach what everybody may read: that is fetched, too.
         """
         origin = file.folder
         if not isinstance(origin, S3Folder) or origin.access == "anonymous":
-            return super().take(file, name)
+            return self._send(file, name, stamp)
+        source = {"Bucket": origin.bucket, "Key": origin._key(file.name)}
+        # The very content that was looked at; and tags stay behind, which to read is a right of its own.
+        how = {"CopySourceIfMatch": file.stamp, "TaggingDirective": "REPLACE", **origin._payer}
         with _translate(f"copy {origin.path(file.name)} to {self.path(name)}"):
-            self.client().copy(
-                {"Bucket": origin.bucket, "Key": origin._key(file.name)},
-                self.bucket,
-                self._key(name),
-                # The very content that was looked at; and tags stay behind, which to read is a right of its own.
-                ExtraArgs={"CopySourceIfMatch": file.stamp, "TaggingDirective": "REPLACE", **origin._payer},
-                SourceClient=origin.client(),
-            )
+            if file.size <= _WHOLE:
+                self.client().copy_object(
+                    Bucket=self.bucket, Key=self._key(name), CopySource=source, **how, **_in_place_of(stamp)
+                )
+            else:  # boto3 hands no condition on to what it writes in parts
+                self.client().copy(source, self.bucket, self._key(name), ExtraArgs=how, SourceClient=origin.client())
         return True
+
+    def _send(self, file: File, name: str, stamp: str) -> bool:
+        if file.size > _WHOLE:
+            return super().take(file, name, stamp)
+        with file.open() as reader, tempfile.TemporaryFile() as content:
+            shutil.copyfileobj(reader, content, CHUNK)
+            content.seek(0)
+            self._put(name, content, stamp)
+        return file.folder.is_still(file)
 
     def _key(self, name: str) -> str:
         return f"{self.key}/{name}" if self.key else name
@@ -138,6 +189,14 @@ class S3Folder(Folder):
     @property
     def _payer(self) -> dict[str, str]:
         return {"RequestPayer": "requester"} if self.access == "requester-pays" else {}
+
+
+def _in_place_of(stamp: str) -> dict[str, str]:
+    return {"IfMatch": stamp} if stamp else {"IfNoneMatch": "*"}
+
+
+def _kind(name: str) -> dict[str, str]:
+    return {"ContentType": guess_type(name)[0] or "application/octet-stream"}
 
 
 class S3Error(LakehouseError, OSError):
@@ -157,7 +216,7 @@ def _translate(doing: str) -> Iterator[None]:
         if failure is None:
             raise
         code = getattr(error, "response", {}).get("Error", {}).get("Code")
-        if code in _CHANGED:
+        if code in NOT_MET:
             raise S3Error(f"Could not {doing}: it was replaced meanwhile. Run it again.", retry=True) from None
-        kind = S3NotFoundError if code in _GONE else S3Error
+        kind = S3NotFoundError if code in GONE else S3Error
         raise kind(str(failure.description), retry=bool(failure.allow_retries)) from None

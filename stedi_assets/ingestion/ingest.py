@@ -49,7 +49,7 @@ FILES = "stedi.files"
 def feed_lock(context: dg.AssetExecutionContext, zone: LandingZone, feed: Feed) -> AbstractContextManager[None]:
     """A block in which no other run syncs the feed or reads what is landed: what is said of files is what was read."""
     name = feed.landing.name
-    return zone.lock(feed.name, lambda: context.log.info(f"{name}: waiting for another run that is at the same feed"))
+    return zone.lock(feed.name, lambda what: context.log.info(f"{name}: {what}"))
 
 
 def landed_files(context: Context, zone: LandingZone, feed: Feed) -> SyncResult:
@@ -235,7 +235,8 @@ class FeedStep(Step):
         return [self.feed.landing.name]
 
     def made_of(self) -> dict[str, str]:
-        """Which files were read."""
+        """Which files were read: nobody else has had the feed while they were."""
+        self.zone.confirm_lock(self.feed.name)
         return {FILES: self.landed.fingerprint}
 
     def numbers(self, table: LakehouseTable, evaluation: Evaluation) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from resources.files.manifest import SyncResult
 from resources.files.ndjson import CONTINUED
 from stedi_assets.contracts import REASON, TEXT, Feed
 from stedi_assets.ingestion import parse
+from tests.resources.files.zones import sync
 from tests.support import ENGINES
 
 SEPARATORS = "[], \t\r\n\f\x0b\ufeff"
@@ -57,7 +58,7 @@ def land(folder: Path, feed: Feed, files: Sequence[bytes]) -> tuple[LandingZone,
         name = f"{number}.json" if number % 5 else f"{number}.json.gz"
         (source / name).write_bytes(content if number % 5 else gzip.compress(content, mtime=0))
     zone = LandingZone(root=str(folder / "lakehouse"), source=str(folder / "source"))
-    return zone, zone.sync(feed.name)
+    return zone, sync(zone, feed.name)
 
 
 def read(engine: str, feed: Feed, texts: Sequence[TextFile]) -> Read:

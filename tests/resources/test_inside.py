@@ -13,6 +13,7 @@ from resources.errors import LakehouseError
 from resources.files.folder import LocalFolder
 from resources.files.landing_zone import LandingZone
 from resources.settings import Settings, SettingsError
+from tests.resources.files.zones import sync
 from tests.servers.ministack import Aws
 from tests.support import ROOT
 
@@ -26,7 +27,7 @@ def landed(tmp_path: Path) -> LandingZone:
     (tmp_path / "source" / "customers").mkdir(parents=True)
     (tmp_path / "source" / "customers" / "1.json").write_bytes(b'[\n  {\n    "email": "ann@x.se"\n  }\n]\n')
     zone = LandingZone(root=str(tmp_path / "lakehouse"), source=str(tmp_path / "source"))
-    zone.sync("customer")
+    sync(zone)
     return zone
 
 
@@ -66,7 +67,7 @@ def test_nothing_is_written_through_a_link_that_leads_out_of_the_landing_zone(
     (day := tmp_path / "source" / "customers" / "day").mkdir()
     (day / "1.json").write_bytes(RECORD)
     with pytest.raises(LakehouseError, match="a link on the way leads out"):
-        landed.sync("customer")
+        sync(landed)
     assert [*outside.iterdir()] == []
 
 
@@ -74,7 +75,7 @@ def test_a_landing_zone_may_itself_lie_behind_a_link(landed: LandingZone, tmp_pa
     (tmp_path / "lakehouse").rename(tmp_path / "large disk")
     (tmp_path / "lakehouse").symlink_to(tmp_path / "large disk")
     (tmp_path / "source" / "customers" / "2.json").write_bytes(RECORD)
-    assert landed.sync("customer").new == ["2.json"]
+    assert sync(landed).new == ["2.json"]
 
 
 @pytest.mark.parametrize("name", LEADING_OUT[:3])
@@ -92,7 +93,7 @@ def test_a_manifest_that_names_other_files_makes_nobody_read_or_remove_them(
         landed.readable("customer", landed.landed("customer").files),
     ):
         pass
-    landing = landed.sync("customer")
+    landing = sync(landed)
     assert [file.name for file in landing.files] == ["1.json"]
     assert landing.taken_back == [name]
     assert everything(tmp_path, but="lakehouse/landing") == before
@@ -107,7 +108,7 @@ def test_objects_in_s3_whose_keys_lead_out_land_inside(aws: Aws, tmp_path: Path)
             Bucket=bucket, Key=f"customers/{key}", Body=gzip.compress(content) if key.endswith(".gz") else content
         )
     zone = LandingZone(root=str(tmp_path / "deep" / "er" / "lakehouse"), source=f"s3://{bucket}")
-    synced = zone.sync("customer")
+    synced = sync(zone)
     assert sorted(synced.ignored) == sorted(f"customers/{key}" for key in keys if key.startswith((".", "a/..")))
     assert len(synced.new) == 1  # what begins with a dot is hidden, the way up too
     assert (tmp_path / "deep" / "er" / "lakehouse" / "customer_landing" / synced.new[0]).is_file()

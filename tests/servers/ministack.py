@@ -7,6 +7,7 @@ of the three. It pins botocore, hence the environment of its own (`make test` bu
 What it does not do: Athena types come from the files and not from the DDL's columns and SerDe properties; a
 malformed line of JSON fails the query; Athena reads no Iceberg table (lay a Parquet table over its files instead); a
 stopped query runs on, and its state is overwritten when it ends. `SELECT sleep_ms(2000)` is a query that takes long.
+What S3 itself does and it does not is put before it in `ministack_front.py`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 from tests.servers import CREDENTIALS, free_port, running
 
 PYTHON = Path(__file__).parents[2] / ".venv-ministack" / "bin" / "python"
+FRONT = Path(__file__).with_name("ministack_front.py")
 
 
 @contextmanager
@@ -36,7 +38,7 @@ def ministack(folder: Path) -> Iterator[str]:
         "S3_DATA_DIR": str(folder / "s3"),
         "TMPDIR": str(folder),
     }
-    with running([str(PYTHON), "-m", "ministack"], port, folder / "ministack.log", settings):
+    with running([str(PYTHON), "-P", str(FRONT)], port, folder / "ministack.log", settings):
         yield f"http://127.0.0.1:{port}"
 
 

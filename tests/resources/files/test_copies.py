@@ -9,6 +9,7 @@ import pytest
 
 from resources.errors import LakehouseError
 from resources.files import copies
+from resources.files.folder import LocalFolder
 from tests.resources.files.zones import PRETTY, Zone, full_disk, put
 
 MANY = 30
@@ -17,6 +18,7 @@ MANY = 30
 @pytest.fixture(autouse=True)
 def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copies, "MANY", MANY - 1)
+    monkeypatch.setattr(LocalFolder, "few", MANY - 1)
     monkeypatch.setattr(copies, "SMALL", 1000)
 
 

@@ -302,7 +302,7 @@ def test_the_landing_zone_alone_says_what_is_landed(zone: Zone) -> None:
 
 
 def test_a_lock_that_cannot_be_had_is_told_and_what_happens_behind_it_is_not(zone: Zone) -> None:
-    waiting: Callable[[], None] = lambda: pytest.fail("nobody is there")  # noqa: E731
+    waiting: Callable[[str], None] = lambda _: pytest.fail("nobody is there")  # noqa: E731
     with pytest.raises(OSError, match="mine"), zone.zone.lock("customer", waiting):
         raise OSError("mine")
     Path(zone.zone.root, "landing", ".customer.lock").unlink()

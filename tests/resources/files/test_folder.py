@@ -60,8 +60,8 @@ def test_a_file_that_is_not_there_is_told_apart_from_one_that_cannot_be_read(fol
 def test_a_file_is_taken_from_any_other_folder(folder: Folder, tmp_path: Path) -> None:
     elsewhere = folder_at(str(tmp_path / "elsewhere"))
     put(elsewhere, "a.json", b"1")
-    folder.take(elsewhere.files()[0], "taken.json")
-    elsewhere.take(folder.files()[0], "back.json")
+    folder.take(elsewhere.files()[0], "taken.json", "")
+    elsewhere.take(folder.files()[0], "back.json", "")
     assert contents(folder) == {"taken.json": b"1"}
     assert contents(elsewhere) == {"a.json": b"1", "back.json": b"1"}
 

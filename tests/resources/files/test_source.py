@@ -184,8 +184,8 @@ def test_a_folder_that_cannot_be_read_is_no_empty_one() -> None:
         zone.deliver("1.json", ONE)
         closed = zone.deliver("closed/2.json", TWO).parent
         closed.chmod(0)
-        with someone_else(), pytest.raises(LakehouseError, match="closed"):
-            zone.sync()
+        with zone.zone.lock("customer", print), someone_else(), pytest.raises(LakehouseError, match="closed"):
+            zone.zone.sync("customer")
         closed.chmod(0o700)
 
 

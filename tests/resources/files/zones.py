@@ -27,6 +27,12 @@ SEPARATORS = "[], \t\r\n\ufeff"
 LISTS = ("manifest.json", ".files.json")
 
 
+def sync(zone: LandingZone, feed: str = "customer") -> SyncResult:
+    """Sync as a run does: under the feed's lock."""
+    with zone.lock(feed, print):
+        return zone.sync(feed)
+
+
 def put(folder: Folder, name: str, content: bytes) -> None:
     with folder.create(name) as out:
         out.write(content)
@@ -74,7 +80,7 @@ class Zone:
         )
 
     def sync(self) -> SyncResult:
-        return self.zone.sync("customer")
+        return sync(self.zone)
 
     @cached_property
     def folder(self) -> Folder:

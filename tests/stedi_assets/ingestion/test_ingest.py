@@ -191,9 +191,9 @@ def test_a_run_waits_for_another_one_that_is_at_the_same_feed_and_says_so(
     lock_feed = LandingZone.lock
     with ExitStack() as other:
 
-        def lock_until_told(zone: LandingZone, feed: str, waiting: Callable[[], None]) -> AbstractContextManager[None]:
-            def tell() -> None:
-                waiting()
+        def lock_until_told(zone: LandingZone, feed: str, say: Callable[[str], None]) -> AbstractContextManager[None]:
+            def tell(what: str) -> None:
+                say(what)
                 other.close()
 
             return lock_feed(zone, feed, tell)
@@ -203,7 +203,7 @@ def test_a_run_waits_for_another_one_that_is_at_the_same_feed_and_says_so(
         outcome = stedi.materialize(*assets)
     said = " ".join(record.user_message for record in stedi.instance.all_logs(outcome.result.run_id))
     assert outcome.success
-    assert "accelerometer_landing: waiting for another run that is at the same feed" in said
+    assert "accelerometer_landing: waiting for another run, which holds the lock" in said
 
 
 # Sources and rules do not mix ---------------------------------------------------------------------------------------

@@ -1,0 +1,183 @@
+"""Two machines that bring one feed to one bucket lose no file, whichever of them falls asleep, or dies, and when."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+
+from resources.errors import LakehouseError
+from resources.files.manifest import SyncResult
+from tests.resources.files.zones import ONE, THREE, TWO, Zone, put
+from tests.support import ROOT
+
+LASTS = timedelta(seconds=1)
+WAITS = "waiting for another run, which holds the lock"
+TAKEN = "its lock was taken over from a run of which S3 had heard nothing for 0:00:0"
+
+OTHER = """
+import os, signal, sys, threading
+from datetime import timedelta
+from resources.errors import LakehouseError
+from resources.files import s3
+from resources.files.landing_zone import LandingZone
+from resources.files.manifest import Manifest
+from resources.files.s3 import S3Folder
+
+base, lasts, kind, method = sys.argv[1:]
+s3.LASTS = timedelta(seconds=float(lasts))
+kind = {one.__name__: one for one in (LandingZone, Manifest, S3Folder)}[kind]
+original, asleep = getattr(kind, method), threading.Lock()
+
+def sleep(*arguments, **options):
+    if asleep.acquire(blocking=False):
+        print("here", flush=True)
+        sys.stdin.readline()
+    return original(*arguments, **options)
+
+setattr(kind, method, sleep)
+zone = LandingZone(root=f"{base}/lakehouse", source=f"{base}/source")
+try:
+    with zone.lock("customer", print):
+        print(sorted(zone.sync("customer").new))
+except LakehouseError as error:
+    print(error.allow_retries, error.description)
+"""
+
+
+@contextmanager
+def another_machine(cloud: Zone, where: str) -> Iterator[subprocess.Popen[str]]:
+    """It syncs the feed too, and stays where it is before that call until it is told to go on."""
+    command = [sys.executable, "-c", OTHER, cloud.base, str(LASTS.total_seconds()), *where.split(".")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdin=-1, stdout=-1, text=True, env=environment) as machine:
+        try:
+            assert machine.stdout is not None
+            assert machine.stdout.readline() == "here\n"
+            yield machine
+        finally:
+            machine.kill()
+
+
+def wake(machine: subprocess.Popen[str]) -> str:
+    """What it says of the sync that it ends."""
+    machine.send_signal(signal.SIGCONT)
+    return machine.communicate("\n", timeout=60)[0]
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resources.files.s3.LASTS", LASTS)
+    monkeypatch.setattr("resources.files.lease.PAUSE", 0.1)
+
+
+def sync(cloud: Zone) -> tuple[SyncResult, list[str]]:
+    """What this machine syncs, and what it says of the lock."""
+    said: list[str] = []
+    with cloud.zone.lock("customer", said.append):
+        return cloud.zone.sync("customer"), said
+
+
+@pytest.mark.parametrize(
+    "where", ["LandingZone.source_files", "S3Folder.take", "Manifest.save", "LandingZone._remove_strays"]
+)
+def test_a_run_that_slept_until_another_one_took_over_removes_and_replaces_nothing_of_it(
+    cloud: Zone, where: str
+) -> None:
+    """It deleted as a stray what the other one had landed, and the source had that no more."""
+    cloud.deliver("1.json", ONE)
+    sync(cloud)
+    cloud.deliver("2.json", TWO)
+    put(cloud.landed, "stray.json", TWO)
+    with another_machine(cloud, where) as asleep:
+        asleep.send_signal(signal.SIGSTOP)
+        cloud.deliver("2.json", THREE)
+        cloud.deliver("3.json", TWO)
+        cloud.deliver("stray.json", ONE + TWO)
+        result, said = sync(cloud)
+        assert said[0] == WAITS
+        assert said[1].startswith(TAKEN)
+        cloud.withdraw("2.json", "3.json", "stray.json")
+        told = wake(asleep)
+    assert "True" in told
+    assert "another one has taken over its lock" in told or "replaced meanwhile" in told
+    assert cloud.files == {"1.json": ONE, "2.json": THREE, "3.json": TWO, "stray.json": ONE + TWO}
+    after, said = sync(cloud)
+    assert said == []
+    assert (after.fingerprint, after.taken_back, after.new) == (result.fingerprint, [], [])
+
+
+def test_a_run_that_is_slow_is_waited_for_however_often_its_lease_passes(cloud: Zone) -> None:
+    cloud.deliver("1.json", ONE)
+    with another_machine(cloud, "Manifest.save") as slow:
+        began = time.monotonic()
+        said: list[str] = []
+
+        def tell(what: str) -> None:
+            said.append(what)
+            time.sleep(3 * LASTS.total_seconds())
+            assert slow.stdin is not None
+            slow.stdin.write("\n")
+            slow.stdin.flush()
+
+        with cloud.zone.lock("customer", tell):
+            assert time.monotonic() - began > 3 * LASTS.total_seconds()
+            assert cloud.zone.sync("customer").unchanged == ["1.json"]
+        assert slow.communicate(timeout=60)[0] == "['1.json']\n"
+    assert said == [WAITS]
+
+
+def test_a_run_that_was_killed_is_taken_over_after_its_lease_and_that_is_said(cloud: Zone) -> None:
+    cloud.deliver("1.json", ONE)
+    with another_machine(cloud, "Manifest.save") as killed:
+        killed.kill()
+    result, said = sync(cloud)
+    assert result.new == ["1.json"]
+    assert said[0] == WAITS
+    assert said[1].startswith(TAKEN)
+    assert sync(cloud)[1] == []
+
+
+def test_of_many_that_want_the_lock_of_a_dead_run_one_has_it(cloud: Zone) -> None:
+    leases = [cloud.zone._at(cloud.zone.root).lease("lock", LASTS) for _ in range(5)]  # type: ignore[attr-defined]
+    assert [lease.take() for lease in leases] == [True, False, False, False, False]
+    time.sleep(2 * LASTS.total_seconds() + 0.1)
+    assert [lease.take() for lease in leases[1:]] == [True, False, False, False]
+    leases[1].confirm()
+    with pytest.raises(LakehouseError, match="another one has taken over its lock, s3://.*/lock") as lost:
+        leases[0].confirm()
+    assert lost.value.allow_retries
+
+
+def test_a_write_whose_answer_was_lost_is_the_holders_own(cloud: Zone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """boto3 asks again, and S3 answers that another object is there: the one that it has just written."""
+    folder = cloud.zone._at(cloud.zone.root)
+    lease = folder.lease("lock", LASTS)  # type: ignore[attr-defined]
+    put_object = folder.client().put_object  # type: ignore[attr-defined]
+
+    def lose_the_answer(**options: object) -> object:
+        put_object(**options)
+        monkeypatch.setattr(folder.client(), "put_object", put_object)  # type: ignore[attr-defined]
+        return put_object(**options)
+
+    for write in (lease.take, lease.confirm):
+        monkeypatch.setattr(folder.client(), "put_object", lose_the_answer)  # type: ignore[attr-defined]
+        assert write() is not False
+    assert not folder.lease("lock", LASTS).take()  # type: ignore[attr-defined]
+
+
+def test_the_test_server_holds_to_conditions_on_copies(cloud: Zone) -> None:
+    put(cloud.landed, "1.json", ONE)
+    put(cloud.landed, "2.json", TWO)
+    one, two = cloud.landed.files()
+    for stamp in ("", one.stamp):
+        with pytest.raises(LakehouseError, match="replaced meanwhile"):
+            cloud.landed.take(one, "2.json", stamp)
+    assert cloud.landed.take(one, "2.json", two.stamp)
