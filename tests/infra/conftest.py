@@ -12,11 +12,12 @@ from tests.servers.ministack import Aws
 def stack(aws_account: Aws) -> Stack:
     """The stack, with everything in it that is optional. Its landing zone has a file, as its tables have."""
     iam = aws_account.client("iam")
-    for role in ("orchestrators", "analysts"):
+    for role in ("orchestrators", "analysts", "operators"):
         iam.create_role(RoleName=role, AssumeRolePolicyDocument='{"Version": "2012-10-17", "Statement": []}')
     parameters = {
         "OrchestratorRole": "orchestrators",
         "AnalystRole": "analysts",
+        "OperatorRole": "operators",
         "SourceBucket": aws_account.new_bucket(),
         "SourceKey": "arn:aws:kms:us-east-1:000000000000:key/source",
     }
@@ -27,8 +28,14 @@ def stack(aws_account: Aws) -> Stack:
 
 
 @pytest.fixture(scope="session")
+def stack_on_glue(aws_account: Aws) -> Stack:
+    """One whose sessions are AWS Glue's."""
+    return Stack.deploy(aws_account, "glued", {"Engine": "glue", "Database": "glued"})
+
+
+@pytest.fixture(scope="session")
 def session(stack: Stack) -> Caller:
-    """What a session on EMR Serverless may do."""
+    """What a session may do."""
     return stack.caller("ExecutionRole")
 
 

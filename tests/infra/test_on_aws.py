@@ -18,7 +18,7 @@ from tests.infra.stack import for_ministack
 from tests.servers.ministack import Aws
 from tests.support import readme
 
-DEPLOY, EXPORT, MATERIALIZE, QUERY, LET_IN, TEAR_DOWN, REMOVE, LARGER = readme("bash", "On AWS")
+DEPLOY, EXPORT, MATERIALIZE, QUERY, LET_IN, LOOK, TEAR_DOWN, REMOVE, LARGER = readme("bash", "On AWS")
 
 
 STAND_INS = """
@@ -28,6 +28,7 @@ sleep() { command sleep 0.3; }
 aws() {
   case "$1 $2" in
     "emr-serverless get-application") echo STOPPED ;;
+    "emr-serverless list-sessions") command aws "$@" --generate-cli-skeleton > /dev/null && echo 00g1 ;;
     "cloudformation deploy") command aws "$@" --no-fail-on-empty-changeset ;;
     emr-serverless* | service-quotas*) command aws "$@" --generate-cli-skeleton output > /dev/null ;;
     *) command aws "$@" ;;
@@ -89,11 +90,12 @@ def test_a_stack_is_deployed_used_shared_and_torn_down_by_the_commands_of_the_re
     assert shell.run(QUERY).split() == ["steps", "3"]
 
     iam = aws_account.client("iam")
-    for role in ("dagster", "data-scientists"):
+    for role in ("dagster", "data-scientists", "operators"):
         iam.create_role(RoleName=role, AssumeRolePolicyDocument='{"Version": "2012-10-17", "Statement": []}')
     shell.run(LET_IN)
     assert len(iam.list_attached_role_policies(RoleName="dagster")["AttachedPolicies"]) == 1
 
+    shell.run(LOOK)
     shell.run(LARGER)
     conf = Settings.from_environment(shell.environment).spark_conf
     executors = int(conf["spark.dynamicAllocation.maxExecutors"]) * int(conf["spark.executor.cores"])

@@ -134,7 +134,7 @@ def test_the_orchestrator_copies_feeds_from_the_source_and_cannot_change_it(
     assert not analyst.may("s3", "get_object", **file)
 
 
-POLICIES = ("ExecutionRole", "OrchestratorPolicy", "AnalystPolicy")
+POLICIES = ("ExecutionRole", "OrchestratorPolicy", "AnalystPolicy", "OperatorPolicy")
 
 
 def test_the_orchestrator_alone_publishes_tables_and_in_this_database_alone(stack: Stack) -> None:
@@ -208,10 +208,42 @@ def test_the_orchestrator_alone_has_sessions_and_on_this_application_alone(stack
     # Whoever gets a session's endpoint works as its role.
     for policy in ("ExecutionRole", "AnalystPolicy"):
         assert stack.allowed(policy, every, APPLICATION_ARN) | stack.allowed(policy, every, session) == set()
+    looking = every | of("ListSessions", "GetResourceDashboard")
+    assert stack.allowed("OperatorPolicy", looking, APPLICATION_ARN) == of("ListSessions")
+    assert stack.allowed("OperatorPolicy", looking, session) == of("GetSession", "GetResourceDashboard")
+
+
+def test_on_glue_too_and_there_is_no_application(stack_on_glue: Stack) -> None:
+    def of(*names: str) -> set[str]:
+        return {f"glue:{name}" for name in names}
+
+    stack = stack_on_glue
+    settings = Settings.from_environment(stack.settings)
+    assert settings.glue is not None
+    assert settings.glue.execution_role_arn.endswith(f":role/{stack.resources['ExecutionRole']}")
+    assert not [name for name in stack.settings if name.startswith("STEDI_EMR")]
+    using = of("CreateSession", "GetSession", "GetSessionEndpoint", "StopSession", "TagResource")
+    looking = of("GetSession", "GetDashboardUrl")
+    every = using | looking | of("DeleteSession", "RunStatement", "StartJobRun")
+    ours, other = stack.arn("glue", "session/stedi-0f1-1"), stack.arn("glue", "session/notebook")
+    assert stack.allowed("OrchestratorPolicy", every, ours) == using
+    assert stack.allowed("OperatorPolicy", every, ours) == looking
+    assert stack.allowed("OperatorPolicy", of("ListSessions"), "*") == of("ListSessions")
+    for policy in POLICIES:
+        assert stack.allowed(policy, every, other) == set()
+    for policy in ("ExecutionRole", "AnalystPolicy"):
+        assert stack.allowed(policy, every, ours) == set()
+    logs = {"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"}
+    assert stack.allowed("ExecutionRole", logs, stack.arn("logs", "log-group:/aws-glue/sessions/error")) == logs
+    assert stack.allowed("ExecutionRole", logs, stack.arn("logs", "log-group:/aws/lambda/other")) == set()
 
 
 def test_the_policies_are_attached_to_the_roles_that_were_named(stack: Stack) -> None:
     iam = stack.aws.client("iam")
-    for role, policy in (("orchestrators", "OrchestratorPolicy"), ("analysts", "AnalystPolicy")):
+    for role, policy in (
+        ("orchestrators", "OrchestratorPolicy"),
+        ("analysts", "AnalystPolicy"),
+        ("operators", "OperatorPolicy"),
+    ):
         attached = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
         assert [one["PolicyArn"] for one in attached] == [stack.resources[policy]]

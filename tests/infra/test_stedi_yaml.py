@@ -49,9 +49,9 @@ def statements(effect: str = "Allow") -> Iterator[tuple[str, dict[str, Any]]]:
             documents.append(properties["PolicyDocument"])
         for document in documents:
             for statement in document["Statement"]:
-                one = statement["Fn::If"][1] if "Fn::If" in statement else statement
-                if one["Effect"] == effect:
-                    yield name, one
+                for one in statement.get("Fn::If", [None, statement])[1:]:
+                    if one.get("Effect") == effect:
+                        yield name, one
 
 
 def listed(value: Any) -> list[Any]:
@@ -157,7 +157,7 @@ def test_the_application_runs_the_spark_that_the_client_speaks() -> None:
 
 def test_every_policy_names_what_it_is_for() -> None:
     resources = [(name, resource) for name, one in statements() for resource in listed(one["Resource"])]
-    assert {name for name, _ in resources} == {"ExecutionRole", "OrchestratorPolicy", "AnalystPolicy"}
+    assert {name for name, _ in resources} == {"ExecutionRole", "OrchestratorPolicy", "AnalystPolicy", "OperatorPolicy"}
     for name, resource in resources:
         if resource == "*" or resource.get("Ref") in ("Key", "SourceKey"):
             continue
@@ -194,12 +194,15 @@ def test_no_policy_allows_actions_that_nobody_has_named() -> None:
     assert [one for _, one in statements() if "NotAction" in one or "NotResource" in one] == []
 
 
-def test_the_execution_role_is_given_by_the_orchestrator_alone_and_to_emr_serverless_alone() -> None:
+SERVICE = {"Fn::If": ["OnGlue", "glue.amazonaws.com", "emr-serverless.amazonaws.com"]}
+
+
+def test_the_execution_role_is_given_by_the_orchestrator_alone_and_to_the_engines_service_alone() -> None:
     ((name, giving),) = ((name, one) for name, one in statements() if "PassRole" in str(one["Action"]))
     assert (name, giving["Resource"]) == ("OrchestratorPolicy", {"Fn::GetAtt": ["ExecutionRole", "Arn"]})
-    assert giving["Condition"] == {"StringEquals": {"iam:PassedToService": "emr-serverless.amazonaws.com"}}
+    assert giving["Condition"] == {"StringEquals": {"iam:PassedToService": SERVICE}}
     (trust,) = RESOURCES["ExecutionRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
-    assert trust["Principal"] == {"Service": "emr-serverless.amazonaws.com"}
+    assert trust["Principal"] == {"Service": SERVICE}
     assert trust["Action"] == "sts:AssumeRole"
     assert trust["Condition"] == {"StringEqualsIfExists": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
 
