@@ -117,9 +117,8 @@ class LandingZone(dg.ConfigurableResource[Any]):
             result.files = [replace(file, landed=stamps.get(file.name, "")) for file in result.files]
             self.confirm_lock(feed)
             manifest.save(self.origin, result)
-            # What came after this sync began may be another run's, which has taken over.
-            strays = landed.keys() - {file.name for file in result.files}
-            self._remove_strays(feed, [landed[name] for name in strays if landed[name] == there.get(name)])
+            ours = {file.name for file in result.files}
+            self._remove_strays(feed, [file for name, file in landed.items() if name not in ours])
         return result
 
     def landed(self, feed: str) -> SyncResult:
