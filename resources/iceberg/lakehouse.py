@@ -148,6 +148,7 @@ class Lakehouse(Tables):
         from pyiceberg.exceptions import CommitFailedException
 
         name, then, now = staged.table.name, staged.base, self._published(staged.table)
+        staged.directory.confirm()
         if _served(now) != _served(then):
             raise CommitFailedException(f"Another version of {name} is served by now.")
         if staged.directory.data_files != {footer.location: footer.size for footer in staged.footers}:

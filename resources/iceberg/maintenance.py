@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -92,8 +92,10 @@ def _expire_and_remove(
             f"What no version of {name} needs stays: {others[0]} is of a table that lay there before, whose catalog "
             "was lost. Remove that file if it is not to come back."
         )
-    removed = folder.remove([entry for path, entry in free.items() if path in before or path in orphans])
-    done.files_deleted, done.bytes_deleted = len(removed), sum(entry.size for entry in removed)
+    removed = {path: entry for path, entry in free.items() if path in before or path in orphans}
+    folder.remove(removed.values())
+    folder.remove_empty(found.keys() - removed.keys())
+    done.files_deleted, done.bytes_deleted = len(removed), sum(entry.size for entry in removed.values())
 
 
 def _free(root: str, found: Mapping[str, FileInfo], live: Collection[str]) -> dict[str, FileInfo]:
@@ -151,7 +153,26 @@ class _Folder:
         # Other engines compress theirs; what was written by half names none.
         return content[:1] not in (b"", b"{") or (named is not None and named[1] != self._uuid)
 
-    def remove(self, entries: Sequence[FileInfo]) -> Sequence[FileInfo]:
+    def remove_empty(self, found: Collection[str]) -> None:
+        """Remove the folders of dead runs that hold no file, of those found: in S3, what marks a folder is an object.
+
+        Tasks of Spark that outlive their run make them again, as `__magic_job-*/`, when it has tidied up. The folder of
+        a living run has a note; looked for now, since the run may have begun after the files were found.
+        """
+        from pyarrow.fs import FileSelector, FileType
+
+        data = f"{self._path}/data"
+        full = {path.removeprefix(f"{self._real(data)}/").partition("/")[0] for path in found}
+        for folder in self._files.get_file_info(FileSelector(data, True)):
+            note = f".{folder.base_name}.staging"
+            if folder.is_file or folder.base_name in full or not NOTE.fullmatch(note):
+                continue
+            is_dead = self._files.get_file_info(f"{data}/{note}").type == FileType.NotFound
+            inside = self._files.get_file_info(FileSelector(folder.path, True, True)) if is_dead else []
+            if is_dead and not any(entry.is_file for entry in inside):
+                self._files.delete_dir(folder.path)
+
+    def remove(self, entries: Collection[FileInfo]) -> None:
         """Remove these files, and folders that have none then."""
 
         def remove(entry: FileInfo) -> None:
@@ -163,7 +184,6 @@ class _Folder:
             with suppress(OSError):  # until one is not empty
                 for empty in (folder, *folder.parents):
                     empty.rmdir()
-        return entries
 
     def _real(self, path: str) -> str:
         return os.path.realpath(path) if self._is_local else path

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from pyiceberg.io.pyarrow import PyArrowFileIO
 
-from resources.aws import region
+from resources.aws import client, region
 from resources.errors import translate_errors
+from resources.files.lease import Lease
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     import boto3
     from pyarrow.fs import FileSystem
 
@@ -51,6 +54,17 @@ class S3FileIO(PyArrowFileIO):
         place = {name: value for name, value in self.properties.items() if name.startswith(("client.", "s3."))}
         place |= {f"client.{name}": value for name, value in given.items() if value}
         return _connected(tuple(sorted(place.items()))).fs_by_scheme(scheme, host)
+
+    def lease(self, path: str, lasts: timedelta) -> Lease:
+        """The object at that bucket and key as a lock, which Arrow's client, without conditions, cannot write."""
+        bucket, _, key = path.partition("/")
+        return Lease(_client(self.properties[_SESSION]), bucket, key, lasts)
+
+
+@lru_cache(maxsize=4)
+def _client(session: boto3.Session) -> Any:
+    """Kept, because to make one takes longer than many a call."""
+    return client("s3", session)
 
 
 @lru_cache(maxsize=4)

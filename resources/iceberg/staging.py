@@ -2,8 +2,9 @@
 
 Belongs here: making a run's folder, knowing whether its writer still lives, and removing what nobody will publish.
 A note beside the folder says that it is not published; it goes when the folder is. So a folder without one is never
-touched: it may be another engine's, or belong to a catalog that was lost and may come back. On this machine the note
-is locked, and the operating system tells a crashed writer from a slow one; in S3, which has no locks, its age does.
+touched: it may be another engine's, or belong to a catalog that was lost and may come back. The note is a lock. On this
+machine, the operating system tells a crashed writer from a slow one; in S3, the note's age does, and a writer that was
+taken for dead finds out before it publishes.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from copy import copy
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from resources.errors import translated
 from resources.files.locks import try_lock
@@ -29,8 +30,11 @@ if TYPE_CHECKING:
     from pyarrow.fs import FileInfo, FileSystem
     from pyiceberg.io.pyarrow import PyArrowFileIO
 
+    from resources.files.lease import Lease
+    from resources.iceberg.s3 import S3FileIO
+
 STALE_AFTER = timedelta(days=3)
-"""A folder in S3 that nobody has written to for so long is that of a crashed run: no run takes as long to publish."""
+"""A note in S3 that is so old is of a crashed run: no run takes as long to stage, nor from there to its commit."""
 
 _UUID = 36  # characters of a UUID
 NOTE = re.compile(r"\.(.+-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(staging|lock)")
@@ -48,6 +52,7 @@ class StagingDir:
         self._is_local = scheme == "file"
         self._prefix = "" if self._is_local else f"{scheme}://"
         self._lock: int | None = None
+        self._lease: Lease | None = None
         self._open = False
 
     @property
@@ -70,10 +75,13 @@ class StagingDir:
             self.name = f"{run_id[:8]}-{uuid.uuid4()}"
             if self._is_local:
                 Path(self._note).parent.mkdir(parents=True, exist_ok=True)
-            else:
-                self._files.open_output_stream(self._note).close()
             self._open = self._take()
         return f"{self._prefix}{self._folder}"
+
+    def confirm(self) -> None:
+        """From now on, nobody clears the folder for `STALE_AFTER`; LakehouseError where somebody has begun to."""
+        if self._lease:
+            self._lease.confirm()
 
     def close(self) -> None:
         """The files are published: leave them to the table."""
@@ -133,6 +141,8 @@ class StagingDir:
         with suppress(FileNotFoundError):
             self._files.delete_dir(self._folder)
         began = self._files.get_file_info(self._note).mtime
+        if began and self._lease:  # as the dead run has left it, also where it was just taken over
+            began -= self._lease.taken_over or timedelta()
         for entry in self._list(self._metadata):
             if entry.base_name in live:
                 continue
@@ -154,7 +164,7 @@ class StagingDir:
         for name, ending in found:
             left = copy(self)
             left.name, left._ending = name, ending
-            left._open = left._is_stale() and left._take()
+            left._open = left._take()
             alive = alive or not left._open
             if left._open:
                 # Asked while it is locked: whoever lost the lock publishes nothing any more.
@@ -191,14 +201,9 @@ class StagingDir:
     def _take(self) -> bool:
         if self._is_local:
             self._lock = try_lock(Path(self._note))
-        return not self._is_local or self._lock is not None
-
-    def _is_stale(self) -> bool:
-        if self._is_local:
-            return True  # if its lock is free
-        entries = [self._files.get_file_info(self._note), *self._list(self._folder, recursive=True)]
-        written = [entry.mtime for entry in entries]
-        return max(filter(None, written), default=datetime.now(UTC)) < datetime.now(UTC) - STALE_AFTER
+            return self._lock is not None
+        self._lease = cast("S3FileIO", self._io).lease(self._note, STALE_AFTER)
+        return self._lease.take()
 
     def _list(self, folder: str, *, recursive: bool = False) -> list[FileInfo]:
         from pyarrow.fs import FileSelector

@@ -37,4 +37,4 @@ def house(request: pytest.FixtureRequest) -> House:
 @pytest.fixture
 def days_later(monkeypatch: pytest.MonkeyPatch) -> None:
     """From here on, all that was written to S3 was written long ago."""
-    monkeypatch.setattr(staging, "STALE_AFTER", timedelta(0))
+    monkeypatch.setattr(staging, "STALE_AFTER", timedelta(seconds=-1))

@@ -232,10 +232,14 @@ class GlueHouse(House):
         return load_catalog("any", type="glue", **place).load_table(f"{self.database}.walks")
 
     @property
-    def paths(self) -> set[str]:
+    def keys(self) -> set[str]:
+        """Every object of the bucket, also the empty ones that mark a folder."""
         listing = self.aws.client("s3").list_objects_v2(Bucket=self.bucket)
-        keys = (entry["Key"] for entry in listing.get("Contents", ()))
-        return {key.removeprefix(f"{self.key}/") for key in keys if not key.endswith("/")}
+        return {entry["Key"] for entry in listing.get("Contents", ())}
+
+    @property
+    def paths(self) -> set[str]:
+        return {key.removeprefix(f"{self.key}/") for key in self.keys if not key.endswith("/")}
 
     def write(self, path: str, content: bytes = b"") -> None:
         self.aws.client("s3").put_object(Bucket=self.bucket, Key=f"{self.key}/{path}", Body=content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +21,7 @@ from resources.iceberg.lakehouse import Lakehouse
 from resources.iceberg.maintenance import Maintained, maintain
 from resources.iceberg.retention import replaced_before
 from resources.iceberg.version import Staged, Version
-from tests.resources.iceberg.house import ANN, BOB, EVE, STRIDES, WALKS, House, LocalHouse, Table
+from tests.resources.iceberg.house import ANN, BOB, EVE, STRIDES, WALKS, GlueHouse, House, LocalHouse, Table
 
 NONE, WEEK = timedelta(0), timedelta(days=7)
 DAYS = [DAY_MS, 2 * DAY_MS, 3 * DAY_MS]
@@ -105,6 +106,24 @@ def test_what_nobody_needs_goes_once_it_is_old_but_for_what_a_run_may_publish(
     house.lakehouse.publish(staged, {})
     assert house.paths > before
     assert house.everybody_reads([BOB])
+
+
+@pytest.mark.usefixtures("old")
+def test_what_s3as_committer_makes_again_when_a_run_has_tidied_up_goes_but_nothing_of_a_living_run(
+    glue_house: GlueHouse,
+) -> None:
+    glue_house.publish(ANN)
+    staged = glue_house.stage(BOB)
+    begun = f"0f0f0f0f-{uuid.uuid4()}"
+    for path in (f"data/.{begun}.staging", f"data/{begun}/__magic_job-1/"):
+        glue_house.write(path)
+    before = glue_house.keys
+    for left in ("__magic_job-1/", "__magic_job-1/job-1/task_1.pendingset"):
+        glue_house.write(f"data/0f0f0f0f-{uuid.uuid4()}/{left}")
+    keep_up(glue_house, WEEK)
+    assert glue_house.keys == before
+    glue_house.lakehouse.publish(staged, {})
+    assert glue_house.everybody_reads([BOB])
 
 
 @pytest.mark.usefixtures("old")

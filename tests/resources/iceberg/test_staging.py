@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from resources.files import locks
 from resources.iceberg import staging
 from resources.iceberg.days import DAY_MS
 from resources.iceberg.staging import StagingDir
-from tests.resources.iceberg.house import ANN, BOB, EVE, STRIDES, WALKS, House, LocalHouse, Row
+from tests.resources.iceberg.house import ANN, BOB, EVE, STRIDES, WALKS, GlueHouse, House, LocalHouse, Row
 from tests.support import ROOT
 
 
@@ -216,6 +216,43 @@ def test_in_s3_what_a_crashed_run_left_is_removed_once_no_run_can_be_writing_it(
     request.getfixturevalue("days_later")
     glue_house.clear_up()
     assert glue_house.paths == published
+
+
+MAGIC = ("__magic_job-1/", "__magic_job-1/tasks/attempt_1/__base/", "__magic_job-1/job-1/task_1.pendingset")
+
+
+@pytest.mark.parametrize("left", MAGIC)
+@pytest.mark.usefixtures("days_later")
+def test_what_s3as_committer_leaves_of_a_dead_run_is_removed(glue_house: GlueHouse, left: str) -> None:
+    glue_house.publish(ANN)
+    before = glue_house.keys
+    name = f"0f0f0f0f-{uuid.uuid4()}"
+    glue_house.write(note(name))
+    glue_house.write(f"data/{name}/{left}")
+    glue_house.clear_up()
+    assert glue_house.keys == before
+
+
+def test_a_run_that_was_taken_for_dead_publishes_nothing(glue_house: House, request: pytest.FixtureRequest) -> None:
+    """It would publish a version whose files are gone."""
+    glue_house.publish(ANN)
+    before = glue_house.paths
+    with glue_house.stage(BOB) as late:
+        request.getfixturevalue("days_later")
+        clears = glue_house.lakehouse.staging_dir("walks")
+        removed = type(clears)._remove
+
+        def publish_meanwhile(directory: StagingDir, live: Collection[str]) -> None:
+            with pytest.raises(LakehouseError, match="another one has taken over its lock") as refused:
+                glue_house.lakehouse.publish(late, {})
+            assert refused.value.allow_retries
+            removed(directory, live)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(clears), "_remove", publish_meanwhile)
+            clears.remove_leftovers(set)
+    assert glue_house.paths == before
+    assert glue_house.everybody_reads([ANN])
 
 
 @pytest.mark.parametrize("rows", [[], [ANN]], ids=["an empty version", "a full one"])
