@@ -8,7 +8,8 @@ a day that changed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from resources.errors import LakehouseError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 DAY_MS = 86_400_000
 _FOLDER = "_day"
+_EVER = 10**8 * DAY_MS  # in 271,800 years
 
 
 def by_day(frame: DataFrame, taken: str) -> DataFrame:
@@ -33,11 +35,29 @@ def by_day(frame: DataFrame, taken: str) -> DataFrame:
 
 
 def write(frame: DataFrame, path: str, taken: str | None) -> None:
-    """Write the frame as Parquet files, of one day each where `taken` says when a row's reading was taken."""
+    """Add the frame as Parquet files, of one day each where `taken` says when a row's reading was taken."""
     if taken is None:
-        frame.write.parquet(path)
+        frame.write.mode("append").parquet(path)
     else:
-        by_day(frame, taken).write.partitionBy(_FOLDER).parquet(path)
+        by_day(frame, taken).write.mode("append").partitionBy(_FOLDER).parquet(path)
+
+
+def within(frame: DataFrame, taken: str, span: Sequence[int]) -> DataFrame:
+    """The frame's readings that were taken in that span of days."""
+    from pyspark.sql import functions as F
+
+    return frame.where(F.col(taken).between(span[0], span[-1] + DAY_MS - 1))
+
+
+def spans(rows: Mapping[int, int], most: int) -> list[range]:
+    """All days there can be, in spans of days that have so many of these `rows` by day at most, or are a single day."""
+    cuts, held = list[int](), 0
+    for day, count in sorted(rows.items()):
+        if held and held + count > most:
+            cuts.append(day)
+            held = 0
+        held += count
+    return [range(since, until, DAY_MS) for since, until in pairwise([-_EVER, *cuts, _EVER])]
 
 
 def files_of(loaded: IcebergTable, snapshot: Snapshot, *, for_rows_of: str = "") -> list[DataFile]:

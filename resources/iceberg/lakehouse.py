@@ -7,7 +7,7 @@ discarding it. Does not belong here: which tables exist and what is in them, as 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -37,13 +37,13 @@ class Lakehouse(Tables):
 
     def stage(
         self,
-        frame: DataFrame | None,
+        frames: Iterable[DataFrame],
         table: TableSpec,
         run_id: str,
         days: Collection[int] | None = None,
         onto: int | None = WHATEVER,
     ) -> Staged:
-        """Compute the frame (None: no row) and write it where no reader looks, in place of these days' rows, or of all.
+        """Compute the frames one by one, and write them where no reader looks, in place of these days' rows, or of all.
 
         `onto` is the snapshot that is served when it is decided what the rows are; None: none. Where another one is
         by now, its rows may be newer than these.
@@ -60,7 +60,7 @@ class Lakehouse(Tables):
             served = files_of(base, snapshot, for_rows_of=retaining) if base and snapshot else []
             path = directory.open(run_id)
             try:
-                if frame is not None:
+                for frame in frames:
                     with analysing(frame):
                         write(frame, path, table.taken)
                 return Staged(

@@ -203,7 +203,7 @@ def distances_before_consent(rows: DataFrame, customer_records: DataFrame) -> Da
     return readings.where(f"sensorreadingtime < {SINCE}")
 
 
-@warning_check("serial numbers are held by several customers", Covers.ALL)
+@warning_check("serial numbers are held by several customers", Covers.AT_ONCE)
 def shared_serial_numbers(customer_records: DataFrame) -> DataFrame:
     """A serial number should have one holder. Shared ones are trusted only if all agree, and never trained on."""
     return consent_of_serials(newest_says(customer_records)).where("holders > 1")

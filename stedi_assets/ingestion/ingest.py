@@ -25,7 +25,7 @@ from resources.lazy import LazyModule
 from stedi_assets.contracts import FILE, REASON, RUN, TEXT, Feed
 from stedi_assets.ingestion.parse import cut_records, parse, read_text
 from stedi_assets.ingestion.stats import IngestStats, sentence_of, unknown_fields
-from stedi_assets.pipeline.changes import Changes, days_in, why_rebuilt
+from stedi_assets.pipeline.changes import Changes, days_in, in_spans, why_rebuilt
 from stedi_assets.pipeline.checks import Facts, Numbers
 from stedi_assets.pipeline.evaluation import Evaluation
 from stedi_assets.pipeline.inputs import MAKE, Inputs, measured
@@ -162,7 +162,7 @@ class FeedStep(Step):
         come = f"{len(self._fresh):,} of {len(now):,} files are new or changed"
         return Changes(f"{come}, {len(known.keys() - now.keys()):,} are gone", frozenset(), served)
 
-    def frames(self, staged: ExitStack) -> dict[str, DataFrame | None]:
+    def frames(self, staged: ExitStack) -> dict[str, list[DataFrame]]:
         """Parse the text of the files once, where no reader looks; both tables are selected from that, and from what
         they have of files that stay.
         """
@@ -171,23 +171,23 @@ class FeedStep(Step):
         parsed = parse(self._text(self._fresh, staged), self.feed).withColumn(RUN.name, F.lit(self.context.run_id))
         columns = (*self.feed.records.columns, REASON, TEXT, RUN)
         scratch = staged.enter_context(
-            lakehouse.stage(parsed, replace(self.feed.records, columns=columns, taken=None), self.context.run_id)
+            lakehouse.stage([parsed], replace(self.feed.records, columns=columns, taken=None), self.context.run_id)
         )
         rows = lakehouse.read_staged(session, scratch)
-        return {table.name: self._with_what_stays(table, table.function(rows)) for table in self.tables}
+        return {table.name: self._with_what_stays(table, table.function(rows), scratch.total) for table in self.tables}
 
-    def _with_what_stays(self, table: LakehouseTable, fresh: DataFrame) -> DataFrame | None:
+    def _with_what_stays(self, table: LakehouseTable, fresh: DataFrame, rows: int) -> list[DataFrame]:
         """The rows of fresh files, and those of files that stay: of their days, or all where a table has no days."""
         name, taken, changes = table.name, table.contract.taken, self.changes[table.name]
         if changes.onto is None:
-            return fresh
+            return in_spans(fresh, taken, rows)
         if taken is None:
             self.changes[name] = Changes(changes.why)
-            return fresh.unionAll(self._of_files(name, stay=True))
-        days = days_in(fresh, taken) | (days_in(self._of_files(name, stay=False), taken) if self._gone else set())
+            return [fresh.unionAll(self._of_files(name, stay=True))]
+        days = {*days_in(fresh, taken), *(days_in(self._of_files(name, stay=False), taken) if self._gone else ())}
         why = f"{len(days):,} day{'' if len(days) == 1 else 's'}: {changes.why}"
         self.changes[name] = replace(changes, days=frozenset(days), why=why)
-        return fresh.unionAll(self._of_files(name, stay=True, days=days)) if days else None
+        return [fresh.unionAll(self._of_files(name, stay=True, days=days))] if days else []
 
     def _of_files(self, name: str, *, stay: bool, days: Collection[int] | None = None) -> DataFrame:
         """The served rows of files that stay, or of those that are gone."""

@@ -14,11 +14,11 @@ from functools import reduce
 from typing import TYPE_CHECKING
 
 from resources.errors import LakehouseError
-from resources.iceberg.days import DAY_MS
+from resources.iceberg.days import DAY_MS, spans, within
 from resources.iceberg.version import Staged, Version
 from resources.lazy import LazyModule
 from stedi_assets.contracts import TABLES, Table
-from stedi_assets.pipeline.inputs import CODE, INPUTS, SOURCE, Inputs, measured
+from stedi_assets.pipeline.inputs import CODE, INPUTS, MOST_AT_ONCE, SOURCE, Inputs, measured
 from stedi_assets.pipeline.table import Dependence, LakehouseTable
 
 if TYPE_CHECKING:
@@ -142,13 +142,20 @@ def _concerned(depends: Dependence, inputs: Inputs, then: Inputs) -> tuple[int, 
     assert taken is not None  # it has days
     readings = inputs.frame(depends.table)
     readings = readings.select(depends.key(readings).alias("key"), taken)
-    return concerned, days_in(readings.join(keys, "key", "left_semi"), taken)
+    return concerned, {*days_in(readings.join(keys, "key", "left_semi"), taken)}
 
 
-def days_in(rows: DataFrame, taken: str) -> set[int]:
-    """The days on which these rows' readings were taken."""
+def days_in(rows: DataFrame, taken: str) -> dict[int, int]:
+    """The days on which these rows' readings were taken, and how many on each."""
     day = F.expr(f"`{taken}` div {DAY_MS} * {DAY_MS}").alias("day")
-    return {row["day"] for row in rows.select(day).distinct().collect()}
+    return {row["day"]: row["count"] for row in rows.select(day).groupBy("day").count().collect()}
+
+
+def in_spans(frame: DataFrame, taken: str | None, rows: int) -> list[DataFrame]:
+    """The frame of so many rows, in spans of days where there are too many at once. Without days, nothing is joined."""
+    if taken is None or rows <= MOST_AT_ONCE:
+        return [frame]
+    return [within(frame, taken, span) for span in spans(days_in(frame, taken), MOST_AT_ONCE)]
 
 
 def _differing(then: DataFrame, now: DataFrame) -> DataFrame:

@@ -80,6 +80,7 @@ class Covers(Enum):
     """
 
     ALL = "the whole version: the days that stay too"
+    AT_ONCE = "the whole version, of which spans of days tell too little: its numbers cannot be added up"
     DAYS = "the days made anew: on the others, the promise was kept, and no row has changed"
     SUM = "the days made anew, and the same days as they were: its numbers are sums, kept for the whole table"
 

@@ -111,7 +111,7 @@ def covered_by_consent(table: LakehouseTable, served: Version, inputs: Inputs) -
     read = inputs.lakehouse.read(inputs.spark.spark_session, table.contract, served.content)
     if not checks or read is None:
         return served.rows
-    scope = Scope(table.name, inputs, {"rows": read[0]})
+    scope = Scope.of(table, inputs, {"rows": read[0]})
     numbers = measure_all((scope, check) for check in checks)[scope]
     return served.rows - sum(int(found[FAILING]) for found in numbers.values())
 
@@ -194,13 +194,14 @@ class CheckedTables:
         evaluations = {table.name: evaluate(table.contract, columns[table.name]) for table in self.tables}
         if any(columns.values()) and any(one.stops for one in evaluations.values()):
             return evaluations  # such a table cannot be read
-        rows = {table.name: self.inputs.frame(table.name) for table in self.tables}
+        tables = {table.name: table for table in self.tables}
+        rows = {name: self.inputs.frame(name) for name in tables}
         then = {name: self.inputs.as_then(self.inputs.version(name)) for name in rows}
         with ExitStack() as stack:
             given = self.given(rows, stack)
             scopes = {
-                (name, today): Scope(name, self.inputs if today else then[name], {**given, "rows": rows[name]})
-                for name in rows
+                (name, today): Scope.of(table, self.inputs if today else then[name], {**given, "rows": rows[name]})
+                for name, table in tables.items()
                 for today in (True, False)
             }
             found = measure_all(
@@ -229,8 +230,7 @@ class CheckedTables:
         given = self.given(rows, block)
         questions = {
             table.name: Question(
-                table.contract,
-                table.checks,
+                table,
                 self.changes[table.name],
                 self.inputs,
                 {**given, "rows": rows[table.name]},

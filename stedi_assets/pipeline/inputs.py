@@ -7,6 +7,7 @@ Does not belong here: what is made of them (`step.py`).
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from inspect import signature
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from resources.engines.engine import SparkEngine
 from resources.errors import LakehouseError
+from resources.iceberg.days import spans
 from resources.iceberg.lakehouse import Lakehouse
 from resources.iceberg.version import Version
 from stedi_assets.contracts import TABLES
@@ -29,6 +31,9 @@ Options are recorded as `stedi.<option>`.
 """
 
 MAKE = "dagster asset materialize -m stedi_assets --select"
+
+MOST_AT_ONCE = 10_000_000
+"""Of so many readings a query is made. Engines hold joins and groups in memory: 24 million at once took 6.9 GB."""
 
 
 @dataclass
@@ -78,6 +83,17 @@ class Inputs:
     def on(self, days: Collection[int] | None) -> Inputs:
         """The same versions, and these days of them."""
         return replace(self, days=days, _frames={})
+
+    def in_spans(self, names: Iterable[str]) -> list[tuple[range, Inputs]]:
+        """The same versions and days, in as many spans of days as these tables have readings for."""
+        rows = Counter[int]()
+        for name in names:
+            rows.update(self.lakehouse.rows_by_day(name) if name in TABLES and TABLES[name].taken else {})
+        days = self.days
+        if days is None:
+            return [(span, self.on(span)) for span in spans(rows, MOST_AT_ONCE)]
+        parts = spans({day: rows[day] for day in days}, MOST_AT_ONCE)
+        return [(span, self.on([day for day in days if day in span])) for span in parts]
 
     def columns(self, name: str) -> list[tuple[str, str]]:
         """Names and types of the table's columns, as its published schema says; none where there is no table."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -99,17 +99,19 @@ class Step(CheckedTables):
             return "rebuilt: that was asked for"
         return None
 
-    def frames(self, staged: ExitStack) -> dict[str, DataFrame | None]:
-        """The rows of each table's days that are made again, not computed yet; None: there are no such days.
+    def frames(self, staged: ExitStack) -> dict[str, list[DataFrame]]:
+        """The rows of each table's days that are made again, not computed yet, a span of days at a time.
 
         What is staged for it is removed when the stack ends.
         """
-        found: dict[str, DataFrame | None] = {}
-        for table in self.tables:
-            days = self.changes[table.name].days
-            no_day = days is not None and not days
-            found[table.name] = None if no_day else self.inputs.on(days).bind(table.function)
-        return found
+        return {table.name: self._frames(table, self.changes[table.name].days) for table in self.tables}
+
+    def _frames(self, table: LakehouseTable, days: Collection[int] | None) -> list[DataFrame]:
+        if table.contract.taken is None:
+            return [self.inputs.bind(table.function)]
+        if days is not None and not days:
+            return []
+        return [part.bind(table.function) for _, part in self.inputs.on(days).in_spans(table.inputs)]
 
     def upstream(self, table: LakehouseTable) -> Sequence[str]:
         """The assets that it is made from."""
@@ -165,10 +167,10 @@ class Step(CheckedTables):
         for table in self.selected_tables():
             yield self.report(table, versions[table.name], evaluations[table.name])
 
-    def _stage(self, table: LakehouseTable, frame: DataFrame | None) -> Staged:
+    def _stage(self, table: LakehouseTable, frames: Sequence[DataFrame]) -> Staged:
         served, days = self.served[table.name], self.changes[table.name].days
         onto = served.snapshot_id if served else None
-        return self.inputs.lakehouse.stage(frame, table.contract, self.context.run_id, days, onto)
+        return self.inputs.lakehouse.stage(frames, table.contract, self.context.run_id, days, onto)
 
     def _carried_on(self, table: LakehouseTable, staged: Staged) -> dict[str, str]:
         """Whose rows the version has as well: what is made of those need not be made again."""

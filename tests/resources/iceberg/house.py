@@ -114,7 +114,7 @@ class House(ABC):
         return self.spark.createDataFrame(list(rows), ddl)
 
     def stage(self, *rows: Row, table: Table = WALKS, lakehouse: Lakehouse | None = None) -> Staged:
-        return (lakehouse or self.lakehouse).stage(self.frame(*rows, table=table), table, "run")
+        return (lakehouse or self.lakehouse).stage([self.frame(*rows, table=table)], table, "run")
 
     def publish(self, *rows: Row, table: Table = WALKS) -> Version:
         with self.stage(*rows, table=table) as staged:
@@ -123,7 +123,7 @@ class House(ABC):
     def replace(self, days: set[int], *rows: Row, onto: int, **properties: str) -> Version:
         """Publish these rows of `STRIDES` in place of these days'."""
         lakehouse = self.lakehouse
-        with lakehouse.stage(self.frame(*rows, table=STRIDES) if rows else None, STRIDES, "run", days, onto) as staged:
+        with lakehouse.stage([self.frame(*rows, table=STRIDES)] if rows else [], STRIDES, "run", days, onto) as staged:
             return lakehouse.publish(staged, properties)
 
     def clear_up(self) -> None:

@@ -85,7 +85,7 @@ def test_a_version_is_published_though_the_keys_were_rotated_meanwhile(
 ) -> None:
     lakehouse = glue_house.lakehouse
     for _ in range(2):
-        with lakehouse.stage(glue_house.frame(BOB), WALKS, "run") as staged:
+        with lakehouse.stage([glue_house.frame(BOB)], WALKS, "run") as staged:
             rotate()  # checks may take long, too
             lakehouse.publish(staged, {})
     rotate()
@@ -97,7 +97,7 @@ def test_a_version_that_is_not_published_is_removed_though_the_keys_were_rotated
     glue_house: GlueHouse, rotate: Callable[[], None]
 ) -> None:
     before = glue_house.paths
-    with glue_house.lakehouse.stage(glue_house.frame(BOB), WALKS, "run"):
+    with glue_house.lakehouse.stage([glue_house.frame(BOB)], WALKS, "run"):
         assert glue_house.paths > before
         rotate()
     assert glue_house.paths == before

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from resources.errors import LakehouseError
-from resources.iceberg.days import DAY_MS
+from resources.iceberg.days import DAY_MS, spans
 from resources.iceberg.version import CONTENT
 from tests.resources.iceberg.house import STRIDES, House
 
@@ -46,7 +46,7 @@ def test_what_is_checked_is_the_whole_version_before_it_is_published(local_house
     first = local_house.publish(FIRST, SECOND, table=STRIDES)
     lakehouse, changed = local_house.lakehouse, ("bob", DAYS[1] + 7)
     frame = local_house.frame(changed, table=STRIDES)
-    with lakehouse.stage(frame, STRIDES, "run", {DAYS[1]}, first.snapshot_id) as staged:
+    with lakehouse.stage([frame], STRIDES, "run", {DAYS[1]}, first.snapshot_id) as staged:
         rows = lakehouse.read_staged(local_house.spark, staged, whole=True)
         assert sorted(map(tuple, rows.collect())) == [FIRST, changed]
         assert (staged.rows, staged.total) == (1, 2)
@@ -81,3 +81,11 @@ def test_a_table_that_had_no_days_gets_them_with_its_next_version(house: House) 
     assert house.rows(STRIDES) == [SECOND]
     house.publish(FIRST, SECOND, table=replace(STRIDES, taken=None))
     assert (house.iceberg.spec().is_unpartitioned(), house.rows(STRIDES)) == (True, [FIRST, SECOND])
+
+
+def test_spans_of_days_hold_every_day_once_and_no_more_rows_than_they_are_to_unless_a_day_has_more() -> None:
+    rows = {day * DAY_MS: count for day, count in ((4, 3), (0, 2), (1, 2), (2, 1), (9, 9))}
+    found = spans(rows, 5)
+    assert [[day // DAY_MS for day in sorted(rows) if day in span] for span in found] == [[0, 1, 2], [4], [9]]
+    assert all(sum(span.count(day * DAY_MS) for span in found) == 1 for day in range(-30_000, 60_000))
+    assert len(spans({}, 5)) == 1

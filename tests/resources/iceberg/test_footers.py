@@ -23,7 +23,7 @@ def test_each_footer_is_read_once_side_by_side(glue_house: GlueHouse, monkeypatc
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", requests.url)
         monkeypatch.setattr("resources.iceberg.lakehouse.write", write_and_count)
         frame, lakehouse = glue_house.frame(*(("ann", day) for day in DAYS), table=STRIDES), glue_house.lakehouse
-        with lakehouse.stage(frame, STRIDES, "run") as staged:
+        with lakehouse.stage([frame], STRIDES, "run") as staged:
             assert staged.rows == len(DAYS)
             assert requests.at_once > 1
             lakehouse.publish(staged, {})

@@ -262,7 +262,7 @@ def test_a_day_of_many_files_gets_one_and_nobody_takes_it_for_a_change(house: Ho
 
 def test_a_run_that_stages_while_days_are_compacted_is_told_to_try_again(local_house: LocalHouse) -> None:
     many = publish_many_files(local_house, MANY)
-    with local_house.lakehouse.stage(None, STRIDES, "run", {DAYS[0]}, many.snapshot_id) as staged:
+    with local_house.lakehouse.stage([], STRIDES, "run", {DAYS[0]}, many.snapshot_id) as staged:
         assert keep_up(local_house, WEEK, STRIDES).days_compacted == 1
         with pytest.raises(LakehouseError, match="Another run published walks at the same time") as refused:
             local_house.lakehouse.publish(staged, {})

@@ -62,7 +62,7 @@ def test_a_frame_that_cannot_be_computed_leaves_no_file(house: House) -> None:
     before = house.paths
     broken = house.spark.sql("select raise_error('no') as user, cast(1 as bigint) as steps")
     with pytest.raises(Exception, match="no"):
-        house.lakehouse.stage(broken, WALKS, "run")
+        house.lakehouse.stage([broken], WALKS, "run")
     assert house.paths == before
     assert house.everybody_reads([ANN])
 
@@ -109,7 +109,7 @@ frame = engine.spark_session.range(1_000_000).selectExpr("uuid() as user", "id a
 signal.signal(signal.SIGTERM, interrupt)
 threading.Thread(target=when_its_first_file_is_there, daemon=True).start()
 try:
-    lakehouse.stage(frame, WALKS, "broken_off")
+    lakehouse.stage([frame], WALKS, "broken_off")
 except Interrupt:
     (note,) = data.glob(".broken_*")
     late = data / note.name[1:].removesuffix(".staging") / "late.parquet"
@@ -406,7 +406,7 @@ def break_off(house: LocalHouse) -> None:
 def compute_what_cannot_be(house: LocalHouse) -> None:
     broken = house.spark.sql("select raise_error('mine') as user, cast(1 as bigint) as steps")
     with pytest.raises(Exception, match="mine"):
-        house.lakehouse.stage(broken, WALKS, "run")
+        house.lakehouse.stage([broken], WALKS, "run")
 
 
 @pytest.mark.parametrize(("run", "served"), [(publish, [BOB]), (break_off, [ANN]), (compute_what_cannot_be, [ANN])])

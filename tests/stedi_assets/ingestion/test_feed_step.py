@@ -134,7 +134,7 @@ def test_a_lakehouse_of_the_version_before_is_read_on_by_making_everything_and_a
     for table in (table for feed in FEEDS for table in of_the_version_before(feed)):
         row = tuple(values[column.type] for column in table.columns)
         rows = ENGINE.spark_session.createDataFrame([row], spark_ddl(table))
-        with stedi.lakehouse.stage(rows, table, "a run") as staged:
+        with stedi.lakehouse.stage([rows], table, "a run") as staged:
             stedi.lakehouse.publish(staged, {"stedi.run-id": "a run"})
     refused = stedi.materialize("customer_trusted")
     assert refused.failure == (

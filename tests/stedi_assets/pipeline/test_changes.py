@@ -9,13 +9,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
+from resources.iceberg import days, lakehouse
 from stedi_assets.contracts import TABLES
 from stedi_assets.definitions import build_definitions
+from stedi_assets.pipeline import changes, inputs
+from stedi_assets.pipeline.inputs import measured
 from stedi_assets.pipeline.step import REBUILD, Step
 from tests.stedi_assets.examples import T, as_delivered, customer, distance, reading
 from tests.support import Outcome, SharedSpark, Stedi
@@ -188,6 +192,29 @@ def test_everything_is_made_anew_where_somebody_asks_or_it_would_be_dearer_or_wr
     outcome = stedi.materialize(tags={REBUILD: "1"} if how == "tag" else {})
     assert outcome.success
     assert outcome.metadata("accelerometer_trusted")["made"].startswith(why)
+
+
+@ON_BOTH_ENGINES
+def test_more_readings_than_an_engine_is_to_hold_are_computed_and_checked_a_span_of_days_after_the_other(
+    stedi: Stedi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """24 million at once took 6.9 GB, so 81 million would not have fitted this machine."""
+    session(stedi, "again.json", "ann", 3, 4, 9, 10)  # the first two are delivered again
+
+    def made() -> dict[str, tuple[list[Any], Any]]:
+        assert stedi.materialize(tags={REBUILD: "1"}).success
+        versions = {name: stedi.lakehouse.version(name) for name in TABLES if not TABLES[name].of_rejects}
+        return {name: (sorted(stedi.rows(name)), version and measured(version)) for name, version in versions.items()}
+
+    at_once, spans = made(), list[str]()
+    assert at_once["accelerometer_trusted"][1]["rows_reconciled"]["delivered again"] == 2
+    for module in (inputs, changes):
+        monkeypatch.setattr(module, "MOST_AT_ONCE", 5)
+    monkeypatch.setattr(lakehouse, "write", lambda *told: (spans.append(str(told[2])), days.write(*told)))
+    assert made() == at_once
+    assert all(spans.count(str(TABLES[name].taken)) > 3 for name in READINGS_TABLES)
+    graph = build_definitions(stedi.settings).resolve_asset_graph()
+    assert stedi.materialize(checks=sorted(graph.get_check_keys_for_assets(map(dg.AssetKey, TABLES)))).success
 
 
 def test_the_full_audit_finds_what_somebody_did_to_a_day_that_no_run_makes_again(stedi: Stedi) -> None:
