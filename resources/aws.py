@@ -7,15 +7,14 @@ AWS refuses it (`errors.py`).
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from resources.errors import LakehouseError, translate_errors
 
 if TYPE_CHECKING:
     import boto3
-    from botocore.credentials import CredentialResolver, Credentials
 
 # Adaptive: a client that is throttled slows down by itself.
 PATIENCE: dict[str, Any] = {"retries": {"mode": "adaptive", "total_max_attempts": 6}, "connect_timeout": 10}
@@ -37,38 +36,27 @@ def new_session(**given: Any) -> boto3.Session:
     """
     import boto3
     import botocore.session
+    from botocore.credentials import Credentials, RefreshableCredentials
+    from botocore.exceptions import NoCredentialsError
+
+    def now() -> dict[str, Any]:
+        found, ends = usual.load_credentials(), datetime.now(UTC) + timedelta(hours=1)
+        if found is None:
+            raise NoCredentialsError
+        return {**found.get_frozen_credentials()._asdict(), "expiry_time": ends.isoformat()}
+
+    def load_credentials() -> Credentials | None:
+        found = usual.load_credentials()
+        if found is None or found.method not in ("env", "shared-credentials-file", "config-file"):
+            return found
+        # botocore is to think of them that they end within two hours, whenever it looks: so it asks again.
+        return RefreshableCredentials.create_from_metadata(now(), now, found.method, 7200, 7200)
 
     core = botocore.session.get_session()
     session = boto3.Session(botocore_session=core, **given)
-    core.register_component("credential_provider", _Chain(core.get_component("credential_provider")))
+    usual = core.get_component("credential_provider")
+    core.register_component("credential_provider", SimpleNamespace(load_credentials=load_credentials))
     return session
-
-
-@dataclass
-class _Chain:
-    """The usual chain; what it finds in files and in the environment, it looks up for each request."""
-
-    usual: CredentialResolver
-
-    def load_credentials(self) -> Credentials | None:
-        from botocore.credentials import RefreshableCredentials
-
-        found = self.usual.load_credentials()
-        if found is None or found.method not in ("env", "shared-credentials-file", "config-file"):
-            return found
-        # Of which botocore always thinks that they end soon.
-        always = {"advisory_timeout": 2 * 3600, "mandatory_timeout": 2 * 3600}
-        return RefreshableCredentials.create_from_metadata(self._keys(), self._keys, found.method, **always)
-
-    def _keys(self) -> dict[str, Any]:
-        from botocore.exceptions import NoCredentialsError
-
-        found = self.usual.load_credentials()
-        if found is None:
-            raise NoCredentialsError
-        keys = found.get_frozen_credentials()
-        in_an_hour = datetime.now(UTC) + timedelta(hours=1)
-        return {**keys._asdict(), "expiry_time": in_an_hour.isoformat()}
 
 
 def region(session: Any = None) -> str:

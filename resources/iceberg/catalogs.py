@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resources.aws import client, new_session
+from resources.aws import client, new_session, region
 from resources.errors import LakehouseError
 from resources.files.locks import lock
 from resources.iceberg.lakehouse import Lakehouse
@@ -70,11 +70,15 @@ class GlueLakehouse(Lakehouse):
         """Connect to Glue; make the database where it is missing."""
         from pyiceberg.catalog.glue import GlueCatalog
 
-        from resources.iceberg.s3 import s3_properties
-
         session = new_session()
-        properties = {**s3_properties(session), "warehouse": self.root}
-        catalog = GlueCatalog("stedi", client("glue", session), **properties)
+        # Arrow's client for S3 finds neither all credentials nor an endpoint itself.
+        properties = {
+            "py-io-impl": "resources.iceberg.s3.S3FileIO",
+            "stedi.session": session,
+            "client.region": region(session),
+            "s3.endpoint": os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"),
+        }
+        catalog = GlueCatalog("stedi", client("glue", session), **properties, warehouse=self.root)
         for commit in COMMITS:
             catalog.glue.meta.events.register_first(f"needs-retry.glue.{commit}", _send_once)
         # Looked at first, because whoever may use the database may not be allowed to make one.

@@ -77,8 +77,12 @@ def _days_of_many_files(files: Sequence[DataFile], loaded: IcebergTable, io: PyA
     many = {day: found for day, found in days.items() if len(found) > FEW}
     sizes = {file.file_path: file.file_size_in_bytes for found in many.values() for file in found}
     footers = {footer.location: footer for footer in read_footers(io, sizes)}
-    read = {day: [footers[file.file_path] for file in found] for day, found in many.items()}
-    return {day: found for day, found in read.items() if len({str(one.schema) for one in found}) == 1}
+    days_read = {day: [footers[file.file_path] for file in found] for day, found in many.items()}
+    return {day: found for day, found in days_read.items() if len({_schema(one) for one in found}) == 1}
+
+
+def _schema(footer: Footer) -> str:
+    return str(footer.metadata.schema.to_arrow_schema())
 
 
 def _merge(io: Any, footers: Sequence[Footer], path: str) -> None:

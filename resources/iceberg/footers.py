@@ -6,11 +6,12 @@ Belongs here: reading them, and showing them to PyIceberg. Does not belong here:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pyarrow.dataset import ParquetFileFormat
-from pyiceberg.io import InputFile
 from pyiceberg.io.pyarrow import PyArrowFileIO, parquet_files_to_data_files
 
 from resources.files.folder import side_by_side
@@ -21,28 +22,19 @@ if TYPE_CHECKING:
     from pyiceberg.table.metadata import TableMetadata
 
 
-class Footer(InputFile):
-    """A Parquet file that was looked at, of `size` bytes. Whoever opens it gets its footer alone."""
+@dataclass(frozen=True)
+class Footer:
+    """What a Parquet file of so many bytes says of itself. To PyIceberg it is that file."""
 
-    def __init__(self, location: str, size: int, metadata: FileMetaData) -> None:
-        super().__init__(location)
-        self.size, self.metadata = size, metadata
-        self.rows: int = metadata.num_rows
-
-    @property
-    def schema(self) -> pa.Schema:
-        """The columns as written."""
-        return self.metadata.schema.to_arrow_schema()
+    location: str
+    size: int
+    metadata: FileMetaData
 
     def __len__(self) -> int:  # noqa: D105
         return self.size
 
-    def exists(self) -> bool:
-        """It was there."""
-        return True
-
-    def open(self, seekable: bool = True) -> pa.BufferReader:
-        """A Parquet file with this footer and no row."""
+    def open(self) -> pa.BufferReader:
+        """A file with this footer and no row."""
         content = pa.BufferOutputStream()
         self.metadata.write_metadata_file(content)
         return pa.BufferReader(content.getvalue())
@@ -62,15 +54,6 @@ def read_footers(io: PyArrowFileIO, files: Mapping[str, int]) -> list[Footer]:
 
 def data_files(footers: Sequence[Footer], table: TableMetadata) -> list[DataFile]:
     """The files as a manifest of the table has them. ValueError where their columns are not the table's."""
-    return list(parquet_files_to_data_files(_Known(footers), table, (one.location for one in footers)))
-
-
-class _Known(PyArrowFileIO):
-    """Files that are not asked for again."""
-
-    def __init__(self, footers: Sequence[Footer]) -> None:
-        super().__init__()
-        self._footers = {one.location: one for one in footers}
-
-    def new_input(self, location: str) -> Footer:  # type: ignore[override]
-        return self._footers[location]
+    known = {footer.location: footer for footer in footers}
+    io: Any = SimpleNamespace(new_input=known.__getitem__)
+    return list(parquet_files_to_data_files(io, table, iter(known)))

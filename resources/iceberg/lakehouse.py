@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from resources.engines.engine import analysing
 from resources.errors import LakehouseError, engine_has_ended, translate_errors
@@ -63,14 +63,10 @@ class Lakehouse(Tables):
                 for frame in frames:
                     with analysing(frame):
                         write(frame, path, table.taken)
-                return Staged(
-                    table,
-                    directory,
-                    base,
-                    read_footers(self.io, directory.data_files),
-                    retained=tuple(one for one in served if not is_of(one, days)),
-                    replaced=tuple(one for one in served if is_of(one, days)),
-                )
+                footers = read_footers(self.io, directory.data_files)
+                retained = tuple(one for one in served if not is_of(one, days))
+                replaced = tuple(one for one in served if is_of(one, days))
+                return Staged(table, directory, base, footers, retained, replaced)
             except BaseException as error:
                 directory.discard() if engine_has_ended(error) else directory.discard_at_exit()
                 raise
@@ -128,32 +124,25 @@ class Lakehouse(Tables):
     def _commit(self, staged: Staged, properties: dict[str, str]) -> Version:
         from pyiceberg.exceptions import CommitFailedException, TableAlreadyExistsError, ValidationException
 
+        name, now = staged.table.name, self._published(staged.table)
+        staged.directory.confirm()
+        if staged.directory.data_files != {footer.location: footer.size for footer in staged.footers}:
+            raise LakehouseError(f"What was staged of {name} is gone or was changed. Materialize {name} again.")
         try:
-            transaction = self._transaction(self._still_served(staged), staged.table)
+            # Somebody may have changed more of it than rows, while those were computed: that is kept, or put right.
+            if _served(now) != _served(staged.base):
+                raise CommitFailedException
+            transaction = self._transaction(now, staged.table)
             self._replace_files(transaction, staged, properties)
             published = transaction.commit_transaction()
         except (CommitFailedException, TableAlreadyExistsError, ValidationException):
             staged.directory.discard()
-            raise self._another_run(staged.table.name) from None
+            raise self._another_run(name) from None
         snapshot = published.current_snapshot()
         assert snapshot is not None
-        with suppress(LakehouseError), translate_errors(f"expire versions of {staged.table.name}", self.root):
+        with suppress(LakehouseError), translate_errors(f"expire versions of {name}", self.root):
             expire_most(published)  # what is refused here, the next commit does
         return Version.of(snapshot)
-
-    def _still_served(self, staged: Staged) -> IcebergTable | None:
-        """The table as it is now, with what somebody else changed of it while the rows were computed, unless that is
-        the rows: then CommitFailedException.
-        """
-        from pyiceberg.exceptions import CommitFailedException
-
-        name, then, now = staged.table.name, staged.base, self._published(staged.table)
-        staged.directory.confirm()
-        if _served(now) != _served(then):
-            raise CommitFailedException(f"Another version of {name} is served by now.")
-        if staged.directory.data_files != {footer.location: footer.size for footer in staged.footers}:
-            raise LakehouseError(f"What was staged of {name} is gone or was changed. Materialize {name} again.")
-        return now
 
     def _another_run(self, name: str) -> LakehouseError:
         return LakehouseError(
@@ -186,7 +175,7 @@ class Lakehouse(Tables):
         from resources.iceberg.footers import data_files
 
         merge_manifests(transaction, self.io)
-        new = data_files([one for one in staged.footers if one.rows], transaction.table_metadata)
+        new = data_files([one for one in staged.footers if one.metadata.num_rows], transaction.table_metadata)
         update = transaction.update_snapshot(snapshot_properties=properties)
         with update.overwrite(commit_uuid=staged.directory.commit) as overwrite:
             for file in staged.replaced:
@@ -195,5 +184,5 @@ class Lakehouse(Tables):
                 overwrite.append_data_file(file)
 
 
-def _served(table: IcebergTable | None) -> tuple[Any, ...]:
-    return (table.metadata.table_uuid, table.metadata.current_snapshot_id) if table else ()
+def _served(table: IcebergTable | None) -> int | None:
+    return table.metadata.current_snapshot_id if table else None

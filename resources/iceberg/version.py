@@ -81,12 +81,12 @@ class Staged:
     @property
     def files(self) -> list[str]:
         """The paths of those that have rows."""
-        return [path_of(footer.location) for footer in self.footers if footer.rows]
+        return [path_of(footer.location) for footer in self.footers if footer.metadata.num_rows]
 
     @property
     def rows(self) -> int:
         """How many are staged."""
-        return sum(footer.rows for footer in self.footers)
+        return sum(footer.metadata.num_rows for footer in self.footers)
 
     @property
     def total(self) -> int:
@@ -98,7 +98,8 @@ class Staged:
         """Names and types of the columns as written; the contract's where nothing was written."""
         if not self.footers:
             return [(column.name, column.type) for column in self.table.columns]
-        return [(field.name, _spark_type(str(field.type))) for field in self.footers[0].schema]
+        schema = self.footers[0].metadata.schema.to_arrow_schema()
+        return [(field.name, _spark_type(str(field.type))) for field in schema]
 
 
 @dataclass(frozen=True)
