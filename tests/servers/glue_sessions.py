@@ -1,6 +1,6 @@
 """AWS Glue's interactive sessions. What they have in common with others is in `sessions.py`.
 
-Glue's catalog is MiniStack's business: what is no session's operation goes on to the endpoint in `catalog`.
+Glue's catalog is MiniStack's business: what is no session's operation goes on to the server in `elsewhere`.
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar, TypeVar
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, Request, build_opener
 
 import botocore.session
 import grpc
@@ -106,6 +108,7 @@ class SessionService:
         self.faults: dict[str, list[Fault]] = {}
         self.start_states = [self.STARTING, self.STARTING, self.READY[0]]
         self.failure = ""
+        self.elsewhere = ""  # where operations go that are no session's
         self.after_the_end = grpc.StatusCode.UNAVAILABLE  # what the endpoint answers once the session has ended
         self.model = botocore.session.get_session().get_service_model(self.API)
         self._tokens: dict[str, tuple[Session, float]] = {}
@@ -243,13 +246,13 @@ def _handler(service: SessionService) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def answer(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
+            content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             try:
                 if f"/{service.API}/aws4_request" not in self.headers.get("Authorization", ""):
                     raise ApiError(403, "MissingAuthenticationTokenException", "The request is not signed")
                 if (known := service.which(self)) is None:
-                    raise ApiError(404, "UnknownOperationException", f"{self.command} {self.path}")
-                answer = service.call(known[0], {**body, **known[1]})
+                    return self.pass_on(content)
+                answer = service.call(known[0], {**json.loads(content or b"{}"), **known[1]})
                 return self.close() if answer is None else self.write(200, answer)
             except ApiError as error:
                 # The code is in the header by one of AWS's protocols, in the body by the other.
@@ -260,8 +263,18 @@ def _handler(service: SessionService) -> type[BaseHTTPRequestHandler]:
         def close(self) -> None:
             self.close_connection = True
 
-        def write(self, status: int, answer: dict[str, Any], error: str = "") -> None:
-            content = json.dumps(answer).encode()
+        def pass_on(self, content: bytes) -> None:
+            if not service.elsewhere:
+                raise ApiError(404, "UnknownOperationException", f"{self.command} {self.path}")
+            request = Request(service.elsewhere + self.path, content, dict(self.headers), method=self.command)
+            try:
+                answer = build_opener(ProxyHandler({})).open(request)
+            except HTTPError as error:
+                answer = error
+            self.write(answer.status, answer.read(), answer.headers.get("x-amzn-errortype", ""))
+
+        def write(self, status: int, answer: dict[str, Any] | bytes, error: str = "") -> None:
+            content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))

@@ -13,9 +13,9 @@ from sample.feeds import write_feeds
 from stedi_assets.contracts import ASSETS, TABLES
 from stedi_assets.definitions import build_definitions, build_resources
 from stedi_assets.evidence import PICTURED, queries
-from tests.servers.emr_serverless import APPLICATION, EmrServerless
+from tests.servers.emr_serverless import APPLICATION
 from tests.servers.ministack import Aws
-from tests.servers.sessions import ROLE
+from tests.servers.sessions import ROLE, SessionService
 from tests.stedi_assets.counts import COUNTS
 from tests.stedi_on_aws import LANDING, StediOnAws
 from tests.support import REFERENCE, Stedi, require_reference
@@ -43,23 +43,25 @@ def stedi_on_aws(tmp_path_factory: pytest.TempPathFactory, aws: Aws, spark: Any)
     return StediOnAws(tmp_path_factory.mktemp("aws"), aws=aws)
 
 
+SETTINGS = {
+    "emr-serverless": {"STEDI_EMR_APPLICATION_ID": APPLICATION, "STEDI_EMR_EXECUTION_ROLE_ARN": ROLE},
+    "glue": {"STEDI_GLUE_EXECUTION_ROLE_ARN": ROLE},
+}
+
+
 @pytest.mark.slow
-def test_the_reference_data_on_emr_serverless_s3_glue_and_athena(
-    stedi_on_aws: StediOnAws, aws: Aws, emr: EmrServerless
+def test_the_reference_data_on_each_service_with_s3_glues_catalog_and_athena(
+    stedi_on_aws: StediOnAws, aws: Aws, service: SessionService
 ) -> None:
     require_reference()
     stedi = stedi_on_aws
-    stedi.environment |= {
-        "STEDI_SOURCE": str(REFERENCE),
-        "STEDI_SPARK": "emr-serverless",
-        "STEDI_EMR_APPLICATION_ID": APPLICATION,
-        "STEDI_EMR_EXECUTION_ROLE_ARN": ROLE,
-    }
+    service.elsewhere = aws.endpoint  # Glue's catalog and its sessions have one endpoint
+    stedi.environment |= {"STEDI_SOURCE": str(REFERENCE), "STEDI_SPARK": service.API, **SETTINGS[service.API]}
     done = stedi.materialize(resources={"spark": build_resources(stedi.settings)["spark"]})
     assert done.failure == ""
     assert stedi.counts() == COUNTS["customer"]
-    (session,) = emr.sessions.values()
-    assert {done.metadata(table)["EMR session"] for table in TABLES} == {session.id}
+    (session,) = service.sessions.values()
+    assert {done.metadata(table)[service.METADATA] for table in TABLES} == {session.id}
     assert not session.alive
     # Every asset's name in the UI is that of a table in Glue, and the landing tables are external ones.
     graph = build_definitions(stedi.settings).resolve_asset_graph()
