@@ -226,7 +226,7 @@ _UNKNOWN = re.compile(
 )
 _PASSES = re.compile(
     "Throttling|TooManyRequests|RequestLimitExceeded|SlowDown"
-    "|NetworkConnection|RequestTimeout|ServiceUnavailable|Internal(Failure|Error)"
+    "|NetworkConnection|(Request|Operation)Timeout|ServiceUnavailable|Internal(Failure|Error)"
 )
 # S3's actions are not named like its operations, and S3 does not always say which one it missed.
 _S3_ACTIONS = {

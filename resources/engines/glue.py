@@ -52,12 +52,12 @@ class GlueSession(RemoteSession):
         return Endpoint(answer["Url"], answer["AuthToken"], answer["AuthTokenExpirationTime"])
 
     def _end(self) -> None:
-        until = time.monotonic() + SECONDS_TO_STOP
+        until, errors = time.monotonic() + SECONDS_TO_STOP, self._client.exceptions
         while True:
             try:
                 self._client.stop_session(Id=self.id)
                 return
-            except self._client.exceptions.IllegalSessionStateException:
+            except (errors.IllegalSessionStateException, errors.ConcurrentModificationException):
                 if not self.is_alive(0):
                     return
                 if time.monotonic() > until:

@@ -163,7 +163,7 @@ class RemoteSession(ABC):
         return {}
 
     def _described(self) -> str:
-        details = (self._known.details or "AWS gives no details").rstrip(".")
+        details = without_caller(self._known.details or "AWS gives no details").rstrip(".")
         return f"{self._known.state}: {details}.{f' {self.MORE_ROOM}.' if OF_ROOM.search(details) else ''}"
 
     def _ask(self) -> None:

@@ -44,6 +44,7 @@ class GlueSessions(SessionService):
         state, details = self.look_at(session)
         sent = {name: value for name, value in session.request.items() if name != "Tags"}
         told = {**sent, "Status": state, "ErrorMessage": details, "CreatedOn": session.created, "MaxCapacity": 2.0}
+        told |= {"DPUSeconds": self.dpu_seconds / 2}  # until now
         if state in ("STOPPED", "TIMEOUT", "FAILED"):
             told |= {
                 "CompletedOn": session.ended or time.time(),

@@ -15,7 +15,7 @@ from resources import aws
 from resources.engines import remote_session
 from tests.resources.session_runs import engine, refusal
 from tests.servers.emr_serverless import EmrServerless
-from tests.servers.sessions import BROKEN, THROTTLED, ApiError, Fault, SessionService
+from tests.servers.sessions import BROKEN, CALLER, THROTTLED, ApiError, Fault, SessionService
 
 
 @pytest.mark.parametrize(
@@ -40,11 +40,15 @@ def test_what_is_tried_again_starts_no_second_session_and_leaves_none(
     assert not service.alive
 
 
+TIMED_OUT = ApiError(400, "OperationTimeoutException", "The operation timed out.")  # one of Glue's
+
+
+@pytest.mark.parametrize("error", [BROKEN, TIMED_OUT], ids=["broken", "timed out"])
 def test_a_session_whose_start_was_never_answered_is_found_and_terminated(
-    service: SessionService, monkeypatch: pytest.MonkeyPatch
+    service: SessionService, monkeypatch: pytest.MonkeyPatch, error: ApiError
 ) -> None:
     monkeypatch.setitem(aws.PATIENCE, "retries", {"total_max_attempts": 1})
-    service.fail(service.START, Fault(BROKEN, after=True))
+    service.fail(service.START, Fault(error, after=True))
     refusal(service, retry=True)
     assert len(service.sessions) == 1
 
@@ -87,12 +91,12 @@ def test_where_there_is_no_room_the_quota_is_named_with_what_raises_it(service: 
     assert create_clidriver().main([*shlex.split(command), "--generate-cli-skeleton", "output"]) == 0
 
 
-def test_a_session_that_fails_is_told_in_awss_own_words(service: SessionService) -> None:
+def test_a_session_that_fails_is_told_in_awss_own_words_but_for_who_asked(service: SessionService) -> None:
     service.start_states = [service.STARTING, service.STARTING, "FAILED"]
-    service.failure = "The driver could not be initialized."
+    service.failure = f"The driver could not be initialized: {CALLER} has no right to it."
     assert refusal(service, retry=True) == (
         f"{service.NAME} session {next(iter(service.sessions))} did not start, it is FAILED: The driver could not be "
-        "initialized."
+        "initialized: (the caller) has no right to it."
     )
 
 
