@@ -25,7 +25,7 @@ from resources.files.content import CHUNK
 from resources.files.locks import WAITING, Lock, lock
 from resources.threads import run_in_worker_thread
 
-AT_ONCE = 32
+AT_ONCE = 16
 """Files that are read or copied at the same time: what S3 takes for one is nearly all waiting."""
 TICK = 2.0
 """Seconds within which a file system may give two changes of a file one time: FAT counts in twos."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pytest
 
 from resources.engines.engine import SparkEngine
-from resources.files.landing_zone import folder_at
+from resources.files.landing_zone import LandingZone, folder_at
 from sample.feeds import write_feeds
 from stedi_assets.contracts import ASSETS, TABLES
 from stedi_assets.definitions import build_definitions, build_resources
@@ -109,6 +110,32 @@ def test_the_embedded_engine_makes_the_same_lakehouse_in_s3_as_in_a_folder(
 def without_run(table: str, stedi: Stedi) -> list[tuple[Any, ...]]:
     """The table's rows. In quarantine, each ends with the run that read it, which is another one here and there."""
     return [row[:-1] if table.endswith("_quarantine") else row for row in stedi.rows(table)]
+
+
+def test_a_feed_that_another_machine_took_over_while_it_was_read_is_read_again_before_anything_is_published(
+    stedi_on_aws: StediOnAws, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would say of the table that it is made of files that may not be those which were read."""
+    stedi, feed, times = stedi_on_aws, "accelerometer", []
+    stedi.deliver(feed, [{"user": "ada@example.com", "timestamp": 1655564376361, "x": 1.0, "y": -0.5, "z": 0.25}])
+    readable = LandingZone.readable
+
+    def taken_over(zone: LandingZone, *arguments: Any) -> Any:
+        times.append(aws)
+        if len(times) == 1:
+            key = f"prod/landing/.{feed}.lock"
+            aws.client("s3").put_object(Bucket=stedi.bucket, Key=key, Body=b"another run's")
+        return readable(zone, *arguments)
+
+    monkeypatch.setattr(LandingZone, "readable", taken_over)
+    monkeypatch.setattr("resources.files.s3.LASTS", timedelta(seconds=1))
+    done = stedi.materialize(f"{feed}_landing", f"{feed}_records", f"{feed}_quarantine")
+    (retried,) = [event for event in done.result.all_events if event.is_step_up_for_retry]
+    assert "another one has taken over its lock" in str(retried.step_retry_data.error)
+    said = " ".join(record.user_message for record in stedi.instance.all_logs(done.result.run_id))
+    assert "accelerometer_landing: its lock was taken over from a run of which S3 had heard nothing for 0:00:0" in said
+    assert done.failure == ""
+    assert len(stedi.lakehouse.history(f"{feed}_records")) == 1
 
 
 def test_the_sample_is_generated_on_this_machine_and_lands_in_s3(
