@@ -8,7 +8,7 @@ MINISTACK := .venv-ministack
 PIP_AUDIT := .venv-pip-audit
 export DAGSTER_HOME ?= $(CURDIR)/.dagster
 
-.PHONY: lakehouse next-day test faults ui lint audit bench ddl docs pictures clean
+.PHONY: lakehouse next-day test faults ui lint audit bench ddl docs hashes pictures clean
 
 # Materialize every table (on the sample feeds, unless STEDI_SOURCE says otherwise), and say what there is now.
 lakehouse: $(VENV)/installed
@@ -48,6 +48,12 @@ ddl: $(VENV)/installed
 # Write docs/audits.md anew from the checks, and from the rules that the tests break.
 docs: $(VENV)/installed-dev
 	$(BIN)/python -m tests.stedi_assets.checks.page
+
+# Write deploy/requirements.txt anew: what the image installs, in the versions of constraints.txt, with their hashes.
+hashes: $(UV)
+	$(UV) pip compile --quiet --generate-hashes --no-annotate --custom-compile-command 'make hashes' \
+		--python-platform linux --python-version 3.11 --extra deploy --constraint constraints.txt \
+		pyproject.toml --output-file deploy/requirements.txt
 
 # Make the pictures in docs/ anew, from what a browser sees.
 pictures: $(VENV)/installed-dev

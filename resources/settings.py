@@ -233,7 +233,7 @@ def _names(service: str) -> dict[str, str]:
 
 
 OWN_NAMES = {f"STEDI_{field.upper()}": field for field in Settings.model_fields if field not in OF_SESSIONS}
-NAMES = (*OWN_NAMES, *_names("emr"), *_names("glue"), "STEDI_CODE_LOCATION")  # deploy/workspace.yaml reads the last one
+NAMES = (*OWN_NAMES, *_names("emr"), *_names("glue"))
 """Every variable that there is: another one of this prefix is a slip of the pen, and a rule that does not apply."""
 
 

@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -26,11 +27,11 @@ APPLICATION_ARN = f"arn:aws:emr-serverless:{CREDENTIALS['AWS_REGION']}:000000000
 DENIED = {"AccessDenied", "AccessDeniedException"}
 
 
-def template() -> dict[str, Any]:
+def template(path: Path = TEMPLATE) -> dict[str, Any]:
     """The template, with CloudFormation's short forms (`!Ref`) spelled out."""
     from cfnlint.decode import decode
 
-    decoded, problems = decode(str(TEMPLATE))
+    decoded, problems = decode(str(path))
     assert not problems
     plain: dict[str, Any] = json.loads(json.dumps(decoded))
     return plain

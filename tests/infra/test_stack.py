@@ -60,6 +60,7 @@ def test_the_outputs_are_the_settings(stack: Stack) -> None:
         "STEDI_ATHENA_WORKGROUP",
         "STEDI_EMR_APPLICATION_ID",
         "STEDI_EMR_EXECUTION_ROLE_ARN",
+        "ORCHESTRATOR_POLICY_ARN",
     }
 
 

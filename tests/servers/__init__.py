@@ -36,13 +36,14 @@ def free_port() -> int:
 
 @contextmanager
 def running(
-    command: Sequence[str], port: int, log: Path, env: Mapping[str, str] | None = None, seconds: float = 60
+    command: Sequence[str], port: int | None, log: Path, env: Mapping[str, str] | None = None, seconds: float = 60
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """The server's process, from when its port answers; what it prints goes to `log`."""
+    """The server's process, from when its port (if it has one) answers; what it prints goes to `log`."""
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ, **(env or {})})
         try:
-            _wait(process, port, log, seconds)
+            if port is not None:
+                _wait(process, port, log, seconds)
             yield process
         finally:
             process.terminate()
