@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 COMMITS = ("CreateTable", "UpdateTable")
 """The calls of Glue that publish a version."""
 
+DATABASE = "catalog.db"
+
 
 class LocalLakehouse(Lakehouse):
     """Tables in a folder of this machine; the catalog, named `stedi`, is the SQLite database `catalog.db` there."""
@@ -35,12 +37,12 @@ class LocalLakehouse(Lakehouse):
 
         root = Path(self.root)
         root.mkdir(parents=True, exist_ok=True)
-        database = URL.create("sqlite", database=str(root / "catalog.db"))
+        database = URL.create("sqlite", database=str(root / DATABASE))
         # Of several first runs, one makes the database. Who may only read makes nothing.
         writable = os.access(root, os.W_OK)
         with lock(root / ".catalog.lock") if writable else nullcontext():
             if writable:
-                unshare(root / "catalog.db")
+                unshare(root / DATABASE)
             catalog = SqlCatalog("stedi", uri=database.render_as_string(), warehouse=file_uri(str(root)))
             catalog.create_namespace_if_not_exists(self.namespace)
             if writable:
@@ -48,7 +50,11 @@ class LocalLakehouse(Lakehouse):
         return catalog
 
     def look_up(self, table: str) -> IcebergTable:
-        """What the catalog has under this name."""
+        """What the catalog has under this name. Who only looks makes no catalog."""
+        from pyiceberg.exceptions import NoSuchTableError
+
+        if self._catalog is None and not Path(self.root, DATABASE).exists():
+            raise NoSuchTableError(f"There is no lakehouse in {self.root}")
         found = self.catalog.load_table(self.identifier(table))
         if not lies_in(found.location(), self.uri(table)):
             raise LakehouseError(

@@ -123,7 +123,7 @@ def _unless_most(
 ) -> Changes:
     read = [inputs.lakehouse.rows_by_day(name) for name in table.inputs if TABLES[name].taken]
     rows, redone = sum(sum(one.values()) for one in read), sum(one.get(day, 0) for one in read for day in days)
-    every = {day for one in read for day in one} | {*days}
+    every = {*inputs.lakehouse.rows_by_day(table.name), *days}
     why = f"{len(days):,} of {len(every):,} days: {'; '.join(reasons) or 'nothing of what it shows has changed'}"
     if redone > rows * MOST_REDONE:
         return Changes(f"rebuilt: most of it would be made again ({why})")

@@ -50,6 +50,21 @@ def test_a_run_that_does_not_come_to_a_table_takes_nothing_from_what_its_checks_
     assert line_of("customer_trusted", stedi) == before
 
 
+def test_a_feed_whose_first_delivery_is_refused_is_not_made_yet_and_the_summary_says_why(stedi: Stedi) -> None:
+    deliver_all(stedi)
+    stedi.deliver("customer", "no record", "2.json")
+    assert not stedi.materialize("customer_landing", "customer_records").success
+    assert "not made yet" in line_of("customer_records", stedi)
+    told = cli.remarks(stedi.instance, stedi.settings)
+    assert any(line.startswith("failed: customer_records, quarantine_within_limit: 8.3% of 12") for line in told)
+
+
+def test_who_only_looks_makes_no_lakehouse(stedi: Stedi) -> None:
+    assert "not made yet" in line_of("customer_trusted", stedi)
+    assert cli.remarks(stedi.instance, stedi.settings) == []
+    assert not any(path.is_file() for path in (stedi.folder / "lakehouse").rglob("*"))
+
+
 def test_without_the_folder_where_dagster_remembers_the_summary_says_what_to_set(
     stedi: Stedi, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -214,7 +214,7 @@ def test_more_readings_than_an_engine_is_to_hold_are_computed_and_checked_a_span
     assert made() == at_once
     assert all(spans.count(str(TABLES[name].taken)) > 3 for name in READINGS_TABLES)
     graph = build_definitions(stedi.settings).resolve_asset_graph()
-    assert stedi.materialize(checks=sorted(graph.get_check_keys_for_assets(map(dg.AssetKey, TABLES)))).success
+    assert stedi.materialize(checks=sorted(graph.get_check_keys_for_assets({*map(dg.AssetKey, TABLES)}))).success
 
 
 def test_the_full_audit_finds_what_somebody_did_to_a_day_that_no_run_makes_again(stedi: Stedi) -> None:
