@@ -112,7 +112,7 @@ class LandingZone(dg.ConfigurableResource[Any]):
         stamps = {name: file.stamp for name, file in there.items()}
         side_by_side(lambda name: self._take(feed, origins[name], offered[name], stamps.get(name, "")), wanted)
         with self._translate_errors(feed):
-            landed = {file.name: file for file in self._folder(feed).files()}
+            landed = {file.name: file for file in self._folder(feed).files()} if wanted else there
             stamps = {name: file.stamp for name, file in landed.items()}
             result.files = [replace(file, landed=stamps.get(file.name, "")) for file in result.files]
             self.confirm_lock(feed)

@@ -189,6 +189,7 @@ class Manifest:
     beside: Folder
     folder: Folder
     _stamp: str = ""
+    _stored: bytes = b""
 
     def load(self) -> tuple[str | None, dict[str, LandedFile], dict[str, Any]]:
         """The source, the files by name, and what was remarked; OSError where a list is there and cannot be read."""
@@ -196,7 +197,8 @@ class Manifest:
         self._stamp = next((file.stamp for file in self.beside.files() if file.name == NAME), "")
         try:
             with self.beside.open(NAME) as stored:
-                manifest = json.load(stored)
+                self._stored = stored.read()
+            manifest = json.loads(self._stored)
             files = [LandedFile.of_entry(entry) for entry in manifest["files"]]
             return str(manifest["source"]), {file.name: file for file in files}, manifest.get("remarks", {})
         except (FileNotFoundError, ValueError, KeyError, TypeError):
@@ -206,11 +208,10 @@ class Manifest:
     def save(self, source: str, result: SyncResult) -> None:
         """Write the list anew, where it says something else; OSError where another run has done so since `load`."""
         remarks = {name: getattr(result, name) for name in REMARKS}
-        text = json.dumps({"source": source, "files": [vars(file) for file in result.files], "remarks": remarks})
-        with suppress(FileNotFoundError), self.beside.open(NAME) as stored:
-            if stored.read() == text.encode():
-                return
-        self._stamp = self.beside.replace(NAME, text.encode(), self._stamp)
+        listed = {"source": source, "files": [vars(file) for file in result.files], "remarks": remarks}
+        content = json.dumps(listed).encode()
+        if content != self._stored:
+            self._stamp, self._stored = self.beside.replace(NAME, content, self._stamp), content
 
     def _found(self) -> Iterator[LandedFile]:
         for file in self.folder.files():
