@@ -12,12 +12,12 @@ from tests.servers.ministack import Aws
 def stack(aws_account: Aws) -> Stack:
     """The stack, with everything in it that is optional. Its landing zone has a file, as its tables have."""
     iam = aws_account.client("iam")
-    for role in ("orchestrators", "analysts", "operators"):
+    for role in ("orchestrators", "analysts", "on-call"):
         iam.create_role(RoleName=role, AssumeRolePolicyDocument='{"Version": "2012-10-17", "Statement": []}')
     parameters = {
         "OrchestratorRole": "orchestrators",
         "AnalystRole": "analysts",
-        "OperatorRole": "operators",
+        "OperatorRole": "on-call",
         "SourceBucket": aws_account.new_bucket(),
         "SourceKey": "arn:aws:kms:us-east-1:000000000000:key/source",
     }

@@ -244,7 +244,7 @@ def test_the_policies_are_attached_to_the_roles_that_were_named(stack: Stack) ->
     for role, policy in (
         ("orchestrators", "OrchestratorPolicy"),
         ("analysts", "AnalystPolicy"),
-        ("operators", "OperatorPolicy"),
+        ("on-call", "OperatorPolicy"),
     ):
         attached = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
         assert [one["PolicyArn"] for one in attached] == [stack.resources[policy]]
