@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from tempfile import TemporaryDirectory
@@ -115,28 +116,22 @@ def on_ecs(aws_account: Aws) -> Iterator[OnEcs]:
     client.delete_stack(StackName="dagster")
 
 
-class _metadata_of:
+@contextmanager
+def _metadata_of(task: str, cluster: str) -> Iterator[str]:
     """ECS's metadata endpoint, as the containers of the task find it."""
+    answer = json.dumps({"TaskARN": task, "Cluster": cluster, "Name": "daemon"}).encode()
 
-    def __init__(self, task: str, cluster: str) -> None:
-        answer = json.dumps({"TaskARN": task, "Cluster": cluster, "Name": "daemon"}).encode()
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
 
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-
-    def __enter__(self) -> str:
-        Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()

@@ -21,6 +21,7 @@ from tests.servers import free_port, running
 from tests.support import ROOT
 
 DEPLOY = ROOT / "deploy"
+README = (DEPLOY / "README.md").read_text()
 BIN = Path(sys.executable).parent
 STACK = template(ECS)
 RESOURCES = STACK["Resources"]
@@ -49,6 +50,13 @@ def test_the_lakehouses_stack_has_what_this_one_asks_for_by_the_same_names() -> 
         "STEDI_SOURCE": {"Ref": "Source"}
     }
     assert set(own) <= set(NAMES)
+
+
+def test_the_command_in_the_readme_gives_every_parameter_that_has_no_default() -> None:
+    (command,) = re.findall(r"^aws cloudformation deploy .*?[^\\]$", README, re.MULTILINE | re.DOTALL)
+    given = set(re.findall(r"\b([A-Z][A-Za-z]+)=", command)) | set(template()["Outputs"])
+    assert given <= set(STACK["Parameters"])
+    assert {name for name, one in STACK["Parameters"].items() if "Default" not in one} <= given
 
 
 def test_runs_and_the_code_location_have_the_same_settings_and_no_other_container_has_any() -> None:
@@ -112,6 +120,7 @@ def test_somebody_is_told_that_no_run_succeeds_and_that_a_session_goes_on() -> N
 
 
 JOB = "stedi_maintenance"  # the shortest one there is
+PASSWORD = "planted"  # for which the test's database does not ask
 STATUS = """
 import sys, dagster as dg
 with dg.DagsterInstance.get() as instance:
@@ -135,7 +144,7 @@ def test_a_run_is_a_task_of_its_own_and_succeeds_when_the_code_location_is_gone(
     def command(container: str, *words: str) -> dict[str, Any]:
         return {
             "args": [word.replace("4000", port).replace("/opt/dagster", str(tmp_path)) for word in words],
-            "env": {**here, **on_ecs.environment(container), **postgres},
+            "env": {**here, **on_ecs.environment(container), **postgres, "DAGSTER_POSTGRES_PASSWORD": PASSWORD},
         }
 
     def execute(container: str, *words: str) -> str:
@@ -158,6 +167,7 @@ def test_a_run_is_a_task_of_its_own_and_succeeds_when_the_code_location_is_gone(
     assert task["taskDefinitionArn"] == on_ecs.resources["RunTask"]
     (override,) = task["overrides"]["containerOverrides"]
     assert override["name"] == "run"
+    assert PASSWORD not in json.dumps(override)
     printed = execute("run", *override["command"])
     assert execute("daemon", sys.executable, "-c", STATUS).split() == [
         "SUCCESS",
