@@ -1,4 +1,4 @@
-"""Dagster's own history in DAGSTER_HOME: how it is written, and what is said where a run cannot be recorded there.
+"""Dagster's own history in DAGSTER_HOME: how it is written, for how long it stays, and what is said where it is full.
 
 Belongs here: what SQLite is asked beside `.dagster/dagster.yaml`, and the one sentence in place of a hundred lines of
 traceback. Does not belong here: what a lakehouse refuses, which a step tells (`errors.py`). Dagster records outside of
@@ -12,16 +12,28 @@ import os
 import sqlite3
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
-from sqlalchemy import Connection, Engine, Pool, event
+from sqlalchemy import Connection, Engine, Pool, event, text
 
 from resources.errors import remedy_for
 
 FULL = ("disk is full", "disk I/O error")
 """What SQLite says where there is no room for a row, or none for its journal."""
+
+LATEST = text(
+    "SELECT run_id FROM event_logs WHERE id IN"
+    " (SELECT max(id) FROM event_logs WHERE asset_key IS NOT NULL GROUP BY asset_key, dagster_event_type)"
+    " UNION SELECT run_id FROM asset_check_executions WHERE id IN"
+    " (SELECT max(id) FROM asset_check_executions GROUP BY asset_key, check_name, execution_status = 'PLANNED')"
+)
+"""The runs that hold what was last recorded of an asset, and what a check found last."""
+
+RESULTS_OF_CHECKS = text("DELETE FROM asset_check_executions WHERE run_id = :run_id")
+"""What Dagster leaves of a run that it has deleted: a fifth of all, that no page leads to, and no other way deletes."""
 
 _open: dict[str, sqlite3.Connection] = {}
 
@@ -73,6 +85,34 @@ class Instance(dg.DagsterInstance):
 
         report_what_dagster_cannot_record()
         return InstanceRef.config_defaults(base_dir)
+
+    def handle_new_event(self, event: dg.EventLogEntry, **batch: Any) -> None:
+        """Record it, without what Dagster writes in it twice, and never reads: its message, and which step it is of.
+
+        The result of a check is kept twice itself, and one of 2 kB fills half a page of SQLite's, or all of it.
+        """
+        if event.dagster_event is not None:
+            said = event.dagster_event._replace(logging_tags={})
+            event = event._replace(user_message="", dagster_event=said)
+        super().handle_new_event(event, **batch)
+
+    def forget_runs(self, older_than: timedelta) -> int:
+        """Delete what is recorded of runs that ended so long ago, and what they printed. How many that were.
+
+        A run stays that holds what the page of an asset or a check shows: of what has not been made since.
+        """
+        ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+        runs = self.get_runs(dg.RunsFilter(statuses=ended, updated_before=datetime.now(UTC) - older_than))
+        events = cast(Any, self.event_log_storage)  # of SQLite, as `.dagster/dagster.yaml` says
+        with events.index_connection() as connection:
+            latest = {run_id for (run_id,) in connection.execute(LATEST)}
+        old = [run.run_id for run in runs if run.run_id not in latest]
+        for run_id in old:
+            with events.index_connection() as connection:
+                connection.execute(RESULTS_OF_CHECKS, {"run_id": run_id})
+            self.delete_run(run_id)
+            self.compute_log_manager.delete_logs(prefix=[run_id])
+        return len(old)
 
 
 def report_what_dagster_cannot_record() -> None:

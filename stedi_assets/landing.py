@@ -123,14 +123,11 @@ def landing_asset(feed: Feed, zone: LandingZone, table_name: str | None) -> dg.A
         if done:
             context.log.info(done)
         found = FILES_AS_EXPECTED.named(name, evaluate_files(synced, feed, why))
+        shown = {**_numbers(synced), "seconds: sync": round(seconds, 3), **({"refused": why} if why else {})}
+        context.add_asset_metadata(shown)  # given with the result, Dagster would keep it twice
         yield dg.MaterializeResult(
             asset_key=name,
             data_version=dg.DataVersion(synced.fingerprint),
-            metadata={
-                **_numbers(synced),
-                "seconds: sync": round(seconds, 3),
-                **({"refused": why} if why else {}),
-            },
             check_results=[found] if context.selected_asset_check_keys else [],
         )
 

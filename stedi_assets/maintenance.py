@@ -1,7 +1,7 @@
 """Keeping the lakehouse small, and what is withdrawn from staying in its past: the one asset that does it.
 
 Belongs here: for which tables, how long, and what people see of it. Does not belong here: what may be removed, and when
-that is in doubt (`resources/iceberg/maintenance.py`).
+that is in doubt (`resources/iceberg/maintenance.py`, and of runs `resources/history.py`).
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotation of `context` as it stands.
@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 
 from resources.errors import quoting_no_row
+from resources.history import Instance
 from resources.iceberg.lakehouse import Lakehouse
 from resources.iceberg.maintenance import Maintained, maintain
 from stedi_assets.contracts import TABLES, Pii
@@ -40,7 +41,8 @@ def maintenance_asset(history_days: int) -> dg.AssetsDefinition:
                 description="Of every table: versions expire that were replaced "
                 f"{history_days} days ago (`STEDI_HISTORY_DAYS`), with the files that no other version needs; files "
                 "that nobody needs any more after three days are removed; and days of many small files get one, with "
-                "the same rows. What a tag or a branch holds stays, and readers of the tables notice nothing.",
+                "the same rows. What a tag or a branch holds stays, and readers of the tables notice nothing. Of runs "
+                "that ended as long ago, what an asset's page shows stays in the history, and no more.",
                 group_name=NAME,
                 kinds={"iceberg"},
                 owners=[metadata.OWNER],
@@ -57,12 +59,12 @@ def maintenance_asset(history_days: int) -> dg.AssetsDefinition:
         for one in done:
             if one.refused:
                 context.log.warning(f"{one.table}: {one.refused}")
-        context.log.info(", ".join(f"{what}: {number:,}" for what, number in _sums(done).items()))
-        yield dg.MaterializeResult(
-            asset_key=NAME,
-            metadata={**_sums(done), "tables": _as_table(done)},
-            check_results=[ALL_MAINTAINED.named(NAME, _evaluate(done))],
-        )
+        shown = _sums(done)
+        if isinstance(context.instance, Instance):  # no other one is this lakehouse's alone
+            shown["runs forgotten"] = context.instance.forget_runs(timedelta(days=history_days))
+        context.log.info(", ".join(f"{what}: {number:,}" for what, number in shown.items()))
+        context.add_asset_metadata({**shown, "tables": _as_table(done)})  # given with the result, it is kept twice
+        yield dg.MaterializeResult(asset_key=NAME, check_results=[ALL_MAINTAINED.named(NAME, _evaluate(done))])
 
     return step
 

@@ -18,8 +18,7 @@ import dagster as dg
 
 from resources.errors import LakehouseError
 from resources.iceberg.version import CONTENT, Staged, Version
-from stedi_assets.contracts import ASSETS, TABLES
-from stedi_assets.pipeline import metadata
+from stedi_assets.contracts import TABLES
 from stedi_assets.pipeline.changes import Changes, find_changes, has_same_rows
 from stedi_assets.pipeline.evaluation import CheckedTables, Evaluation
 from stedi_assets.pipeline.inputs import INPUTS, MEASURED, RUN_ID, WHAT
@@ -233,9 +232,6 @@ class Step(CheckedTables):
             **say_what_was_made(table.contract, changes, version, self.inputs.lakehouse),
             **self.inputs.spark.metadata,
             **self.numbers(table, evaluation),
-            "dagster/column_lineage": metadata.column_lineage(
-                table.contract, map(ASSETS.__getitem__, self.upstream(table))
-            ),
         }
         self.lap("report")
         # Given with the result, Dagster would keep it twice: 68 kB of each run.
