@@ -9,7 +9,7 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 
-from resources.files.folder import File, Folder, side_by_side
+from resources.files.folder import File, Folder
 from resources.files.manifest import is_hidden
 
 _SUFFIX = re.compile(r"(\.(?:json|jsonl|ndjson))?(\.gz)?\Z", re.IGNORECASE)
@@ -40,11 +40,11 @@ def layouts(feed: str) -> tuple[str, ...]:
 
 def source_files(source: Folder, feed: str) -> FeedFiles:
     """The feed's files, and everything else that lies in its folders."""
-    found, folders = FeedFiles(), [source.below(layout) for layout in layouts(feed)]
-    listings = side_by_side(lambda folder: folder.files(), folders)
-    for layout, folder, there in zip(layouts(feed), folders, listings, strict=True):
+    found = FeedFiles()
+    for layout in layouts(feed):
+        folder = source.below(layout)
         # Where another one is read, the last one also holds what else is called like the feed.
-        listed = [file for file in there if layout != feed or not found.read or "/" not in file.name]
+        listed = [file for file in folder.files() if layout != feed or not found.read or "/" not in file.name]
         offered = []
         for file in listed:
             if _suffix(file.name) is None:
