@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -36,21 +35,14 @@ NOT_MET = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 GONE = ("NoSuchKey", "404")
 
 
-@dataclass(frozen=True)
-class _Found:
-    owner: str
-    stamp: str
-    age: timedelta
-
-
 class Lease(Lock):
     """The lock that is the object `key`; who holds it renews it within `lasts`, or loses it."""
 
     def __init__(self, client: Any, bucket: str, key: str, lasts: timedelta) -> None:
         self._client, self._object, self._lasts = client, {"Bucket": bucket, "Key": key}, lasts
         self._owner, self._stamp = uuid4().hex, ""
-        self.taken_over: timedelta | None = None
-        """For how long nothing had been heard of the run that it was taken from; None where it was free."""
+        self.taken_over = timedelta()
+        """For how long nothing had been heard of the run that it was taken from, if it was."""
 
     @contextmanager
     def held(self, say: Callable[[str], None]) -> Iterator[Lock]:
@@ -64,24 +56,24 @@ class Lease(Lock):
                     say(WAITING)
                 waits = True
                 time.sleep(PAUSE)
-            if self.taken_over is not None:
+            if self.taken_over:
                 say(f"its lock was taken over from a run of which S3 had heard nothing for {self.taken_over}")
             heart.start()
             yield self
         finally:
             over.set()
             if heart.ident is not None:
-                heart.join()
+                heart.join(10)
             self._give_back()
 
     def take(self) -> bool:
         """Whether the lock was free, or its holder dead, and it is held now."""
         if self._write(IfNoneMatch="*"):
             return True
-        found = self._find()
-        if found is None or found.age <= self._lasts or not self._write(IfMatch=found.stamp):
+        _, stamp, age = self._find()
+        if age <= self._lasts or not self._write(IfMatch=stamp):
             return False
-        self.taken_over = found.age
+        self.taken_over = age
         return True
 
     def confirm(self) -> None:
@@ -102,9 +94,9 @@ class Lease(Lock):
     def _give_back(self) -> None:
         # What fails here hides no error: the lock is taken over after its lease.
         with suppress(ClientError, BotoCoreError):
-            found = self._find()
-            if found and found.owner == self._owner:
-                self._client.delete_object(**self._object, IfMatch=found.stamp)
+            owner, stamp, _ = self._find()
+            if owner == self._owner:
+                self._client.delete_object(**self._object, IfMatch=stamp)
 
     def _write(self, **condition: str) -> bool:
         """Whether the object was as the condition says, or is this holder's already, and has been replaced."""
@@ -114,19 +106,19 @@ class Lease(Lock):
         except ClientError as error:
             if error.response["Error"]["Code"] not in (*NOT_MET, *GONE):
                 raise
-            found = self._find()  # this holder's, where the answer to a write was lost, or two of its threads wrote
-            if found is None or found.owner != self._owner:
-                return False
-            return self._write(IfMatch=found.stamp)
+            # This holder's, where the answer to a write was lost, or two of its threads wrote.
+            owner, stamp, _ = self._find()
+            return owner == self._owner and self._write(IfMatch=stamp)
         return True
 
-    def _find(self) -> _Found | None:
+    def _find(self) -> tuple[str, str, timedelta]:
+        """Its owner, stamp and age; without an owner and of no age where there is none."""
         try:
             answer = self._client.get_object(**self._object)
         except ClientError as error:
-            if error.response["Error"]["Code"] in GONE:
-                return None
-            raise
+            if error.response["Error"]["Code"] not in GONE:
+                raise
+            return "", "", timedelta.min
         now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
         owner, _, _ = answer["Body"].read().decode().partition(" ")
-        return _Found(owner, answer["ETag"], now - answer["LastModified"])
+        return owner, answer["ETag"], now - answer["LastModified"]

@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from functools import cache, partial
 from mimetypes import guess_type
 from typing import Any, BinaryIO, cast
@@ -113,11 +112,8 @@ class S3Folder(Folder):
             with _translate(f"write {self.path(name)}"):
                 self.client().upload_fileobj(out, self.bucket, self._key(name), ExtraArgs=_kind(name))
 
-    def replace(self, name: str, content: bytes, stamp: str) -> str:
+    def replace(self, name: str, content: bytes | BinaryIO, stamp: str) -> str:
         """Write an object in place of the one with that ETag, or of none."""
-        return self._put(name, content, stamp)
-
-    def _put(self, name: str, content: Any, stamp: str) -> str:
         with _translate(f"write {self.path(name)}"):
             answer = self.client().put_object(
                 Bucket=self.bucket, Key=self._key(name), Body=content, **_kind(name), **_in_place_of(stamp)
@@ -144,11 +140,7 @@ class S3Folder(Folder):
 
     def lock(self, name: str, say: Callable[[str], None]) -> AbstractContextManager[Lock]:
         """Kept from whoever takes it, on this machine and others."""
-        return self.lease(f".{name}.lock", LASTS).held(say)
-
-    def lease(self, name: str, lasts: timedelta) -> Lease:
-        """The object of that name as a lock that its holder loses where it is not renewed within `lasts`."""
-        return Lease(self.client(), self.bucket, self._key(name), lasts)
+        return Lease(self.client(), self.bucket, self._key(f".{name}.lock"), LASTS).held(say)
 
     def holds(self, other: Folder) -> bool:
         """Whether its objects are among those of this one."""
@@ -161,7 +153,13 @@ class S3Folder(Folder):
         """
         origin = file.folder
         if not isinstance(origin, S3Folder) or origin.access == "anonymous":
-            return self._send(file, name, stamp)
+            if file.size > _WHOLE:
+                return super().take(file, name, stamp)
+            with file.open() as reader, tempfile.TemporaryFile() as content:
+                shutil.copyfileobj(reader, content, CHUNK)
+                content.seek(0)
+                self.replace(name, cast(BinaryIO, content), stamp)
+            return origin.is_still(file)
         source = {"Bucket": origin.bucket, "Key": origin._key(file.name)}
         # The very content that was looked at; and tags stay behind, which to read is a right of its own.
         how = {"CopySourceIfMatch": file.stamp, "TaggingDirective": "REPLACE", **origin._payer}
@@ -173,15 +171,6 @@ class S3Folder(Folder):
             else:  # boto3 hands no condition on to what it writes in parts
                 self.client().copy(source, self.bucket, self._key(name), ExtraArgs=how, SourceClient=origin.client())
         return True
-
-    def _send(self, file: File, name: str, stamp: str) -> bool:
-        if file.size > _WHOLE:
-            return super().take(file, name, stamp)
-        with file.open() as reader, tempfile.TemporaryFile() as content:
-            shutil.copyfileobj(reader, content, CHUNK)
-            content.seek(0)
-            self._put(name, content, stamp)
-        return file.folder.is_still(file)
 
     def _key(self, name: str) -> str:
         return f"{self.key}/{name}" if self.key else name

@@ -142,7 +142,7 @@ class StagingDir:
             self._files.delete_dir(self._folder)
         began = self._files.get_file_info(self._note).mtime
         if began and self._lease:  # as the dead run has left it, also where it was just taken over
-            began -= self._lease.taken_over or timedelta()
+            began -= self._lease.taken_over
         for entry in self._list(self._metadata):
             if entry.base_name in live:
                 continue

@@ -16,8 +16,10 @@ from datetime import timedelta
 import pytest
 
 from resources.errors import LakehouseError
+from resources.files.lease import Lease
 from resources.files.manifest import SyncResult
 from tests.resources.files.zones import ONE, THREE, TWO, Zone, put
+from tests.servers.ministack import Aws
 from tests.support import ROOT
 
 LASTS = timedelta(seconds=1)
@@ -153,8 +155,9 @@ def test_a_run_that_was_killed_is_taken_over_after_its_lease_and_that_is_said(cl
     assert sync(cloud)[1] == []
 
 
-def test_of_many_that_want_the_lock_of_a_dead_run_one_has_it(cloud: Zone) -> None:
-    leases = [cloud.zone._at(cloud.zone.root).lease("lock", LASTS) for _ in range(5)]  # type: ignore[attr-defined]
+def test_of_many_that_want_the_lock_of_a_dead_run_one_has_it(aws: Aws) -> None:
+    bucket = aws.new_bucket()
+    leases = [Lease(aws.client("s3"), bucket, "lock", LASTS) for _ in range(5)]
     assert [lease.take() for lease in leases] == [True, False, False, False, False]
     time.sleep(2 * LASTS.total_seconds() + 0.1)
     assert [lease.take() for lease in leases[1:]] == [True, False, False, False]
@@ -164,21 +167,20 @@ def test_of_many_that_want_the_lock_of_a_dead_run_one_has_it(cloud: Zone) -> Non
     assert lost.value.allow_retries
 
 
-def test_a_write_whose_answer_was_lost_is_the_holders_own(cloud: Zone, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_whose_answer_was_lost_is_the_holders_own(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
     """boto3 asks again, and S3 answers that another object is there: the one that it has just written."""
-    folder = cloud.zone._at(cloud.zone.root)
-    lease = folder.lease("lock", LASTS)  # type: ignore[attr-defined]
-    put_object = folder.client().put_object  # type: ignore[attr-defined]
+    bucket, client = aws.new_bucket(), aws.client("s3")
+    lease, put_object = Lease(client, bucket, "lock", LASTS), client.put_object
 
     def lose_the_answer(**options: object) -> object:
         put_object(**options)
-        monkeypatch.setattr(folder.client(), "put_object", put_object)  # type: ignore[attr-defined]
+        monkeypatch.setattr(client, "put_object", put_object)
         return put_object(**options)
 
     for write in (lease.take, lease.confirm):
-        monkeypatch.setattr(folder.client(), "put_object", lose_the_answer)  # type: ignore[attr-defined]
+        monkeypatch.setattr(client, "put_object", lose_the_answer)
         assert write() is not False
-    assert not folder.lease("lock", LASTS).take()  # type: ignore[attr-defined]
+    assert not Lease(client, bucket, "lock", LASTS).take()
 
 
 def test_the_test_server_holds_to_conditions_on_copies(cloud: Zone) -> None:
