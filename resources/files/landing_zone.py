@@ -281,7 +281,11 @@ class LandingZone(dg.ConfigurableResource[Any]):
             )
 
     def _remove_strays(self, feed: str, strays: Sequence[File]) -> None:
-        """Remove what earlier versions of the feed or a broken copy left: it would be read as data."""
+        """Remove what earlier versions of the feed or a broken copy left: it would be read as data.
+
+        A run that falls asleep right behind `confirm_lock` can still remove what another one lands meanwhile under the
+        name of a stray with the stray's very content; the next sync would bring it again. Whatever differs stays.
+        """
         beside = self._beside(feed)
         copies = [file for file in beside.files() if file.name != NAME and not file.name.endswith(_LISTING)]
         if strays or copies:
