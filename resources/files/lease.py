@@ -28,7 +28,7 @@ from resources.files.locks import WAITING, Lock
 
 LASTS = timedelta(minutes=2)
 """A holder renews it four times as often: one that misses all of them is taken for dead."""
-PAUSE = 1.0
+PAUSE = 2.0
 """Seconds until who waits looks again."""
 NOT_MET = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 """What S3 answers where another object is there than a condition says, or where somebody is just replacing it."""

@@ -90,6 +90,7 @@ class S3Folder(Folder):
         with _translate(f"read {self.path(name)}"):
             if not self._fetch_small(name, content):
                 content.seek(0)
+                content.truncate()
                 self.client().download_fileobj(self.bucket, self._key(name), content, ExtraArgs=self._payer)
         content.seek(0)
         return content
