@@ -18,7 +18,7 @@ from resources.iceberg.days import DAY_MS, spans, within
 from resources.iceberg.version import Staged, Version
 from resources.lazy import LazyModule
 from stedi_assets.contracts import TABLES, Table
-from stedi_assets.pipeline.inputs import CODE, INPUTS, MOST_AT_ONCE, SOURCE, Inputs, measured
+from stedi_assets.pipeline.inputs import CODE, INPUTS, MOST_AT_ONCE, SOURCE, Inputs, measured, table_inputs
 from stedi_assets.pipeline.table import Dependence, LakehouseTable
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _days(inputs: Inputs, then: Inputs, table: LakehouseTable, served: Version, 
         elif depends is None or name not in depends.inputs:
             return Changes(f"rebuilt: {name} changed")
     if depends and depends.inputs & {*changed}:
-        concerned, theirs = _concerned(depends, inputs, then)
+        concerned, theirs = _concerned(depends, inputs, then, changed)
         days |= theirs
         reasons += [f"{depends.what} changed: {concerned:,}"] if concerned else []
     return _unless_most(inputs, table, served, days, reasons)
@@ -130,12 +130,11 @@ def _unless_most(
     return Changes(why, frozenset(days), served)
 
 
-def _concerned(depends: Dependence, inputs: Inputs, then: Inputs) -> tuple[int, set[int]]:
-    """Of how many keys something else is said than was, and the days on which they occur."""
-    keys = reduce(
-        lambda one, other: one.unionAll(other),
-        [_differing(then.bind(query), inputs.bind(query)) for query in depends.says],
-    ).distinct()
+def _concerned(depends: Dependence, inputs: Inputs, then: Inputs, changed: Collection[str]) -> tuple[int, set[int]]:
+    """Of how many keys the changed tables say something else than they did, and the days on which they occur."""
+    asked = [query for query in depends.says if {*table_inputs(query)} & {*changed}]
+    differing = [_differing(then.bind(query), inputs.bind(query)) for query in asked]
+    keys = reduce(lambda one, other: one.unionAll(other), differing).distinct()
     if not (concerned := keys.count()):
         return 0, set()
     taken = TABLES[depends.table].taken
