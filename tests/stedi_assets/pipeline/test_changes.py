@@ -194,7 +194,6 @@ def test_everything_is_made_anew_where_somebody_asks_or_it_would_be_dearer_or_wr
     assert outcome.metadata("accelerometer_trusted")["made"].startswith(why)
 
 
-@ON_BOTH_ENGINES
 def test_more_readings_than_an_engine_is_to_hold_are_computed_and_checked_a_span_of_days_after_the_other(
     stedi: Stedi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
