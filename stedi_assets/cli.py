@@ -29,7 +29,7 @@ from resources.settings import Settings
 from sample.feeds import deliver_next_day
 from stedi_assets.checks.consent import TABLES_KNOW_LATEST_CONSENTS, evaluate_served
 from stedi_assets.checks.reconciliation import IN_DOUBT
-from stedi_assets.contracts import ASSETS, CUSTOMER_TRUSTED, FEEDS
+from stedi_assets.contracts import ASSETS, CUSTOMER_TRUSTED, FEEDS, TABLES
 from stedi_assets.definitions import build_definitions, build_resources, options
 from stedi_assets.evidence import views
 from stedi_assets.landing import DDL, landing_ddl
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 FOUND = ("passed", "warned", "failed", "not run")
-LONGEST = 500  # characters of a check's sentence that the summary shows
+LONGEST = 1_500  # characters of a check's sentence that the summary shows
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -140,6 +140,11 @@ def _instance() -> dg.DagsterInstance:
     """What Dagster remembers of runs."""
     if not os.environ.get("DAGSTER_HOME"):
         raise click.ClickException("DAGSTER_HOME is not set: export DAGSTER_HOME=$PWD/.dagster")
+    if not Path(os.environ["DAGSTER_HOME"]).is_dir():
+        raise click.ClickException(
+            f"DAGSTER_HOME is {os.environ['DAGSTER_HOME']}, and there is no such folder. Make it, with a copy of "
+            "the project's .dagster/dagster.yaml."
+        )
     report_what_dagster_cannot_record()
     return dg.DagsterInstance.get()
 
@@ -190,15 +195,15 @@ def changes(instance: dg.DagsterInstance, settings: Settings) -> Table:
     from rich.table import Table
 
     store: Lakehouse = build_resources(settings)["lakehouse"]
-    table = Table(
-        "asset", "retained", "written", "dropped in all", "why", title="What the latest run did", title_justify="left"
-    )
+    columns = ("asset", "retained", "written", "dropped in all", "why")
+    table = Table(*columns, title="What the latest run of each asset did", title_justify="left")
     for column in table.columns[1:3]:
         column.justify = "right"
     for name in ASSETS:
         made = instance.get_latest_materialization_event(dg.AssetKey(name))
-        if made is not None and made.asset_materialization is not None:
-            version = store.version(name)
+        version = store.version(name)
+        # A table that is there no more was removed with its lakehouse, of which Dagster does not know.
+        if made is not None and made.asset_materialization is not None and (version or name not in TABLES):
             *row, why = _rows_of_run(version, made.run_id) if version else _files_of_run(made.asset_materialization)
             refused = made.asset_materialization.metadata.get("refused")
             table.add_row(name, *row, f"refused: {refused.value}" if refused else why)
@@ -230,9 +235,11 @@ def _files(number: int) -> str:
 def remarks(instance: dg.DagsterInstance, settings: Settings) -> list[str]:
     """What a reader of the tables must know: which checks warn or fail, and how many customers are in doubt."""
     graph, resources = build_definitions(settings).resolve_asset_graph(), build_resources(settings)
-    # Of assets that were not made yet, too: that is because one of them failed.
-    keys = sorted(graph.get_check_keys_for_assets({*map(dg.AssetKey, ASSETS)}))
-    found = {key: _newest(instance, resources, key) for key in keys}
+    keys = graph.get_check_keys_for_assets({*map(dg.AssetKey, ASSETS)})
+    found = {key: _newest(instance, resources, key) for key in sorted(keys)}
+    not_made = {dg.AssetKey(name) for name in ASSETS if not _made(resources, name)}
+    # Of an asset that is not made yet, what failed says why. Dagster may remember more, of a lakehouse that is gone.
+    found = {key: one for key, one in found.items() if key.asset_key not in not_made or _word(one) == "failed"}
     trusted = resources["lakehouse"].version(CUSTOMER_TRUSTED.name)
     measured = json.loads(trusted.properties.get(MEASURED, "{}")) if trusted else {}
     doubted = int(measured.get("rows_reconciled", {}).get(IN_DOUBT, 0))

@@ -14,6 +14,7 @@ import secrets
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,6 +33,7 @@ OLDEST_JAVA = 17  # that Spark 4 runs on
 INSTEAD = (
     f"Install Java {OLDEST_JAVA} or newer (on Debian: apt-get install openjdk-17-jre-headless), or set JAVA_HOME to it"
 )
+UNUSED_AFTER = 30 * 86_400  # seconds
 SECONDS_TO_END = 60  # the first run also stores Spark's classes then
 JAVA_OPTIONS = "spark.driver.defaultJavaOptions"  # those in spark.driver.extraJavaOptions are added to them
 QUIET = Path(__file__).with_name("log4j2.properties")
@@ -198,8 +200,8 @@ def _no_java(found: str) -> LakehouseError:
 class ClassArchive:
     """Spark's classes as this Java wants them, kept from one run to the next: half of a short run is loading them.
 
-    It takes about 200 MB, and can be removed any time. The JVM itself looks whether an archive fits it, and starts
-    without one that does not.
+    It takes about 200 MB, and can be removed any time: whoever makes one removes what was not used for a month. The JVM
+    itself looks whether an archive fits it, and starts without one that does not.
     """
 
     def __init__(self, java: str, folder: Path) -> None:
@@ -214,10 +216,15 @@ class ClassArchive:
     @property
     def java_options(self) -> str:
         """Options for a JVM that starts now. Without the last one it lists each class that cannot be archived."""
-        if self.file.is_file():
-            return f"-XX:SharedArchiveFile={self.file} -Xlog:disable"
         try:
+            if self.file.is_file():
+                with suppress(PermissionError):  # it may be somebody else's
+                    os.utime(self.file)
+                return f"-XX:SharedArchiveFile={self.file} -Xlog:disable"
             self.file.parent.mkdir(parents=True, exist_ok=True)
+            for left in self.file.parent.glob("spark-classes-*"):
+                if left.stat().st_mtime < time.time() - UNUSED_AFTER:
+                    left.unlink()
         except OSError:
             return ""  # no place to keep it: every run loads its classes itself
         return f"-XX:ArchiveClassesAtExit={self._written} -Xlog:disable"

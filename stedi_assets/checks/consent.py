@@ -195,7 +195,7 @@ def readings_before_consent(rows: DataFrame, customer_records: DataFrame) -> Dat
     return rows.select(person("user").alias("person"), "timestamp").join(since, "person").where(f"timestamp < {SINCE}")
 
 
-@warning_check("distance readings were taken before all holders consented")
+@warning_check("rows were measured before all holders consented")
 def distances_before_consent(rows: DataFrame, customer_records: DataFrame) -> DataFrame:
     """Readings from before their holders' consent: under STEDI_CONSENT=customer they are shared, and counted here."""
     since = consent_of_serials(newest_says(customer_records)).select("serialnumber", SINCE)

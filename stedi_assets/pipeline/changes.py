@@ -22,7 +22,7 @@ from stedi_assets.pipeline.inputs import CODE, INPUTS, MOST_AT_ONCE, SOURCE, Inp
 from stedi_assets.pipeline.table import Dependence, LakehouseTable
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
     from pyspark.sql import functions as F
 else:
     F = LazyModule("pyspark.sql.functions")
@@ -135,19 +135,24 @@ def _concerned(depends: Dependence, inputs: Inputs, then: Inputs, changed: Colle
     asked = [query for query in depends.says if {*table_inputs(query)} & {*changed}]
     differing = [_differing(then.bind(query), inputs.bind(query)) for query in asked]
     keys = reduce(lambda one, other: one.unionAll(other), differing).distinct()
-    if not (concerned := keys.count()):
+    if not keys.limit(1).count():
         return 0, set()
     taken = TABLES[depends.table].taken
     assert taken is not None  # it has days
     readings = inputs.frame(depends.table)
-    readings = readings.select(depends.key(readings).alias("key"), taken)
-    return concerned, {*days_in(readings.join(keys, "key", "left_semi"), taken)}
+    readings = readings.select(depends.key(readings).alias("key"), _day(taken)).join(keys, "key", "left_semi")
+    # Each word of a record that could not be read may be a serial number: only those that have readings are told.
+    (found,) = readings.agg(F.count_distinct("key").alias("keys"), F.collect_set("day").alias("days")).collect()
+    return found["keys"], set(found["days"])
 
 
 def days_in(rows: DataFrame, taken: str) -> dict[int, int]:
     """The days on which these rows' readings were taken, and how many on each."""
-    day = F.expr(f"`{taken}` div {DAY_MS} * {DAY_MS}").alias("day")
-    return {row["day"]: row["count"] for row in rows.select(day).groupBy("day").count().collect()}
+    return {row["day"]: row["count"] for row in rows.select(_day(taken)).groupBy("day").count().collect()}
+
+
+def _day(taken: str) -> Column:
+    return F.expr(f"`{taken}` div {DAY_MS} * {DAY_MS}").alias("day")
 
 
 def in_spans(frame: DataFrame, taken: str | None, rows: int) -> list[DataFrame]:

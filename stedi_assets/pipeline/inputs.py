@@ -76,7 +76,7 @@ class Inputs:
             if version is None:
                 raise LakehouseError(
                     f"{name} is needed, and was never materialized in {self.lakehouse.root}. Make it first: "
-                    f"{MAKE} '+{name}'"
+                    f"{MAKE} '+key:{name}'"
                 )
             self._versions[name] = version
         return self._versions[name]
@@ -139,7 +139,7 @@ class Inputs:
             if self.outdated(self.version(name)):
                 raise LakehouseError(
                     f"{name} was made before the latest consents, and may hold somebody who has withdrawn. Make it "
-                    f"first: {MAKE} '+{name}'"
+                    f"first: {MAKE} '+key:{name}'"
                 )
 
     def _newest(self, name: str) -> int | None:
@@ -155,7 +155,7 @@ class Inputs:
                 if made != value:
                     raise LakehouseError(
                         f"{name} was made under STEDI_{option.upper()}={made}, and this run asks for {value}. Make it "
-                        f"anew first: {MAKE} '+{name}'"
+                        f"anew first: {MAKE} '+key:{name}'"
                     )
 
     def source(self, names: Iterable[str]) -> str:
@@ -169,7 +169,7 @@ class Inputs:
 
 def sentence_of_outdated(names: Sequence[str]) -> str:
     """That these tables were made before the latest consents, and what to do."""
-    wanted = " or ".join(f"key:{name}" for name in names)
+    wanted = " or ".join(f"+key:{name}" for name in names)
     return (
         f"Made before the latest consents: {', '.join(names)}. They may hold somebody who has withdrawn; run "
         f"{MAKE} '{wanted}'"

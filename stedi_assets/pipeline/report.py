@@ -81,7 +81,7 @@ def with_outdated(context: dg.AssetExecutionContext, inputs: Inputs, error: Lake
     with suppress(LakehouseError):  # a table that cannot be read: the error says so
         fresh = Inputs(inputs.spark, inputs.lakehouse, inputs.options)  # another run may have published meanwhile
         if outdated := [name for name in fresh.outdated_tables() if name in names]:
-            said = f"{error.description} {sentence_of_outdated(outdated)}."
+            said = f"{str(error.description).rstrip('.')}. {sentence_of_outdated(outdated)}."
             return LakehouseError(said, retry=bool(error.allow_retries))
     return error
 

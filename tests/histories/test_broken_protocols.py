@@ -29,8 +29,13 @@ def a_day_is_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 
 def an_old_day_of_a_person_is_missed(patch: pytest.MonkeyPatch) -> None:
-    days_in = changes.days_in
-    patch.setattr(changes, "days_in", lambda *arguments: forget(days_in(*arguments)))
+    concerned = changes._concerned
+
+    def forgetful(*arguments: Any) -> tuple[int, set[int]]:
+        number, theirs = concerned(*arguments)
+        return number, forget(theirs)
+
+    patch.setattr(changes, "_concerned", forgetful)
 
 
 def days_are_appended_in_place_of_replaced(patch: pytest.MonkeyPatch) -> None:

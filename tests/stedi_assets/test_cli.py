@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,6 +58,20 @@ def test_a_feed_whose_first_delivery_is_refused_is_not_made_yet_and_the_summary_
     assert "not made yet" in line_of("customer_records", stedi)
     told = cli.remarks(stedi.instance, stedi.settings)
     assert any(line.startswith("failed: customer_records, quarantine_within_limit: 8.3% of 12") for line in told)
+
+
+def test_what_dagster_remembers_of_a_lakehouse_that_was_removed_is_not_told_of_the_next_one(stedi: Stedi) -> None:
+    deliver_all(stedi)
+    assert stedi.materialize().success
+    assert cli.remarks(stedi.instance, stedi.settings) != []
+    shutil.rmtree(stedi.folder / "lakehouse")
+    assert cli.remarks(stedi.instance, stedi.settings) == []
+    assert cli.changes(stedi.instance, stedi.settings).row_count == len(FEEDS)  # raw files, as their pages say
+
+
+def test_a_folder_for_dagster_that_is_not_there_is_told(stedi: Stedi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(stedi.folder / "nowhere"))
+    assert "there is no such folder. Make it, with a copy of" in run(stedi, "summary").output
 
 
 def test_who_only_looks_makes_no_lakehouse(stedi: Stedi) -> None:

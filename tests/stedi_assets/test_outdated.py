@@ -50,7 +50,7 @@ def test_a_table_is_not_made_of_one_that_was_made_before_the_latest_consents(wit
     outcome = withdrawn.materialize("machine_learning_curated")
     assert not outcome.success
     assert "step_trainer_trusted was made before the latest consents" in outcome.failure
-    assert "--select '+step_trainer_trusted'" in outcome.failure
+    assert "--select '+key:step_trainer_trusted'" in outcome.failure
     assert "lost or invented" not in outcome.failure
 
 

@@ -224,6 +224,20 @@ def test_an_archive_that_was_not_written_to_its_end_is_not_used(tmp_path: Path) 
     assert archive.java_options.startswith(f"-XX:SharedArchiveFile={archive.file}")
 
 
+def test_an_archive_that_nobody_has_used_for_a_month_goes_when_another_is_made(tmp_path: Path) -> None:
+    """5.4 GB of them had come together, half of them left by runs that were killed."""
+    left, other = tmp_path / "spark-classes-other.4711", tmp_path / "spark-classes-other.jsa"
+    left.touch()
+    other.touch()
+    os.utime(left, (0, time.time() - 31 * 86_400))
+    archive = ClassArchive("17.0.15", tmp_path)
+    archive.file.touch()
+    os.utime(archive.file, (0, time.time() - 31 * 86_400))
+    assert "SharedArchiveFile" in archive.java_options  # and so it is in use
+    assert "ArchiveClassesAtExit" in ClassArchive("21", tmp_path).java_options
+    assert {path.name for path in tmp_path.iterdir()} == {other.name, archive.file.name}
+
+
 def test_without_a_place_for_the_archive_spark_starts_as_ever(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     archive = ClassArchive("17.0.15", tmp_path / "file" / "cache")

@@ -129,6 +129,16 @@ def test_a_withdrawal_makes_the_days_of_that_person_again_and_no_other(stedi: St
     assert "unchanged since" in outcome.metadata("accelerometer_records")
 
 
+def test_words_of_a_record_that_could_not_be_read_concern_nobody_who_has_no_readings(stedi: Stedi) -> None:
+    stedi.deliver("customer", '{"email": "zed@x.org", "serialNumber": "of nobody", "lastUp', "2.json")
+    stedi.environment["STEDI_QUARANTINE_LIMIT"] = "1"
+    outcome = stedi.materialize()
+    assert outcome.success
+    nothing = "0 of 9 days: nothing of what it shows has changed"
+    assert outcome.metadata("step_trainer_trusted")["made"] == nothing
+    assert outcome.metadata("machine_learning_curated")["made"] == nothing
+
+
 def test_a_consent_that_moves_to_another_column_of_the_same_record_is_a_change(stedi: Stedi) -> None:
     to_friends = customer("ann@x.org", "ann", updated=T, consent=None, sharewithfriendsasofdate=T)
     people = [to_friends, customer("bob@x.org", "bob", updated=T, consent=T)]

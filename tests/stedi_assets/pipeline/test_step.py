@@ -109,7 +109,7 @@ def test_the_training_table_counts_its_rows_from_before_consent_and_explains_the
     early = sum(row[0] < since[row[1]] for row in stedi.rows("machine_learning_curated"))
     assert early > 0
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert check.description == f"{early} distance readings were taken before all holders consented."
+    assert check.description == f"{early} rows were measured before all holders consented."
     assert outcome.metadata("machine_learning_curated")["consent rule"].startswith("customer: who agreed shares all")
 
 
