@@ -77,6 +77,15 @@ def test_nothing_is_reached_but_the_webserver_and_that_from_the_load_balancer_al
     assert network["AssignPublicIp"] == "DISABLED"
 
 
+def test_the_database_lets_the_tasks_in_before_the_service_is_waited_for() -> None:
+    # The stack is complete when the service is steady, which needs the database: nobody can let it in between.
+    assert RESOURCES["Service"]["DependsOn"] == "DatabaseIngress"
+    ingress = RESOURCES["DatabaseIngress"]["Properties"]
+    assert ingress["GroupId"] == {"Ref": "DatabaseSecurityGroup"}
+    assert (ingress["FromPort"], ingress["ToPort"]) == (5432, 5432)
+    assert ingress["SourceSecurityGroupId"] == {"Fn::GetAtt": ["TaskSecurityGroup", "GroupId"]}
+
+
 def test_each_container_has_the_image_by_its_digest_and_the_password_from_the_secret() -> None:
     assert not re.search(STACK["Parameters"]["Image"]["AllowedPattern"], "stedi:latest")
     for name, container in CONTAINERS.items():
