@@ -69,6 +69,8 @@ def translated(error: Exception, doing: str, where: str = "") -> LakehouseError 
     if "SQLAlchemyError" in _kinds(error):
         return _of_catalog(said, error, where)
     if "PySparkException" in _kinds(error):
+        if keys := keys_refused(error):
+            return keys
         # An engine tells what the operating system told it, among other things; the line around it may quote a row.
         remedy = remedy_for(error, where) or ""
         return LakehouseError(f"{said}{os.strerror(_refusal(str(error)) or 0)}. {remedy}.") if remedy else None
@@ -189,8 +191,24 @@ _HARMLESS = re.compile(
     r"|\b(?:cast|parse|compute|execution|arrow|parquet|object store|io) error\b",
     re.IGNORECASE,
 )
+# Of S3's answers to an engine those about its keys; to a question about a file it answers without a word of why.
+_KEYS = re.compile(r"<Code>(InvalidAccessKeyId|InvalidToken|ExpiredToken|SignatureDoesNotMatch)<|403 Forbidden:\s*\Z")
 # An engine in the middle of reading or writing in S3.
 _PASSING = re.compile(r"connection (?:refused|reset)|timed out|slow ?down|service ?unavailable", re.IGNORECASE)
+
+
+def keys_refused(error: Exception) -> LakehouseError | None:
+    """The error of an engine whose keys S3 does not take; None for any other.
+
+    Not worth a retry: Sail keeps the first keys that it finds, unless they tell when they end, also when it is started
+    again in the same process.
+    """
+    refused = _KEYS.search(str(error))
+    return refused and LakehouseError(
+        f"S3 refuses the engine's keys ({refused[1] or '403 Forbidden'}). An engine in this process uses those that it "
+        "started with: if they were rotated or have expired since, start the run again; it takes the new ones. If not, "
+        "check them, and that their role or user may read and write in the bucket."
+    )
 
 
 def query_error(error: PySparkException) -> LakehouseError:
@@ -198,6 +216,8 @@ def query_error(error: PySparkException) -> LakehouseError:
 
     Of them, its name for the error is kept, and what else cannot come from a row.
     """
+    if keys := keys_refused(error):
+        return keys.with_traceback(error.__traceback__)
     words = str(error)
     harmless = _HARMLESS.search(words)
     name = error.getCondition() or type(error).__name__

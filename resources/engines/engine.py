@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 import dagster as dg
 from pydantic import PrivateAttr
 
-from resources.errors import LakehouseError, as_failure, refused_query, remedy_for
+from resources.errors import LakehouseError, as_failure, keys_refused, refused_query, remedy_for
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -185,7 +185,7 @@ def analysing(frame: DataFrame) -> Iterator[None]:
 
 def _is_elsewhere(error: Exception) -> bool:
     """Whether storage refused, or the way to the engine is lost: no engine has said what is exactly of that class."""
-    return bool(remedy_for(error, "")) or type(error).__name__ == "SparkConnectGrpcException"
+    return bool(remedy_for(error, "") or keys_refused(error)) or type(error).__name__ == "SparkConnectGrpcException"
 
 
 def keep_rows_out_of_the_log() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -108,3 +110,51 @@ def test_a_client_that_was_made_before_uses_the_new_keys(glue_house: GlueHouse, 
     assert folder.files() == []
     rotate()
     assert folder.files() == []
+
+
+ENGINE = """
+import sys
+from contextlib import closing
+from resources.engines.embedded import EmbeddedSpark
+from resources.errors import LakehouseError
+from resources.iceberg.catalogs import GlueLakehouse
+from tests.resources.iceberg.house import BOB, WALKS
+
+lakehouse = GlueLakehouse(root=sys.argv[1], namespace=sys.argv[2])
+with closing(EmbeddedSpark()) as engine:
+    def publish():
+        frame = engine.spark_session.createDataFrame([BOB], "user string, steps bigint")
+        with engine.at_work(), lakehouse.stage([frame], WALKS, "run") as staged:
+            lakehouse.publish(staged, {})
+
+    def read():
+        with engine.at_work():
+            lakehouse.read(engine.spark_session, WALKS)[0].collect()
+
+    publish()
+    print("published", flush=True)
+    input()
+    for work in (publish, read):
+        try:
+            work()
+        except LakehouseError as error:
+            print(error.allow_retries, error.description)
+"""
+
+
+@pytest.mark.parametrize("rotate", [by_file], ids=["by_file"], indirect=True)
+def test_an_engine_that_keeps_its_keys_says_that_the_next_run_takes_the_new_ones(
+    glue_house: GlueHouse, rotate: Callable[[], None]
+) -> None:
+    command = [sys.executable, "-c", ENGINE, glue_house.lakehouse.root, glue_house.database]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdin
+        assert run.stdout
+        assert run.stdout.readline() == "published\n"
+        before = glue_house.paths
+        rotate()
+        told = run.communicate("\n")[0].splitlines()
+    for sentence, code in zip(told, ("InvalidAccessKeyId", "403 Forbidden"), strict=True):
+        assert sentence.startswith(f"False S3 refuses the engine's keys ({code}). ")
+        assert "start the run again; it takes the new ones" in sentence
+    assert glue_house.paths == before
