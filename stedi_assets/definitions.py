@@ -90,7 +90,7 @@ def _engine(settings: Settings) -> SparkEngine:
     versions = (table.code_version(options(settings)) for table in TRUSTED_AND_CURATED)
     shared: dict[str, Any] = {"conf": settings.spark_conf, "code_version": code_version(*versions)}
     if settings.glue is not None:
-        return GlueSpark(**dict(settings.glue), **shared)
+        return GlueSpark(database=settings.database, **dict(settings.glue), **shared)
     return EmrServerlessSpark(**dict(settings.emr or ()), **shared)
 
 

@@ -66,12 +66,16 @@ class GlueSession(RemoteSession):
 
 
 class GlueSpark(RemoteSpark):
-    """A session of `workers` workers, one of which is the driver, of a type of Glue's."""
+    """A session of `workers` workers, one of which is the driver, of a type of Glue's.
+
+    Its id begins with `database`: policies tell one lakehouse's sessions from another's by it.
+    """
 
     SESSION = GlueSession
     API = "glue"
     LABEL = "Glue"
 
+    database: str
     workers: int = 2
     worker_type: str = "G.1X"
 
@@ -91,7 +95,7 @@ class GlueSpark(RemoteSpark):
         """What CreateSession is called with."""
         conf = " --conf ".join(f"{name}={value}" for name, value in {**COMMON_CONF, **self.conf}.items())
         return {
-            "Id": f"stedi-{token}",
+            "Id": f"{self.database}-{token}",
             "Role": self.execution_role_arn,
             "Command": {"Name": "glueetl", "PythonVersion": "3"},
             "SessionType": "SPARK_CONNECT",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 
 import pytest
 from botocore.exceptions import ClientError
 
+from resources.engines.glue import GlueSpark
 from resources.settings import Settings
 from tests.infra.stack import APPLICATION, APPLICATION_ARN, Caller, Stack
 
@@ -226,11 +228,15 @@ def test_on_glue_too_and_there_is_no_application(stack_on_glue: Stack) -> None:
     using = of("CreateSession", "GetSession", "GetSessionEndpoint", "StopSession", "TagResource")
     looking = of("GetSession", "GetDashboardUrl")
     every = using | looking | of("DeleteSession", "RunStatement", "StartJobRun")
-    ours, other = stack.arn("glue", "session/stedi-0f1-1"), stack.arn("glue", "session/notebook")
+    ids = [
+        GlueSpark(database=database, execution_role_arn=settings.glue.execution_role_arn).request("0f1-1")["Id"]
+        for database in (settings.database, f"{settings.database}_too", "stedi")
+    ]
+    ours, *others = (stack.arn("glue", f"session/{name}") for name in (*ids, "notebook"))
     assert stack.allowed("OrchestratorPolicy", every, ours) == using
     assert stack.allowed("OperatorPolicy", every, ours) == looking
     assert stack.allowed("OperatorPolicy", of("ListSessions"), "*") == of("ListSessions")
-    for policy in POLICIES:
+    for policy, other in product(POLICIES, others):  # the sessions of a second stack, among them
         assert stack.allowed(policy, every, other) == set()
     for policy in ("ExecutionRole", "AnalystPolicy"):
         assert stack.allowed(policy, every, ours) == set()

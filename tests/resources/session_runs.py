@@ -25,7 +25,7 @@ from tests.servers.sessions import ROLE, SessionService
 def engine(service: SessionService | str, **fields: Any) -> RemoteSpark:
     """The engine on the test server, which is given by itself or by boto3's name of it."""
     if (service if isinstance(service, str) else service.API) == "glue":
-        return GlueSpark(**{"execution_role_arn": ROLE, **fields})
+        return GlueSpark(**{"execution_role_arn": ROLE, "database": "stedi", **fields})
     return EmrServerlessSpark(**{"application_id": APPLICATION, "execution_role_arn": ROLE, **fields})
 
 

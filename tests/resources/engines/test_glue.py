@@ -76,6 +76,7 @@ def test_the_settings_choose_the_engine() -> None:
         "STEDI_LAKEHOUSE": "s3://bucket/prefix",
         "STEDI_SPARK": "glue",
         "STEDI_GLUE_EXECUTION_ROLE_ARN": ROLE,
+        "STEDI_DATABASE": "feeds",
         "STEDI_GLUE_WORKERS": "5",
         "STEDI_SPARK_CONF": "spark.sql.shuffle.partitions=8",
     }
@@ -83,4 +84,5 @@ def test_the_settings_choose_the_engine() -> None:
     assert isinstance(spark, GlueSpark)
     assert (spark.execution_role_arn, spark.workers, spark.worker_type) == (ROLE, 5, "G.1X")
     assert spark.conf == {"spark.sql.shuffle.partitions": "8"}
+    assert spark.database == "feeds"
     assert len(spark.code_version) == 12
