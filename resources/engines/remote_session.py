@@ -22,7 +22,13 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
 REPORT_EVERY = 30.0
 SECONDS_TO_BILL = 60.0
 OVER_QUOTA = ("ServiceQuotaExceededException", "ResourceNumberLimitExceededException")
-OF_ROOM = re.compile("quota|vcpu|dpu|capacity", re.IGNORECASE)
+GONE = ("EntityNotFoundException", "ResourceNotFoundException")
+# A worker's wrong setting has words like these, too: «Memory must be between 8 GB and 30 GB for 4 vCPU».
+OF_ROOM = re.compile(
+    r"quota|\b(exceed\w*|insufficient|not enough) (\w+ ){0,3}(\w*capacity|v?cpus?|dpus?)\b"
+    r"|\b(for|no) capacity|\b(v?cpus?|dpus?) limit",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class RemoteSession(ABC):
     SERVICE: ClassVar[str]  # how sentences call it
     SETTINGS: ClassVar[str]  # what the names of its settings begin with
     READY: ClassVar[tuple[str, ...]]
-    OVER: ClassVar[tuple[str, ...]]  # or about to be; FAILED is every service's word for the rest
+    OVER: ClassVar[tuple[str, ...]]  # about to be, and over; FAILED is every service's word for the rest
     BILLS: ClassVar[tuple[str, ...]]  # units, by the settings' names
     MORE_ROOM: ClassVar[str]  # what to do where a session finds none, with the name of the quota
 
@@ -110,9 +116,17 @@ class RemoteSession(ABC):
             pause = min(1.5 * pause, LONGEST_PAUSE)
 
     def look(self) -> Seen:
-        """What AWS says of the session now."""
+        """What AWS says of the session now. One that it has known, and knows no more, is over."""
+        from botocore.exceptions import ClientError
+
         with translate_errors(f"look at {self}"):
-            self._known = self._look()
+            try:
+                self._known = self._look()
+            except ClientError as error:
+                # One that nobody has seen yet may be about to appear, and has to be terminated then.
+                if error.response["Error"]["Code"] not in GONE or not self._known.state:
+                    raise
+                self._known = Seen(self.OVER[1], "AWS knows it no more", None)
         self._looked = time.monotonic()
         return self._known
 

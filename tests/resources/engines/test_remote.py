@@ -185,6 +185,17 @@ def test_a_session_that_idled_away_between_two_tables_is_replaced_without_a_fail
     assert not emr.alive
 
 
+def test_a_session_that_aws_knows_no_more_is_replaced_without_a_failure(
+    service: SessionService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "IDLE_LOOK", 0)
+    monkeypatch.setattr(remote_session, "SECONDS_TO_BILL", 0)
+    done = run(service, lambda spark: service.sessions.clear())
+    assert (done.result.success, done.counted) == (True, [3, 4])
+    assert [session.token[-2:] for session in service.sessions.values()] == ["-2"]
+    assert not service.alive
+
+
 def test_a_run_from_elsewhere_that_is_resumed_does_not_take_a_session_that_has_ended(service: SessionService) -> None:
     """A worker that crashed may have left its session, which somebody terminated since."""
     with closing(engine(service)) as first, closing(engine(service)) as second:

@@ -91,6 +91,24 @@ def test_where_there_is_no_room_the_quota_is_named_with_what_raises_it(service: 
     assert create_clidriver().main([*shlex.split(command), "--generate-cli-skeleton", "output"]) == 0
 
 
+@pytest.mark.parametrize(
+    ("said", "of_room"),
+    [
+        ("Max concurrent vCPUs per account quota was reached", True),
+        ("Insufficient DPUs to start the session", True),
+        ("There is no capacity in the subnet's zone", True),
+        ("Memory must be between 8 GB and 30 GB for 4 vCPU", False),
+        ("The worker type has 1 DPU and takes no disk of 900 GB", False),
+        ("The pre-initialized capacity names an unknown worker type", False),
+    ],
+)
+def test_a_quota_is_named_where_room_is_missing_and_nowhere_else(
+    service: SessionService, said: str, of_room: bool
+) -> None:
+    service.start_states, service.failure = [service.STARTING, "FAILED"], said
+    assert ("the account's quota" in refusal(service, retry=True)) is of_room
+
+
 def test_a_session_that_fails_is_told_in_awss_own_words_but_for_who_asked(service: SessionService) -> None:
     service.start_states = [service.STARTING, service.STARTING, "FAILED"]
     service.failure = f"The driver could not be initialized: {CALLER} has no right to it."
