@@ -245,6 +245,20 @@ def test_on_glue_too_and_there_is_no_application(stack_on_glue: Stack) -> None:
     assert stack.allowed("ExecutionRole", logs, stack.arn("logs", "log-group:/aws/lambda/other")) == set()
 
 
+def test_operators_find_sparks_logs_on_glue_and_read_those_of_this_lakehouses_sessions_alone(
+    stack_on_glue: Stack,
+) -> None:
+    group = stack_on_glue.arn("logs", "log-group:/aws-glue/sessions/error")
+    asked = {"logs:DescribeLogStreams", "logs:GetLogEvents", "logs:DeleteLogStream"}
+    for resource, allowed in {
+        f"{group}:log-stream:": {"logs:DescribeLogStreams"},
+        f"{group}:log-stream:glued-0f1-1": {"logs:DescribeLogStreams", "logs:GetLogEvents"},
+        f"{group}:log-stream:other-0f1-1": {"logs:DescribeLogStreams"},
+        stack_on_glue.arn("logs", "log-group:/aws/lambda/other"): set(),
+    }.items():
+        assert stack_on_glue.allowed("OperatorPolicy", asked, resource) == allowed, resource
+
+
 def test_the_policies_are_attached_to_the_roles_that_were_named(stack: Stack) -> None:
     iam = stack.aws.client("iam")
     for role, policy in (

@@ -182,6 +182,14 @@ def test_a_key_of_your_own_is_used_by_each_party_and_that_of_the_source_to_read_
         (name, "kms:Decrypt", "kms:GenerateDataKey")
         for name in ("ExecutionRole", "OrchestratorPolicy", "AnalystPolicy")
     }
+    through = {name: one["Condition"]["StringEquals"] for name, one in statements() if one["Sid"] == "UseTheKey"}
+    s3, emr = ({"Fn::Sub": f"{service}.${{AWS::Region}}.${{AWS::URLSuffix}}"} for service in ("s3", "emr-serverless"))
+    files_and_logs = {"kms:ViaService": [s3, {"Fn::If": ["OnEmr", emr, {"Ref": "AWS::NoValue"}]}]}
+    assert through == {
+        "ExecutionRole": files_and_logs,
+        "OrchestratorPolicy": files_and_logs,
+        "AnalystPolicy": {"kms:ViaService": s3},
+    }
     ((name, reading),) = ((name, one) for name, one in statements() if one["Resource"] == {"Ref": "SourceKey"})
     assert (name, reading["Action"]) == ("OrchestratorPolicy", "kms:Decrypt")
     assert reading["Condition"] == {"StringLike": {"kms:ViaService": "s3.*"}}

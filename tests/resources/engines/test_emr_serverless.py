@@ -68,6 +68,7 @@ def test_the_session_has_the_settings_that_were_asked_for(emr: EmrServerless) ->
     assert session.request["idleTimeoutMinutes"] == 7
     (spark,) = session.request["configurationOverrides"]["runtimeConfiguration"]
     assert spark == {"classification": "spark-defaults", "properties": {**COMMON_CONF, **SESSION_CONF, **conf}}
+    assert spark["properties"]["spark.ssl.internode.enabled"] == "true", "rows in shuffles go in the clear"
     assert done.metadata == {
         "engine": "EMR Serverless emr-spark-8.1.0 (Spark 4.1.1)",
         "EMR application": APPLICATION,
