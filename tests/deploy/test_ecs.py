@@ -86,6 +86,11 @@ def test_the_database_lets_the_tasks_in_before_the_service_is_waited_for() -> No
     assert ingress["SourceSecurityGroupId"] == {"Fn::GetAtt": ["TaskSecurityGroup", "GroupId"]}
 
 
+def test_a_service_that_is_slow_to_start_is_not_taken_for_one_that_is_ill() -> None:
+    assert RESOURCES["Service"]["Properties"]["HealthCheckGracePeriodSeconds"] == 300
+    assert CONTAINERS["code"]["HealthCheck"]["Timeout"] == 20
+
+
 def test_each_container_has_the_image_by_its_digest_and_the_password_from_the_secret() -> None:
     assert not re.search(STACK["Parameters"]["Image"]["AllowedPattern"], "stedi:latest")
     for name, container in CONTAINERS.items():
