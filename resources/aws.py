@@ -7,6 +7,7 @@ AWS refuses it (`errors.py`).
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -37,18 +38,21 @@ def new_session(**given: Any) -> boto3.Session:
     import boto3
     import botocore.session
     from botocore.credentials import Credentials, RefreshableCredentials
-    from botocore.exceptions import NoCredentialsError
-
-    def now() -> dict[str, Any]:
-        found, ends = usual.load_credentials(), datetime.now(UTC) + timedelta(hours=1)
-        if found is None:
-            raise NoCredentialsError
-        return {**found.get_frozen_credentials()._asdict(), "expiry_time": ends.isoformat()}
+    from botocore.exceptions import ConfigParseError, PartialCredentialsError
 
     def load_credentials() -> Credentials | None:
         found = usual.load_credentials()
         if found is None or found.method not in ("env", "shared-credentials-file", "config-file"):
             return found
+
+        def now() -> dict[str, Any]:
+            nonlocal found
+            # A file that is just rewritten has none, or a half: those of before may be good for one request more.
+            with suppress(PartialCredentialsError, ConfigParseError):
+                found = usual.load_credentials() or found
+            ends = datetime.now(UTC) + timedelta(hours=1)
+            return {**found.get_frozen_credentials()._asdict(), "expiry_time": ends.isoformat()}
+
         # botocore is to think of them that they end within two hours, whenever it looks: so it asks again.
         return RefreshableCredentials.create_from_metadata(now(), now, found.method, 7200, 7200)
 
