@@ -44,6 +44,7 @@ def test_cloudformation_knows_every_property_and_iam_every_action() -> None:
 def test_the_lakehouses_stack_has_what_this_one_asks_for_by_the_same_names() -> None:
     outputs = template()["Outputs"]
     assert set(outputs) <= set(STACK["Parameters"])
+    assert (outputs["Key"]["Condition"], outputs["Key"]["Value"]) == ("HasKey", {"Ref": "Key"})
     settings = {output["Description"]: {"Ref": name} for name, output in outputs.items()}
     own = {name: value for name, value in environment("run").items() if name.startswith("STEDI_")}
     assert own == {name: value for name, value in settings.items() if name.startswith("STEDI_")} | {
