@@ -53,7 +53,7 @@ class Sessions(BaseModel, extra="forbid", frozen=True):
     `prices`: the price of one of each of UNITS, in any currency; empty where none is configured.
     """
 
-    UNITS: ClassVar[tuple[str, ...]]
+    UNITS: ClassVar[Mapping[str, str]]  # what AWS bills a session for, and how people read it
 
     execution_role_arn: str = Field(
         pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+$",
@@ -81,7 +81,7 @@ class Sessions(BaseModel, extra="forbid", frozen=True):
 class Emr(Sessions, frozen=True):
     """An EMR Serverless application, and its sessions."""
 
-    UNITS = ("vcpu-hour", "gb-hour", "storage-gb-hour")
+    UNITS = {"vcpu-hour": "vCPU-hours", "gb-hour": "GB-hours", "storage-gb-hour": "storage GB-hours"}
 
     application_id: str = Field(
         pattern="^[0-9a-z]{1,64}$", description="set it to the id of an EMR Serverless application"
@@ -91,7 +91,7 @@ class Emr(Sessions, frozen=True):
 class Glue(Sessions, frozen=True):
     """Sessions of AWS Glue. `workers`: one is the driver, the others are executors."""
 
-    UNITS = ("dpu-hour",)
+    UNITS = {"dpu-hour": "DPU-hours"}
 
     workers: int = Field(2, ge=2, le=299, description="set it to a number between 2 and 299")
     worker_type: Literal["G.1X", "G.2X", "G.4X", "G.8X", "G.12X", "G.16X", "R.1X", "R.2X", "R.4X", "R.8X"] = "G.1X"

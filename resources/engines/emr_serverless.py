@@ -13,9 +13,10 @@ from resources.engines.engine import COMMON_CONF
 from resources.engines.remote import SPARK_OF, RemoteSpark
 from resources.engines.remote_session import Endpoint, RemoteSession, Seen
 from resources.errors import LakehouseError, translate_errors
+from resources.settings import Emr
 
 BILLED = {"vcpu-hour": "vCPUHour", "gb-hour": "memoryGBHour", "storage-gb-hour": "storageGBHour"}
-"""What is billed, by the settings' names and by AWS's."""
+"""What is billed, by the settings' names and by AWS's. Storage: beyond what is free."""
 SESSION_CONF = {
     # A driver and one to five executors of 2 vCPUs: 4 to 12 of the 16 that a new account has (4 to 16 by EMR's own
     # defaults, and no upper end). Spark starts with the larger one of `instances` and `initialExecutors`.
@@ -39,7 +40,7 @@ class EmrSession(RemoteSession):
     SETTINGS = "STEDI_EMR"
     READY = ("STARTED", "IDLE", "BUSY")
     OVER = ("TERMINATING", "TERMINATED")
-    BILLS = tuple(BILLED)
+    BILLS = Emr.UNITS
     MORE_ROOM = (
         "Wait until other sessions have ended, ask for smaller ones (STEDI_SPARK_CONF), raise the application's "
         "maximum capacity, or raise the account's quota «Max concurrent vCPUs per account» of EMR Serverless, which is "

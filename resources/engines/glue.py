@@ -14,6 +14,7 @@ from resources.engines.engine import COMMON_CONF
 from resources.engines.remote import SPARK_OF, RemoteSpark
 from resources.engines.remote_session import Endpoint, RemoteSession, Seen
 from resources.errors import LakehouseError
+from resources.settings import Glue
 
 SECONDS_TO_STOP = 90.0  # a session is ready after half a minute, and may not be stopped before
 STOP_PAUSE = 1.0
@@ -27,7 +28,7 @@ class GlueSession(RemoteSession):
     SETTINGS = "STEDI_GLUE"
     READY = ("READY",)
     OVER = ("STOPPING", "STOPPED", "TIMEOUT")
-    BILLS = ("dpu-hour",)
+    BILLS = Glue.UNITS
     MORE_ROOM = (
         "Wait until other sessions and jobs have ended, ask for fewer workers (STEDI_GLUE_WORKERS), or raise the "
         "account's quota «Max task DPUs per account» of AWS Glue: aws service-quotas list-service-quotas "

@@ -35,13 +35,6 @@ SPARK_OF = {
     },
 }
 """Releases with sessions, and the Spark that each runs. A Spark Connect client must equal its server."""
-UNITS = {
-    "vcpu-hour": "vCPU-hours",
-    "gb-hour": "GB-hours",
-    "storage-gb-hour": "storage GB-hours",
-    "dpu-hour": "DPU-hours",
-}
-"""What AWS bills a session for, by the settings' names and as people read them. Storage: beyond what is free."""
 IDLE_LOOK = 60.0  # AWS ends idle sessions, so one that was not used for so many seconds is looked at first
 RETRY_LOOK = 0.5
 
@@ -194,9 +187,10 @@ class RemoteSpark(SparkEngine, ABC):
         if len(bills) < len(self._started):
             self._log.warning("AWS does not say yet what it bills for the run's session; see GetSession later.")
             return
-        hours = {unit: sum(bill.get(unit, 0.0) for bill in bills) for unit in self.SESSION.BILLS}
-        numbers = {f"billed {UNITS[unit]} of the run": round(amount, 4) for unit, amount in hours.items()}
-        said = ", ".join(f"{amount:.4f} {UNITS[unit]}" for unit, amount in hours.items())
+        units = self.SESSION.BILLS
+        hours = {unit: sum(bill.get(unit, 0.0) for bill in bills) for unit in units}
+        numbers = {f"billed {units[unit]} of the run": round(amount, 4) for unit, amount in hours.items()}
+        said = ", ".join(f"{amount:.4f} {units[unit]}" for unit, amount in hours.items())
         sentence = f"{self.SESSION.SERVICE} bills {said}"
         if self.prices:
             cost = sum(self.prices[unit] * amount for unit, amount in hours.items())

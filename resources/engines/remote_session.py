@@ -58,7 +58,7 @@ class RemoteSession(ABC):
     SETTINGS: ClassVar[str]  # what the names of its settings begin with
     READY: ClassVar[tuple[str, ...]]
     OVER: ClassVar[tuple[str, ...]]  # about to be, and over; FAILED is every service's word for the rest
-    BILLS: ClassVar[tuple[str, ...]]  # units, by the settings' names
+    BILLS: ClassVar[Mapping[str, str]]  # units, by the settings' names and as people read them
     MORE_ROOM: ClassVar[str]  # what to do where a session finds none, with the name of the quota
 
     def __init__(self, client: Any, log: logging.Logger, request: Mapping[str, Any]) -> None:
