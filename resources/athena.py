@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from string import Template
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,7 @@ class AthenaQuery(AthenaClientResource, Query):
         athena = client("athena", self._session)
         return AthenaClient(athena, self.workgroup, self.polling_interval, self.max_polls)  # type: ignore[no-untyped-call]
 
-    @property
+    @cached_property
     def _session(self) -> boto3.Session:
         return new_session(aws_access_key_id=self.aws_access_key_id, aws_secret_access_key=self.aws_secret_access_key)
 

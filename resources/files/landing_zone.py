@@ -283,8 +283,8 @@ class LandingZone(dg.ConfigurableResource[Any]):
     def _remove_strays(self, feed: str, strays: Sequence[File]) -> None:
         """Remove what earlier versions of the feed or a broken copy left: it would be read as data.
 
-        A run that falls asleep right behind `confirm_lock` can still remove what another one lands meanwhile under the
-        name of a stray with the stray's very content; the next sync would bring it again. Whatever differs stays.
+        S3 keeps what differs from what was listed. A run that falls asleep right behind `confirm_lock` can still remove
+        what another one lands meanwhile under the name of a stray with its very content: it asks again, and tells.
         """
         beside = self._beside(feed)
         copies = [file for file in beside.files() if file.name != NAME and not file.name.endswith(_LISTING)]
@@ -292,6 +292,19 @@ class LandingZone(dg.ConfigurableResource[Any]):
             self.confirm_lock(feed)
             self._folder(feed).remove_listed(strays)
             beside.remove_listed(copies)
+            try:
+                self.confirm_lock(feed)
+            except LakehouseError as lost:
+                raise self._lost_while_removing(feed, [file.name for file in strays]) if strays else lost from None
+
+    def _lost_while_removing(self, feed: str, names: Sequence[str]) -> LakehouseError:
+        more = f", and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
+        return LakehouseError(
+            f"While this run removed files that are not in its list of the feed {feed!r}, its lock was taken over or "
+            f"removed: {', '.join(names[:MOST_NAMED])}{more}. What another run has landed meanwhile under these names "
+            f"with the same content is gone, too. Materialize {feed}_landing, which brings it again from "
+            f"{self.source}; what that has no more is to be delivered anew."
+        )
 
 
 def _listing(fingerprint: str) -> str:

@@ -45,10 +45,14 @@ class Lease(Lock):
         """For how long nothing had been heard of the run that it was taken from, if it was."""
 
     @contextmanager
-    def held(self, say: Callable[[str], None]) -> Iterator[Lock]:
-        """Wait for the lock and hold it for a block; `say` is told of waiting, and of taking it over."""
+    def held(self, say: Callable[[str], None], pulse: Any) -> Iterator[Lock]:
+        """Wait for the lock and hold it for a block; `say` is told of waiting, and of taking it over.
+
+        `pulse` is the client that renews it: one that gives up soon, since a request that hangs must not outlast the
+        lease.
+        """
         over = threading.Event()
-        heart = threading.Thread(target=self._renew, args=(over,), daemon=True)
+        heart = threading.Thread(target=self._renew, args=(over, pulse), daemon=True)
         try:
             waits = False
             while not self.take():
@@ -62,15 +66,19 @@ class Lease(Lock):
             yield self
         finally:
             over.set()
-            if heart.ident is not None:
-                heart.join(10)
-            self._give_back()
+            try:
+                if heart.ident is not None:
+                    heart.join(10)
+            finally:  # an interrupt while it is waited for leaves no lock behind
+                self._give_back()
 
     def take(self) -> bool:
         """Whether the lock was free, or its holder dead, and it is held now."""
         if self._write(IfNoneMatch="*"):
             return True
-        _, stamp, age = self._find()
+        if (found := self._find()) is None:
+            return False
+        _, stamp, age = found
         if age <= self._lasts or not self._write(IfMatch=stamp):
             return False
         self.taken_over = age
@@ -80,45 +88,47 @@ class Lease(Lock):
         """Renew it; LakehouseError where another run has taken it over."""
         if not self._write(IfMatch=self._stamp):
             raise LakehouseError(
-                f"This run stood still for more than {self._lasts}, so another one has taken over its lock, "
-                f"s3://{self._object['Bucket']}/{self._object['Key']}. Nothing more was changed. Run it again.",
+                f"S3 has not heard from this run for more than {self._lasts} and another one has taken over its lock, "
+                f"or somebody removed it: s3://{self._object['Bucket']}/{self._object['Key']}. Nothing more was "
+                "changed. Run it again.",
                 retry=True,
             )
 
-    def _renew(self, over: threading.Event) -> None:
+    def _renew(self, over: threading.Event, pulse: Any) -> None:
         while not over.wait(self._lasts.total_seconds() / 4):
             with suppress(ClientError, BotoCoreError):  # tried again the next time
-                if not self._write(IfMatch=self._stamp):
+                if not self._write(pulse, IfMatch=self._stamp):
                     return
 
     def _give_back(self) -> None:
         # What fails here hides no error: the lock is taken over after its lease.
         with suppress(ClientError, BotoCoreError):
-            owner, stamp, _ = self._find()
-            if owner == self._owner:
-                self._client.delete_object(**self._object, IfMatch=stamp)
+            found = self._find()
+            if found is not None and found[0] == self._owner:
+                self._client.delete_object(**self._object, IfMatch=found[1])
 
-    def _write(self, **condition: str) -> bool:
+    def _write(self, client: Any = None, **condition: str) -> bool:
         """Whether the object was as the condition says, or is this holder's already, and has been replaced."""
         content = f"{self._owner} {uuid4().hex}"  # another one each time, so that it has another stamp
+        client = client or self._client
         try:
-            self._stamp = self._client.put_object(**self._object, Body=content.encode(), **condition)["ETag"]
+            self._stamp = client.put_object(**self._object, Body=content.encode(), **condition)["ETag"]
         except ClientError as error:
             if error.response["Error"]["Code"] not in (*NOT_MET, *GONE):
                 raise
             # This holder's, where the answer to a write was lost, or two of its threads wrote.
-            owner, stamp, _ = self._find()
-            return owner == self._owner and self._write(IfMatch=stamp)
+            found = self._find(client)
+            return found is not None and found[0] == self._owner and self._write(client, IfMatch=found[1])
         return True
 
-    def _find(self) -> tuple[str, str, timedelta]:
-        """Its owner, stamp and age; without an owner and of no age where there is none."""
+    def _find(self, client: Any = None) -> tuple[str, str, timedelta] | None:
+        """Its owner, stamp and age; None where there is no such object."""
         try:
-            answer = self._client.get_object(**self._object)
+            answer = (client or self._client).get_object(**self._object)
         except ClientError as error:
             if error.response["Error"]["Code"] not in GONE:
                 raise
-            return "", "", timedelta.min
+            return None
         now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
         owner, _, _ = answer["Body"].read().decode().partition(" ")
         return owner, answer["ETag"], now - answer["LastModified"]

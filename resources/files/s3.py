@@ -14,9 +14,10 @@ from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from mimetypes import guess_type
 from typing import Any, BinaryIO, cast
+from uuid import uuid4
 
 from botocore import UNSIGNED
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from resources.aws import client
 from resources.errors import LakehouseError, translated
@@ -115,10 +116,19 @@ class S3Folder(Folder):
 
     def replace(self, name: str, content: bytes | BinaryIO, stamp: str) -> str:
         """Write an object in place of the one with that ETag, or of none."""
+        at, mark = {"Bucket": self.bucket, "Key": self._key(name)}, {"stedi-write": uuid4().hex}
         with _translate(f"write {self.path(name)}"):
-            answer = self.client().put_object(
-                Bucket=self.bucket, Key=self._key(name), Body=content, **_kind(name), **_in_place_of(stamp)
-            )
+            try:
+                answer = self.client().put_object(
+                    **at, Body=content, Metadata=mark, **_kind(name), **_in_place_of(stamp)
+                )
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in NOT_MET:
+                    raise
+                # boto3 repeats a write whose answer was lost. An ETag would not tell: with a key of KMS, it is no MD5.
+                answer = self.client().head_object(**at)
+                if answer["Metadata"] != mark:
+                    raise
         return str(answer["ETag"])
 
     def remove(self, names: Iterable[str]) -> None:
@@ -141,7 +151,8 @@ class S3Folder(Folder):
 
     def lock(self, name: str, say: Callable[[str], None]) -> AbstractContextManager[Lock]:
         """Kept from whoever takes it, on this machine and others."""
-        return Lease(self.client(), self.bucket, self._key(f".{name}.lock"), LASTS).held(say)
+        soon = {"retries": {"mode": "standard", "total_max_attempts": 1}, "connect_timeout": 5, "read_timeout": 10}
+        return Lease(self.client(), self.bucket, self._key(f".{name}.lock"), LASTS).held(say, client("s3", **soon))
 
     def holds(self, other: Folder) -> bool:
         """Whether its objects are among those of this one."""
@@ -166,12 +177,20 @@ class S3Folder(Folder):
         how = {"CopySourceIfMatch": file.stamp, "TaggingDirective": "REPLACE", **origin._payer}
         with _translate(f"copy {origin.path(file.name)} to {self.path(name)}"):
             if file.size <= _WHOLE:
-                self.client().copy_object(
-                    Bucket=self.bucket, Key=self._key(name), CopySource=source, **how, **_in_place_of(stamp)
-                )
+                try:
+                    self.client().copy_object(
+                        Bucket=self.bucket, Key=self._key(name), CopySource=source, **how, **_in_place_of(stamp)
+                    )
+                except ClientError as error:
+                    if error.response["Error"]["Code"] not in NOT_MET or not self._has(name, file.size):
+                        raise
+                    return False  # another one's, or this copy, whose answer was lost: its content tells
             else:  # boto3 hands no condition on to what it writes in parts
                 self.client().copy(source, self.bucket, self._key(name), ExtraArgs=how, SourceClient=origin.client())
         return True
+
+    def _has(self, name: str, size: int) -> bool:
+        return any((file.name, file.size) == (name, size) for file in self.files())
 
     def _key(self, name: str) -> str:
         return f"{self.key}/{name}" if self.key else name

@@ -90,6 +90,7 @@ class FeedStep(Step):
     def materialize(self) -> Iterator[Found]:
         """Publish what has changed; files that the same code has read before are not read again."""
         yield from super().materialize()
+        self.zone.confirm_lock(self.feed.name)
         if self._refused is None:
             self._evidence.remove(file.name for file in self._evidence.files() if file.name == self._refused_name)
         if served := self.inputs.lakehouse.version(self.feed.records.name):
@@ -277,7 +278,7 @@ class FeedStep(Step):
             self._refused = self._evidence.path(self._refused_name)
         return self._refused
 
-    @property
+    @cached_property
     def _evidence(self) -> Folder:
         return folder_at(self.zone.root).below("evidence")
 

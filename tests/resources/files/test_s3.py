@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,8 @@ def test_an_object_that_breaks_off_is_fetched_again_and_one_that_cannot_be_read_
     def break_off(**options: Any) -> Any:
         answer, again = fetch(**options), options["Key"] in asked
         asked.add(options["Key"])
-        return answer if again else {**answer, "Body": StreamingBody(answer["Body"], answer["ContentLength"] + 1)}
+        # It is shorter when it is fetched again.
+        return answer if again else {**answer, "Body": StreamingBody(BytesIO(3 * ONE), len(4 * ONE))}
 
     def broken(*arguments: Any, **options: Any) -> Any:
         if arguments[1].endswith("2.json"):

@@ -12,12 +12,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from resources.errors import LakehouseError
 from resources.files.lease import Lease
 from resources.files.manifest import SyncResult
+from resources.files.s3 import S3Folder
 from tests.resources.files.zones import ONE, THREE, TWO, Zone, put
 from tests.servers.ministack import Aws
 from tests.support import ROOT
@@ -92,10 +95,10 @@ def sync(cloud: Zone) -> tuple[SyncResult, list[str]]:
 @pytest.mark.parametrize(
     ("where", "says"),
     {
-        "S3Folder.take": r"True Could not copy \S+ to \S+: it was replaced meanwhile",
+        "S3Folder.take": r"True Could not sync 2.json of the feed 'customer': it was replaced meanwhile",
         "Manifest.save": r"True Could not write \S+/manifest.json: it was replaced meanwhile",
-        "LandingZone._remove_strays": r"True This run stood still .* another one has taken over its lock",
-        "S3Folder.remove_listed": r"\['2.json'\]",  # all that it says had been done before it slept
+        "LandingZone._remove_strays": r"True S3 has not heard from this run .* another one has taken over its lock",
+        "S3Folder.remove_listed": r"False While this run removed .* its lock was taken .*: stray.json\. ",
     }.items(),
 )
 def test_a_run_that_slept_until_another_one_took_over_removes_and_replaces_nothing_of_it(
@@ -163,7 +166,7 @@ def test_of_many_that_want_the_lock_of_a_dead_run_one_has_it(aws: Aws) -> None:
     time.sleep(2 * LASTS.total_seconds() + 0.1)
     assert [lease.take() for lease in leases[1:]] == [True, False, False, False]
     leases[1].confirm()
-    with pytest.raises(LakehouseError, match=r"another one has taken over its lock, s3://\S+/lock") as lost:
+    with pytest.raises(LakehouseError, match=r"another one has taken over its lock, .*: s3://\S+/lock\.") as lost:
         leases[0].confirm()
     assert lost.value.allow_retries
 
@@ -184,11 +187,93 @@ def test_a_write_whose_answer_was_lost_is_the_holders_own(aws: Aws, monkeypatch:
     assert not Lease(client, bucket, "lock", LASTS).take()
 
 
+def test_a_copy_or_a_list_whose_answer_was_lost_is_blamed_on_nobody(
+    cloud: Zone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.deliver("1.json", ONE)
+    folder = cloud.zone._at(cloud.zone.root)
+    assert isinstance(folder, S3Folder)
+    for operation in ("put_object", "copy_object"):
+        write = getattr(folder.client(), operation)
+
+        def repeat(write: Any = write, **options: Any) -> object:
+            if not options["Key"].endswith(".lock"):
+                write(**options)
+            return write(**options)
+
+        monkeypatch.setattr(folder.client(), operation, repeat)
+    assert cloud.sync().new == ["1.json"]
+    assert cloud.files == {"1.json": ONE}
+
+
+def test_copies_that_hang_keep_no_lock_from_being_renewed(
+    cloud: Zone, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = cloud.zone._at(cloud.zone.root)
+    assert isinstance(folder, S3Folder)
+    with cloud.zone.lock("customer", print), monkeypatch.context() as patch:
+        patch.setattr(folder.client(), "put_object", lambda **_: time.sleep(60))
+        time.sleep(2 * LASTS.total_seconds() + 0.1)
+        other = Lease(aws.client("s3"), folder.bucket, f"{folder.key}/landing/.customer.lock", LASTS)
+        assert not other.take()
+
+
+def test_an_interrupt_while_a_lock_is_given_back_leaves_none_behind(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket, client = aws.new_bucket(), aws.client("s3")
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    lock = Lease(client, bucket, "lock", LASTS).held(print, client)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt), lock:
+        patch.setattr(threading.Thread, "join", interrupt)
+    assert Lease(client, bucket, "lock", LASTS).take()
+
+
+def test_a_lock_that_is_taken_over_while_it_is_given_back_stays(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket, client, delete = aws.new_bucket(), aws.client("s3"), aws.client("s3").delete_object
+    taker = Lease(aws.client("s3"), bucket, "lock", timedelta(seconds=-1))
+
+    def late(**options: object) -> None:
+        assert taker.take()
+        delete(**options)
+
+    monkeypatch.setattr(client, "delete_object", late)
+    with Lease(client, bucket, "lock", LASTS).held(print, client):
+        pass
+    taker.confirm()
+
+
+@pytest.mark.parametrize("code", ["ConditionalRequestConflict", "409"])
+def test_who_writes_a_lock_at_the_same_moment_has_it_not(aws: Aws, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    """S3 answers 409 while somebody else is just replacing an object."""
+    bucket, client = aws.new_bucket(), aws.client("s3")
+
+    def conflict(**_: object) -> None:
+        raise ClientError({"Error": {"Code": code}}, "PutObject")
+
+    monkeypatch.setattr(client, "put_object", conflict)
+    assert not Lease(client, bucket, "lock", LASTS).take()
+
+
+def test_a_run_whose_lock_is_gone_writes_no_list(cloud: Zone) -> None:
+    """It would keep the one that has the lock from writing its own."""
+    cloud.deliver("1.json", ONE)
+    sync(cloud)
+    cloud.deliver("2.json", TWO)
+    lists = cloud.folder.below("lakehouse/landing/customer")
+    before = lists.files()
+    with another_machine(cloud, "LandingZone.confirm_lock") as asleep:
+        cloud.folder.below("lakehouse/landing").remove([".customer.lock"])
+        assert wake(asleep).startswith("True S3 has not heard from this run")
+    assert lists.files() == before
+
+
 def test_the_test_server_holds_to_conditions_on_copies(cloud: Zone) -> None:
     put(cloud.landed, "1.json", ONE)
     put(cloud.landed, "2.json", TWO)
     one, two = cloud.landed.files()
     for stamp in ("", one.stamp):
-        with pytest.raises(LakehouseError, match="replaced meanwhile"):
-            cloud.landed.take(one, "2.json", stamp)
+        assert not cloud.landed.take(one, "2.json", stamp)
+    assert cloud.files["2.json"] == TWO
     assert cloud.landed.take(one, "2.json", two.stamp)

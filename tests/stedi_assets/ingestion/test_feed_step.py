@@ -12,6 +12,8 @@ import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
 
+from resources.errors import LakehouseError
+from resources.files.landing_zone import LandingZone
 from resources.iceberg.tables import spark_ddl
 from resources.lazy import LazyModule
 from stedi_assets.contracts import ASSETS, FEEDS, TABLES, Column, Feed, Table
@@ -88,6 +90,27 @@ def test_what_a_killed_run_left_is_removed_although_nothing_is_new(stedi: Stedi)
     assert stedi.materialize(RECORDS).success
     assert snapshots(stedi) == before
     assert not [path for path in data.rglob("*") if left.name in str(path)]
+
+
+def test_a_run_that_loses_the_feeds_lock_right_after_it_published_clears_nothing_away(
+    stedi: Stedi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stedi.environment["STEDI_QUARANTINE_LIMIT"] = "1"
+    stedi.deliver("accelerometer", [reading("ann@x.org", T)])
+    assert stedi.materialize(LANDING, RECORDS).success
+    stedi.deliver("accelerometer", [reading("ann@x.org", T + 1), {"user": "bob@x.org"}], "2.json")
+    assert stedi.materialize(LANDING).success
+    before, lists = snapshots(stedi), Path(stedi.lakehouse.root, "landing", "accelerometer")
+    listings = set(lists.glob("*.files.json"))
+
+    def lost(*_: object) -> None:
+        now = snapshots(stedi)
+        if now[RECORDS] != before[RECORDS] and now[QUARANTINE] != before[QUARANTINE]:
+            raise LakehouseError("another one has taken over its lock")
+
+    monkeypatch.setattr(LandingZone, "confirm_lock", lost)
+    assert "taken over its lock" in str(stedi.materialize(RECORDS).failure)
+    assert listings < set(lists.glob("*.files.json"))
 
 
 def stale(stedi: Stedi) -> set[str]:
