@@ -139,6 +139,9 @@ def test_an_object_that_breaks_off_is_fetched_again_and_one_that_cannot_be_read_
     assert result.new == ["1.json"]
     assert cloud.files == {"1.json": ONE}
     assert "cannot be reached" in result.unreadable["2.json"]
+    asked.clear()
+    with cloud.zone._at(cloud.zone.source).open("customers/1.json") as stream:
+        assert stream.read() == ONE
 
 
 @pytest.fixture
