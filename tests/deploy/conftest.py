@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.infra.stack import template
+from tests.infra.stack import allowed, template
 from tests.servers.ministack import Aws
 from tests.support import ROOT
 
@@ -52,6 +52,16 @@ class OnEcs:
     service: Mapping[str, str]
     metadata: str
 
+    def allowed(self, actions: Collection[str], *resources: str) -> set[str]:
+        """Those of the actions that the service's role, as it was deployed, allows on every one of the resources.
+
+        Where its conditions are met: the simulation has no call to hold to them.
+        """
+        role = self.aws.client("iam").get_role_policy(RoleName=self.resources["ServiceRole"], PolicyName="dagster")
+        policy = role["PolicyDocument"]
+        policy["Statement"] = [{**one, "Condition": {}} for one in policy["Statement"]]
+        return allowed(self.aws, json.dumps(policy), actions, *resources)
+
     def environment(self, container: str) -> dict[str, str]:
         """What a container finds in its environment, but for its secrets. The service's have what its role may do."""
         task = "RunTask" if container == "run" else "ServiceTask"
@@ -68,7 +78,7 @@ class OnEcs:
         return list(ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"]) if arns else []
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def on_ecs(aws_account: Aws) -> Iterator[OnEcs]:
     """`deploy/ecs.yaml`, deployed for a lakehouse in which nothing was made yet."""
     iam, ec2 = aws_account.client("iam"), aws_account.client("ec2")

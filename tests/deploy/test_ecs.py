@@ -123,6 +123,28 @@ def test_the_service_reads_what_runs_printed_and_runs_alone_have_the_orchestrato
     }
 
 
+def test_the_service_launches_this_stacks_runs_in_its_cluster_and_gives_them_their_roles_alone(on_ecs: OnEcs) -> None:
+    ecs, iam, made = on_ecs.aws.client("ecs"), on_ecs.aws.client("iam"), on_ecs.resources
+    every = {f"ecs:{name}" for name in ("RunTask", "DescribeTasks", "StopTask", "TagResource", "DeleteCluster")}
+    every |= {"iam:PassRole"}
+    (task,) = ecs.list_tasks(cluster=made["Cluster"], family="dagster-service")["taskArns"]
+    elsewhere = task.replace(f"task/{made['Cluster']}/", "task/another/")
+    roles = {name: iam.get_role(RoleName=made[name])["Role"]["Arn"] for name in ("RunRole", "AgentRole", "ServiceRole")}
+    for resource, may in {
+        made["RunTask"]: {"ecs:RunTask"},
+        made["ServiceTask"]: set(),
+        task: {"ecs:DescribeTasks", "ecs:StopTask", "ecs:TagResource"},
+        elsewhere: set(),
+        roles["RunRole"]: {"iam:PassRole"},
+        roles["AgentRole"]: {"iam:PassRole"},
+        roles["ServiceRole"]: set(),
+    }.items():
+        assert on_ecs.allowed(every, resource) == may, resource
+    conditions = {one["Sid"]: one["Condition"] for one in statements("ServiceRole") if "Condition" in one}
+    assert conditions["LaunchRuns"] == {"ArnEquals": {"ecs:cluster": {"Fn::GetAtt": ["Cluster", "Arn"]}}}
+    assert conditions["GiveRunsTheirRoles"] == {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
+
+
 def test_somebody_is_told_that_no_run_succeeds_and_that_a_session_goes_on() -> None:
     alarms = {name: one["Properties"] for name, one in RESOURCES.items() if one["Type"] == "AWS::CloudWatch::Alarm"}
     assert set(alarms) == {"NoRunSucceeds", "SessionGoesOn"}

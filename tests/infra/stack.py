@@ -134,18 +134,23 @@ class Stack:
 
     def allowed(self, policy: str, actions: Collection[str], *resources: str) -> set[str]:
         """Those of the actions that the policy allows on every one of the resources."""
-        iam, document, left = self.aws.client("iam"), self.policy(policy), set(actions)
-        for resource in resources:
-            answer = iam.simulate_custom_policy(
-                PolicyInputList=[document], ActionNames=sorted(actions), ResourceArns=[resource]
-            )
-            results = answer["EvaluationResults"]
-            left &= {one["EvalActionName"] for one in results if one["EvalDecision"] == "allowed"}
-        return left
+        return allowed(self.aws, self.policy(policy), actions, *resources)
 
     def caller(self, policy: str) -> Caller:
         """Somebody who has this policy, and no other."""
         return Caller(self.aws, self.aws.new_user(self.policy(policy)))
+
+
+def allowed(aws: Aws, document: str, actions: Collection[str], *resources: str) -> set[str]:
+    """Those of the actions that the document of a policy allows on every one of the resources."""
+    iam, left = aws.client("iam"), set(actions)
+    for resource in resources:
+        answer = iam.simulate_custom_policy(
+            PolicyInputList=[document], ActionNames=sorted(actions), ResourceArns=[resource]
+        )
+        results = answer["EvaluationResults"]
+        left &= {one["EvalActionName"] for one in results if one["EvalDecision"] == "allowed"}
+    return left
 
 
 def _denied(call: Callable[[], Any]) -> bool:
