@@ -51,12 +51,12 @@ def within(frame: DataFrame, taken: str, span: Sequence[int]) -> DataFrame:
 
 def spans(rows: Mapping[int, int], most: int) -> list[range]:
     """All days there can be, in spans of days that have so many of these `rows` by day at most, or are a single day."""
-    cuts, held = list[int](), 0
+    cuts, total = list[int](), 0
     for day, count in sorted(rows.items()):
-        if held and held + count > most:
+        if total and total + count > most:
             cuts.append(day)
-            held = 0
-        held += count
+            total = 0
+        total += count
     return [range(since, until, DAY_MS) for since, until in pairwise([-_EVER, *cuts, _EVER])]
 
 
