@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
@@ -77,8 +78,10 @@ def test_the_plain_script_makes_the_lakehouse_s_tables(rows: dict[str, Contestan
 
 @pytest.mark.parametrize("name", ["embedded-day", "embedded-withdrawal"])
 def test_what_comes_last_makes_the_same_tables_and_is_not_all_there_is(
-    rows: dict[str, Contestant], lower_bound: Digests, name: str
+    rows: dict[str, Contestant], lower_bound: Digests, name: str, rounds: Callable[[int, int], int]
 ) -> None:
+    if name == "embedded-withdrawal" and not rounds(0, 1):
+        pytest.skip("that a withdrawal makes what a rebuild would is in tests/stedi_assets/ as well: --full")
     row = rows[name]
 
     def run() -> Digests:

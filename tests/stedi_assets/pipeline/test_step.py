@@ -239,9 +239,9 @@ def test_a_table_is_stopped_and_no_file_is_left_also_where(
 @pytest.mark.parametrize(
     ("asset", "checks", "needed", "make"),
     [
-        ("customer_trusted", (), "customer_records", "+customer_records"),
+        ("customer_trusted", (), "customer_records", "+key:customer_records"),
         ("customer_records", (), "customer_landing", "customer_landing"),
-        ("customer_trusted", ("one_row_per_customer",), "customer_trusted", "+customer_trusted"),
+        ("customer_trusted", ("one_row_per_customer",), "customer_trusted", "+key:customer_trusted"),
     ],
 )
 def test_what_is_missing_is_said_with_the_command_that_makes_it(
