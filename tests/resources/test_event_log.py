@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from queue import Queue
 
@@ -39,13 +40,16 @@ def test_who_watches_a_run_is_told_each_event_as_it_is_written_even_if_they_read
     told = Queue[str]()
     with instance_in(tmp_path) as run, instance_in(tmp_path) as ui:
         ui.watch_event_logs(RUN, None, lambda entry, _cursor: told.put(entry.message))
-        run.report_engine_event("it begins", job_name="a job", run_id=RUN)
-        assert told.get(timeout=PATIENCE) == "it begins"
+        while told.empty():  # the watch is set up by a thread, and what is written before that is told with the next
+            run.report_engine_event("it begins", job_name="a job", run_id=RUN)
+            time.sleep(0.2)
         with ui.event_log_storage.index_connection() as reading:
             half_read = reading.execute(sqlalchemy.text("select * from event_logs"))
             run.report_engine_event("it ends", job_name="a job", run_id=RUN)
             half_read.fetchall()
-        assert told.get(timeout=PATIENCE) == "it ends"
+        while (message := told.get(timeout=PATIENCE)) == "it begins":
+            pass
+        assert message == "it ends"
         assert (tmp_path / "event_log.db-wal").exists() is kept_open
     databases = {path.relative_to(tmp_path).name for path in tmp_path.rglob("*.db")}
     assert databases == {"event_log.db", "runs.db", "schedules.db"}, "each run would have one of its own"
